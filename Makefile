@@ -1,0 +1,212 @@
+# What a user types. `make` alone lists it. Nothing here needs root; everything lives in this folder.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+START := $(shell date +%s)
+
+# ---- what may be given on the command line: make table3 CORES=2 ARGS="--dry-run" ------------------------------------
+CORES ?= all
+ARGS ?=
+VENV ?= .venv
+EXTRAS ?= dev,tensorflow
+CONSTRAINTS ?= constraints.txt
+TEST_JOBS ?= 2
+# The first Python of 3.11 or newer; 3.11 first, because the pins were made with it.
+ifeq ($(origin PYTHON),undefined)
+PYTHON = $(shell for p in python3.11 python3 python3.12 python3.13; do \
+    $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
+# Which build of torch: the one that VENV has (a cluster's login node has no GPU, but shares the folder); for a new
+# one CUDA where an NVIDIA driver answers, otherwise the CPU build, a tenth of the download.
+ifeq ($(origin TORCH),undefined)
+TORCH := $(word 2,$(subst -, ,$(notdir $(firstword $(wildcard $(VENV)/.installed-*)))))
+ifeq ($(TORCH),)
+TORCH := $(shell nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
+endif
+endif
+ifeq ($(filter cpu cuda,$(TORCH)),)
+$(error TORCH is '$(TORCH)'; give TORCH=cpu or TORCH=cuda, or nothing to let nvidia-smi decide)
+endif
+# Where that build comes from; when it cannot be reached, or is empty, from wherever pip is configured to look.
+# For another CUDA than PyTorch's default: make env TORCH=cuda TORCH_INDEX=https://download.pytorch.org/whl/cu126
+TORCH_INDEX ?= $(if $(filter cpu,$(TORCH)),https://download.pytorch.org/whl/cpu)
+
+# ---- the environment ------------------------------------------------------------------------------------------------
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' $(CONSTRAINTS))
+TORCH_SPEC := torch$(addprefix ==,$(TORCH_VERSION))
+comma := ,
+# The stamp carries a checksum, not a date: a git checkout that touches pyproject.toml installs nothing again.
+STAMP := $(VENV)/.installed-$(TORCH)-$(subst $(comma),-,$(EXTRAS))-$(firstword \
+    $(shell cat pyproject.toml $(CONSTRAINTS) | cksum))
+
+export PATH := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(BIN):$(PATH)
+export PYTHONNOUSERSITE := 1
+# Packages of another Python (a cluster's module, say) must not shadow the pinned ones.
+unexport PYTHONPATH
+
+# Reads pip's report of what it would install: says where torch comes from and how large it is, before the download,
+# and prints the options for the download: a wheel in a local folder is taken from there without asking any index.
+define TORCH_SIZE
+import json, os, re, sys, urllib.parse, urllib.request
+report, build, index = sys.argv[1:]
+item = json.load(open(report))["install"][0]
+url = urllib.parse.urlsplit(item["download_info"]["url"])
+cuda = any(re.match("nvidia|cuda", name) for name in item["metadata"].get("requires_dist", []))
+try:
+    if url.scheme == "file":
+        size = os.path.getsize(urllib.request.url2pathname(url.path))
+    else:
+        request = urllib.request.Request(url.geturl(), method="HEAD")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            size = int(answer.headers["Content-Length"])
+    text = f"{size / 1e6:.0f} MB"
+except (OSError, TypeError, ValueError):
+    text = "about 500 MB" if cuda else "about 200 MB"
+text = urllib.parse.unquote(url.path.rsplit("/", 1)[-1]) + ", " + text
+if cuda:
+    text += "; it needs CUDA's packages too, about 3 GB in all"
+    if build == "cpu":
+        text += " (the CPU build cannot be reached from here)"
+print("torch:", text, file=sys.stderr)
+folder = url.geturl().rsplit("/", 1)[0]
+print(f"--no-index --find-links={folder}" if url.scheme == "file" else index)
+endef
+export TORCH_SIZE
+
+define TORCH_CURRENT
+import sys, torch
+version, wanted = torch.__version__.split("+")[0], sys.argv[1]
+build = "cuda" if torch.version.cuda else "cpu"
+sys.exit(not (version == (wanted or version) and build == sys.argv[2]))
+endef
+export TORCH_CURRENT
+
+## help: this list
+.PHONY: help
+help:
+	@echo "Usage: make TARGET [CORES=2] [ARGS=\"--dry-run\"] [TORCH=cpu|cuda] [PYTHON=python3.11] [VENV=.venv]"
+	@sed -n 's/^## \([a-z0-9. -]*\): /\1|/p' Makefile | while IFS='|' read -r name text; do \
+	    printf '  %-16s %s\n' "$$name" "$$text"; done
+
+## env: .venv with every package at its pinned version (the other targets call it themselves)
+.PHONY: env
+env: $(STAMP)
+
+$(STAMP): | pyproject.toml $(CONSTRAINTS)
+	@if ! $(PIP) --version >/dev/null 2>&1; then \
+	    if [ -z "$(PYTHON)" ]; then \
+	        echo "error: found no Python 3.11 or newer (tried python3.11, python3, python3.12, python3.13);" \
+	            "install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
+	    found=$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=; \
+	    case "$$found" in \
+	        3.1[1-9]|3.[2-9][0-9]) ;; \
+	        "") echo "error: '$(PYTHON)' does not run; name a Python 3.11 or newer:" \
+	            "make PYTHON=/path/to/python3.11" >&2; exit 2 ;; \
+	        *) echo "error: '$(PYTHON)' is Python $$found, needed is 3.11 or newer; name one:" \
+	            "make PYTHON=/path/to/python3.11" >&2; exit 2 ;; \
+	    esac; \
+	    echo "Creating $(VENV) with Python $$found"; \
+	    "$(PYTHON)" -m venv "$(VENV)" || { \
+	        echo "error: '$(PYTHON)' cannot create $(VENV) (its own words are above). On Debian and Ubuntu the" \
+	            "package python$$found-venv is missing; a Python from pyenv, conda or python.org has it built in" >&2; \
+	        exit 2; }; \
+	fi
+	@$(PIP) install --quiet --upgrade 'pip>=24.1' || echo "pip stays as it is: no newer one can be reached"
+	@if ! $(PY) -c "$$TORCH_CURRENT" "$(TORCH_VERSION)" $(TORCH) 2>/dev/null; then \
+	    report=$(VENV)/torch.json; \
+	    for index in $(if $(TORCH_INDEX),"--index-url=$(TORCH_INDEX)") ""; do \
+	        rm -f $$report; \
+	        $(PIP) --timeout 8 --retries 0 install --dry-run --quiet --no-deps --ignore-installed \
+	            --report $$report $$index $(TORCH_SPEC) 2>/dev/null || continue; \
+	        options=$$($(PY) -c "$$TORCH_SIZE" $$report $(TORCH) "$$index") || continue; \
+	        $(PIP) install --no-deps --force-reinstall $$options $(TORCH_SPEC) || continue; \
+	        installed=yes; break; \
+	    done; \
+	    rm -f $$report; \
+	    [ "$${installed:-}" ] || { echo "error: $(TORCH_SPEC) could not be had from" \
+	        "$(or $(TORCH_INDEX),PyTorch) nor from where pip is configured to look; check the network," \
+	        "or name another place: make env TORCH_INDEX=URL" >&2; exit 2; }; \
+	fi
+	@echo "The other packages: about 600 MB to download, less what pip has in its cache"
+	@$(PIP) install -c $(CONSTRAINTS) -e ".[$(EXTRAS)]"
+	@rm -f $(VENV)/.installed-* && touch $@
+	@echo "$(VENV) is ready, $$(( $$(date +%s) - $(START) )) seconds after make was started"
+
+## constraints: write what is installed to constraints.txt (see its head)
+.PHONY: constraints
+constraints: env
+	@{ sed -n '/^#/p' constraints.txt; \
+	   $(PIP) freeze --all --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' \
+	       | grep -v -i -E '^(pip==|nvidia|cuda|triton)' | sed 's/+[A-Za-z0-9.]*$$//' | LC_ALL=C sort -f; \
+	 } > constraints.txt.tmp
+	@mv constraints.txt.tmp constraints.txt
+
+# ---- the tables -----------------------------------------------------------------------------------------------------
+# Neither a file's date nor the wording of a command recomputes anything; only inputs and parameters do.
+SNAKEMAKE := $(BIN)/snakemake --rerun-triggers input params --rerun-incomplete --cores $(CORES)
+
+## reproduce: all six tables at the embedded scale, and where the report lies, wall time and CPU time
+.PHONY: reproduce
+reproduce: env
+	$(SNAKEMAKE) $(ARGS) -- reproduce_all
+	@$(PY) -m workflow summary
+	@echo "wall time of this make: $$(( $$(date +%s) - $(START) )) s"
+
+## table1 .. table6: one table (numbers of the NeurIPS 2021 version)
+TABLES := table1 table2 table3 table4 table5 table6
+.PHONY: $(TABLES)
+$(TABLES): env
+	$(SNAKEMAKE) $(ARGS) -- reproduce_$@
+
+## bench: speed of training and sampling on this machine
+.PHONY: bench
+bench: env
+	$(PY) bench/speed.py $(ARGS)
+
+# ---- the code -------------------------------------------------------------------------------------------------------
+# One thread per test process: two processes with two threads each on two cores are slower and far less steady.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS)
+
+## test: the fast tests
+.PHONY: test
+test: env
+	$(PYTEST) $(ARGS)
+
+## test-all: the fast and the slow tests, with the times of the longest
+.PHONY: test-all
+test-all: env
+	$(PYTEST) -m "not gpu" --durations=25 $(ARGS)
+
+## check: what is done without running the code: ruff, snakefmt, snakemake --lint, spelling
+.PHONY: check
+check: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+	$(BIN)/codespell
+
+## format: lay out Python and Snakemake code
+.PHONY: format
+format: env
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+## clean: remove caches and logs; results and what Snakemake knows of them stay
+.PHONY: clean
+clean:
+	rm -rf .pytest_cache .ruff_cache build dist logs .snakemake/log
+	find adm eval records reports workflow bench tests -name __pycache__ -prune -exec rm -rf {} +
+
+## clean-results: remove all results, models included; asks for YES=1
+.PHONY: clean-results
+clean-results:
+	@[ "$(YES)" = 1 ] || { echo "error: this removes $$(du -sh results 2>/dev/null | cut -f1) of results, trained" \
+	    "models included; if that is meant: make clean-results YES=1" >&2; exit 2; }
+	rm -rf results .snakemake/metadata .snakemake/incomplete

@@ -1,0 +1,1 @@
+"""ADM: data, models, diffusion process, training and sampling."""

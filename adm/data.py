@@ -1,0 +1,376 @@
+"""Image sets: one zip of PNGs with dataset.json, the layout that EDM and StyleGAN tools read."""
+
+import io
+import json
+import zipfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from math import ceil, floor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from adm.seeds import make_generator
+from records.errors import UserError
+from records.files import atomic_write
+
+CACHE_BYTES = 512 * 2**20
+FOLDER_IMAGES = 1000
+MAX_CROP_FRACTION, MIN_CROP_FRACTION = 1.0, 0.8
+
+
+def write_image_zip(
+    path: str | Path,
+    images: Iterable[np.ndarray],
+    *,
+    labels: Sequence[int] | None,
+    num_classes: int | None,
+    image_size_px: int,
+    name: str,
+    source: str,
+    licence: str,
+) -> None:
+    """Write images into a zip that is byte for byte the same for the same content.
+
+    Args:
+        path: the zip to write; it appears when it is whole.
+        images: uint8, each [h, w] (stored grey) or [h, w, 3], in order.
+        labels: class of each image, 0 to num_classes - 1; None for a set without labels.
+        num_classes: number of classes; None without labels.
+        image_size_px: height and width of every image.
+        name: name of the set.
+        source: a sentence saying where the images come from.
+        licence: licence of the images.
+
+    Raises:
+        UserError: the zip cannot be written.
+    """
+    names: list[str] = []
+    channels = 1
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for index, image in enumerate(images):
+            assert image.shape[:2] == (image_size_px, image_size_px), image.shape
+            channels = max(channels, 1 if image.ndim == 2 else 3)
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, format="PNG")
+            names.append(f"{index // FOLDER_IMAGES:05d}/img{index:08d}.png")
+            _write_member(archive, names[-1], png.getvalue())
+        assert labels is None or len(labels) == len(names), (len(names), "images")
+        about = {
+            "name": name,
+            "image_size_px": image_size_px,
+            "image_channels": channels,
+            "num_classes": num_classes,
+            "count": len(names),
+            "source": source,
+            "licence": licence,
+            "labels": None
+            if labels is None
+            else [[one, int(label)] for one, label in zip(names, labels, strict=True)],
+        }
+        _write_member(archive, "dataset.json", json.dumps(about, sort_keys=True).encode())
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Add a file whose header tells nothing of when and where it was written."""
+    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    info.create_system = 3
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content)
+
+
+class ImageZip:
+    """Read an image set.
+
+    Attributes:
+        name: name of the set.
+        labels: int64 [len], or None for a set without labels.
+        num_classes: number of classes, or None.
+        image_size_px: height and width of every image, or None when they differ.
+        image_channels: 1 when every image is grey, else 3; images are returned with 3 all the same.
+    """
+
+    def __init__(self, path: str | Path, image_size_px: int | None = None) -> None:
+        """Open a set and check its list of images.
+
+        Args:
+            path: the zip.
+            image_size_px: the size that is needed, if it matters.
+
+        Raises:
+            UserError: missing, truncated or foreign; no dataset.json; names that leave the folder;
+                labels out of range; images of another size.
+        """
+        self.path = Path(path)
+        try:
+            self._archive = zipfile.ZipFile(self.path)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file; make the dataset first") from None
+        except zipfile.BadZipFile as error:
+            raise UserError(
+                f"{path}: not a zip, or cut short ({error}); delete it and make the dataset again"
+            ) from None
+        about = self._read_about()
+        self.name = str(about.get("name", self.path.stem))
+        members = sorted(one for one in self._archive.namelist() if one.endswith(".png"))
+        self._names = members
+        self.labels: np.ndarray | None = None
+        self.num_classes: int | None = None
+        if about["labels"] is not None:
+            self._read_labels(about, set(members))
+        for one in self._names:
+            if one.startswith("/") or "\\" in one or ".." in PurePosixPath(one).parts:
+                raise UserError(f"{path}: the name {one!r} leaves the folder; do not use this file")
+        expected = about.get("count", len(self._names))
+        if not self._names or expected != len(self._names):
+            raise UserError(
+                f"{path}: {len(self._names)} PNG images, dataset.json says {expected}; delete it "
+                "and make the dataset again"
+            )
+        first = self._open(0)
+        self.image_size_px: int | None = about.get("image_size_px", first.width)
+        self.image_channels: int = about.get("image_channels", 1 if first.mode == "L" else 3)
+        if image_size_px is not None and self.image_size_px != image_size_px:
+            raise UserError(
+                f"{path}: images of {self.image_size_px} px; {image_size_px} px are needed: give "
+                "the dataset of that size"
+            )
+        self._cache: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._names)
+
+    @property
+    def fits_memory(self) -> bool:
+        """Tell whether the decoded set is small enough to be kept in memory."""
+        size = self.image_size_px
+        return size is not None and len(self) * size * size * 3 < CACHE_BYTES
+
+    def _read_about(self) -> dict[str, Any]:
+        """Read dataset.json."""
+        try:
+            about = json.loads(self._archive.read("dataset.json"))
+            labels = about["labels"]
+            if labels is not None:
+                about["labels"] = [(str(one), int(label)) for one, label in labels]
+        except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{self.path}: no dataset.json with `labels` in it ({error}); the zip needs "
+                '{"labels": [["00000/img00000000.png", 5], ...]} or {"labels": null}: '
+                "make the dataset again"
+            ) from None
+        return about
+
+    def _read_labels(self, about: dict[str, Any], members: set[str]) -> None:
+        """Take names and labels from dataset.json and check them."""
+        self._names = [one for one, _ in about["labels"]]
+        labels = [label for _, label in about["labels"]]
+        self.num_classes = about.get("num_classes") or max(labels, default=-1) + 1
+        for one, label in about["labels"]:
+            if one not in members:
+                raise UserError(
+                    f"{self.path}: dataset.json names {one!r}, which is not a PNG in the zip; "
+                    "delete it and make the dataset again"
+                )
+            if not 0 <= label < self.num_classes:
+                raise UserError(
+                    f"{self.path}: {one} has label {label}; labels are 0 to "
+                    f"{self.num_classes - 1}: correct dataset.json"
+                )
+        self.labels = np.array(labels, dtype=np.int64)
+
+    def _open(self, index: int) -> Image.Image:
+        """Read the bytes of an image and its header; the pixels are not decoded yet."""
+        try:
+            return Image.open(io.BytesIO(self._archive.read(self._names[index])), formats=["PNG"])
+        except (OSError, zipfile.BadZipFile) as error:
+            raise self._damaged(index, error) from None
+
+    def _damaged(self, index: int, error: Exception) -> UserError:
+        return UserError(
+            f"{self.path}: {self._names[index]} cannot be read ({error}); delete it and make the "
+            "dataset again"
+        )
+
+    def read(self, index: int) -> np.ndarray:
+        """Decode one image to uint8 [h, w, 3].
+
+        Raises:
+            UserError: damaged, or of another size than the set's.
+        """
+        image = self._open(index)
+        size = self.image_size_px
+        if size is not None and image.size != (size, size):
+            raise UserError(
+                f"{self.path}: {self._names[index]} has {image.width}x{image.height} px, the set "
+                f"{size}x{size}; make the dataset again"
+            )
+        try:
+            return np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError) as error:  # Pillow's word for a damaged PNG chunk
+            raise self._damaged(index, error) from None
+
+    def load(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Decode images of one size; a small set is decoded once and kept.
+
+        Args:
+            indices: [n], each 0 to len - 1.
+
+        Returns:
+            uint8 [n, h, w, 3]; grey images are repeated.
+        """
+        if not self.fits_memory:
+            return np.stack([self.read(int(index)) for index in indices])
+        if self._cache is None:
+            self._cache = np.stack([self.read(index) for index in range(len(self))])
+        return self._cache[np.asarray(indices)]
+
+
+def compute_batch_indices(
+    num_images: int, *, batch_size: int, seed: int, iteration: int
+) -> np.ndarray:
+    """Say which images make the batch of an iteration.
+
+    Images are taken in the order of one random permutation per epoch, each a function of
+    (seed, epoch); a batch goes on into the next epoch. So the place in the data needs no memory.
+
+    Args:
+        num_images: size of the set.
+        batch_size: images in a batch.
+        seed: training seed.
+        iteration: counted from 0.
+
+    Returns:
+        int64 [batch_size].
+    """
+    position, stop = iteration * batch_size, (iteration + 1) * batch_size
+    parts = []
+    while position < stop:
+        epoch, start = divmod(position, num_images)
+        part = _epoch_order(num_images, seed, epoch)[start : start + stop - position]
+        parts.append(part)
+        position += len(part)
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
+    generator = make_generator("training", seed, "epoch", epoch)
+    return torch.randperm(num_images, generator=generator).numpy()
+
+
+def crop_image(
+    image: np.ndarray, *, image_size_px: int, fractions: Sequence[float]
+) -> np.ndarray:
+    """Resize and crop an image as the authors' classifier training does.
+
+    The short side becomes one of ceil(size / 1.0) .. ceil(size / 0.8) px: halved by a box filter
+    while at least twice that, then bicubic; the crop is taken anywhere. (Dhariwal & Nichol 2021,
+    appendix; sizes and order as in their released loader.)
+
+    Args:
+        image: uint8 [h, w, 3].
+        image_size_px: height and width of the crop.
+        fractions: three numbers in [0, 1) that choose the short side, the top and the left.
+
+    Returns:
+        uint8 [image_size_px, image_size_px, 3].
+    """
+    smallest = ceil(image_size_px / MAX_CROP_FRACTION)
+    largest = ceil(image_size_px / MIN_CROP_FRACTION)
+    short_px = smallest + floor(fractions[0] * (largest - smallest + 1))
+    picture = Image.fromarray(image)
+    while min(picture.size) >= 2 * short_px:
+        picture = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BOX)
+    scale = short_px / min(picture.size)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    pixels = np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
+    top = floor(fractions[1] * (pixels.shape[0] - image_size_px + 1))
+    left = floor(fractions[2] * (pixels.shape[1] - image_size_px + 1))
+    return pixels[top : top + image_size_px, left : left + image_size_px]
+
+
+def load_training_batch(
+    dataset: ImageZip,
+    *,
+    image_size_px: int,
+    batch_size: int,
+    seed: int,
+    iteration: int,
+    flip: bool,
+    random_crop: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Load the batch of an iteration, augmented: a function of the seed and the iteration only.
+
+    Args:
+        dataset: the image set.
+        image_size_px: size to train at.
+        batch_size: images in a batch.
+        seed: training seed.
+        iteration: counted from 0.
+        flip: mirror each image left to right with probability 1/2.
+        random_crop: see `crop_image`.
+
+    Returns:
+        uint8 [batch_size, image_size_px, image_size_px, 3]; int64 labels [batch_size] or None.
+    """
+    indices = compute_batch_indices(
+        len(dataset), batch_size=batch_size, seed=seed, iteration=iteration
+    )
+    if random_crop:
+        generator = make_generator("training", seed, "crop", iteration)
+        fractions = torch.rand(batch_size, 3, generator=generator, dtype=torch.float64).tolist()
+        images = np.stack(
+            [
+                crop_image(dataset.read(int(index)), image_size_px=image_size_px, fractions=three)
+                for index, three in zip(indices, fractions, strict=True)
+            ]
+        )
+    else:
+        images = dataset.load(indices)
+    if flip:
+        generator = make_generator("training", seed, "flip", iteration)
+        mirrored = torch.rand(batch_size, generator=generator).numpy() < 0.5
+        images[mirrored] = images[mirrored, :, ::-1]
+    return images, None if dataset.labels is None else dataset.labels[indices]
+
+
+def iterate_batches(
+    dataset: ImageZip, *, first_iteration: int, stop_iteration: int, num_threads: int, **options: Any
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Load the batches of iterations first..stop-1 in order, ahead of time when that is slow.
+
+    Args:
+        dataset: the image set; one that fits in memory is read without threads.
+        first_iteration: first iteration, counted from 0.
+        stop_iteration: one past the last.
+        num_threads: threads that decode; what they load does not depend on their number.
+        options: arguments of `load_training_batch` that stay the same.
+
+    Yields:
+        What `load_training_batch` returns.
+    """
+    iterations = range(first_iteration, stop_iteration)
+    if dataset.fits_memory and not options["random_crop"]:
+        for iteration in iterations:
+            yield load_training_batch(dataset, iteration=iteration, **options)
+        return
+    with ThreadPoolExecutor(num_threads) as pool:
+        waiting: deque[Any] = deque()
+        try:
+            for iteration in iterations:
+                waiting.append(
+                    pool.submit(load_training_batch, dataset, iteration=iteration, **options)
+                )
+                if len(waiting) > 2 * num_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

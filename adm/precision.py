@@ -1,0 +1,78 @@
+"""Number formats of a training step: 32-bit weights always, 16-bit arithmetic where asked."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from records.errors import UserError
+
+DTYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_precision(precision: str, device: str | torch.device) -> None:
+    """Refuse a precision that does not exist or that the machine lacks; none is ever swapped.
+
+    Raises:
+        UserError: an unknown name, or bf16 on a GPU without it.
+    """
+    if precision not in DTYPES:
+        raise UserError(f"training: precision: got {precision!r}; needed: {', '.join(DTYPES)}")
+    if torch.device(device).type == "cuda" and precision == "bf16":
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise UserError(
+                f"training: precision: bf16 is asked for and {torch.cuda.get_device_name(device)} "
+                "has no bfloat16 arithmetic; take fp16 or float32 in the scale's file, or another "
+                "device (the results are then those of another spec)"
+            )
+
+
+def make_autocast(precision: str, device: str | torch.device) -> AbstractContextManager[object]:
+    """Make the context in which the network runs (weights stay float32).
+
+    Args:
+        precision: `float32`, `bf16` or `fp16`.
+        device: where the network is.
+
+    Returns:
+        torch's autocast context, or one that does nothing for float32.
+    """
+    dtype = DTYPES[precision]
+    return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype)
+
+
+@dataclass
+class LossScale:
+    """Dynamic loss scale of fp16 training, as a power of two that need not be whole.
+
+    The authors' rule: start at 2^20, add 0.001 to the exponent at each good step, take 1 from it
+    at each step whose gradients overflow, and leave that step out.
+    """
+
+    exponent: float = 20.0
+    growth: float = 0.001
+    num_skipped_in_a_row: int = 0
+
+    @property
+    def factor(self) -> float:
+        """What the loss is multiplied with."""
+        return 2.0**self.exponent
+
+    def update(self, finite: bool) -> None:
+        """Take note of a step: good, or with gradients that overflowed."""
+        self.exponent += self.growth if finite else -1.0
+        self.num_skipped_in_a_row = 0 if finite else self.num_skipped_in_a_row + 1
+
+
+def compute_grad_norm(grads: Sequence[Tensor]) -> Tensor:
+    """Compute the Euclidean norm over all gradients together.
+
+    Args:
+        grads: gradients of any shapes on one device.
+
+    Returns:
+        float32 scalar; not finite when any gradient is not.
+    """
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(grads))))

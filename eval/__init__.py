@@ -1,0 +1,1 @@
+"""Grade samples as the paper did: FID, sFID, Inception Score, precision and recall. Imports no adm."""

@@ -1,0 +1,104 @@
+"""Batches of images in the authors' layout: an .npz with arr_0 (images) and arr_1 (labels)."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from records.errors import UserError
+from records.files import atomic_write, sha256_file, write_json
+
+
+def protocol_path(path: str | Path) -> Path:
+    """Return where the protocol of a batch lies: the same name with the ending .json."""
+    return Path(path).with_suffix(".json")
+
+
+def write_batch(
+    path: str | Path, images: np.ndarray, labels: np.ndarray | None, protocol: dict[str, Any]
+) -> None:
+    """Write images, labels and how they were made.
+
+    Args:
+        path: the .npz file; its protocol appears beside it as .json, before the .npz does.
+        images: uint8 [n, h, w, 3].
+        labels: int64 [n], or None where there are none.
+        protocol: JSON object; the batch's SHA-256, count and shape are added to it.
+
+    Raises:
+        UserError: the images or labels have another shape or type, or cannot be written.
+    """
+    path = Path(path)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise UserError(
+            f"{path}: images are {images.dtype} {list(images.shape)}; a batch holds uint8 [n, h, w, 3]"
+        )
+    arrays = {"arr_0": images}
+    if labels is not None:
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise UserError(
+                f"{path}: labels are {labels.dtype} {list(labels.shape)}; "
+                f"int64 [{len(images)}] is needed"
+            )
+        arrays["arr_1"] = labels
+    with atomic_write(path) as file:
+        _write_npz(file, arrays)
+    write_json(
+        protocol_path(path),
+        {**protocol, "sha256": sha256_file(path), "num_images": len(images), "shape": images.shape},
+    )
+
+
+def _write_npz(file: Any, arrays: dict[str, np.ndarray]) -> None:
+    """Write an uncompressed .npz whose bytes depend on the arrays alone (fixed time stamps)."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(
+                    member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
+                )
+
+
+def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the images and labels of a batch; nothing in it is ever unpickled.
+
+    Returns:
+        Images uint8 [n, h, w, c] and labels int64 [n] or None.
+
+    Raises:
+        UserError: no such file, cut short, not an .npz, without arr_0, or holding Python objects.
+    """
+    try:
+        with open(path, "rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            if "arr_0" not in arrays.files:
+                raise UserError(f"{path}: holds {arrays.files}; a batch needs arr_0 (images)")
+            images = arrays["arr_0"]
+            labels = arrays["arr_1"].astype(np.int64) if "arr_1" in arrays.files else None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; a batch of images is needed here") from None
+    except (ValueError, zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+        raise UserError(
+            f"{path}: not a readable .npz of plain arrays ({error}); make or fetch it again"
+        ) from None
+    return images, labels
+
+
+def read_protocol(path: str | Path) -> dict[str, Any] | None:
+    """Read how a batch was made; None when nothing lies beside it.
+
+    Raises:
+        UserError: the protocol is there but is not JSON.
+    """
+    beside = protocol_path(path)
+    if not beside.exists():
+        return None
+    try:
+        return json.loads(beside.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{beside}: not a protocol: {error}; delete it or make it again") from None

@@ -1,0 +1,31 @@
+"""Errors that a user can cause and mend, and how commands report them."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+
+class UserError(Exception):
+    """Say where, what was got, what is needed and what to do; shown without a traceback."""
+
+    exit_code = 2
+
+
+def main_guard(main: Callable[[Sequence[str] | None], int | None]) -> Callable[..., int]:
+    """Wrap a command so that a `UserError` becomes one line on stderr and its exit code.
+
+    Args:
+        main: function of an argument list (None means the process's own) returning an exit
+            status or None.
+
+    Returns:
+        A function of the same argument that returns the exit status.
+    """
+
+    def guarded(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv) or 0
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+
+    return guarded

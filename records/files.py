@@ -1,0 +1,133 @@
+"""Files that are either whole or absent, and digests that name their content."""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from records.errors import UserError
+
+ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another results folder or remount it",
+    errno.EACCES: "no permission to write; change the owner or the mode of the folder",
+    errno.EPERM: "no permission to write; change the owner or the mode of the folder",
+}
+
+
+def canonical_json(obj: Any) -> str:
+    """Write JSON that is the same text for equal content (sorted keys, no spaces, no NaN)."""
+    return json.dumps(obj, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(obj: Any) -> str:
+    """Return the SHA-256 (hex) of an object's canonical JSON."""
+    return hashlib.sha256(canonical_json(obj).encode()).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 (hex) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def explain_os_error(error: OSError, path: str | Path) -> UserError | None:
+    """Turn an operating-system refusal into advice; None when it is not one of the known ones."""
+    if error.errno not in ADVICE:
+        return None
+    return UserError(f"{path}: cannot be written ({error.strerror}): {ADVICE[error.errno]}")
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Write a file under a temporary name in the same folder and rename it when it is whole.
+
+    Args:
+        path: where the file appears once the block has ended without an error.
+
+    Yields:
+        A binary file to write to.
+
+    Raises:
+        UserError: no space, no permission or a read-only file system; nothing is left behind and
+            a file that already had this name is untouched.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(error, OSError) and (advice := explain_os_error(error, path)):
+            raise advice from error
+        raise
+
+
+def _umask() -> int:
+    """Read the process's umask, which the system only tells while setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write an object as indented JSON with sorted keys, atomically."""
+    text = json.dumps(obj, sort_keys=True, indent=1, allow_nan=False)
+    with atomic_write(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        what: what the file should be, for the error message.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; a {what} is needed here") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a {what}: {error}; delete it and make it again") from None
+
+
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Give a finished file a second name (hard link, else copy), replacing the target atomically."""
+    source, target = Path(source), Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and os.path.samefile(source, target):
+        return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        os.link(source, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if advice := explain_os_error(error, target):
+            if error.errno not in (errno.EPERM, errno.EACCES):
+                raise advice from error
+        with atomic_write(target) as file, open(source, "rb") as data:
+            while block := data.read(1 << 20):
+                file.write(block)

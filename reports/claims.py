@@ -1,0 +1,232 @@
+"""Verdicts: whether measured numbers support a claim of the paper. Arithmetic only, no files.
+
+A comparison is turned into an effect that is positive exactly when the claim holds:
+
+    greater   left - factor * right + margin
+    less      factor * right + margin - left
+    nearer    factor * |right - towards| - |left - towards|
+
+Its 95 % interval is effect +- t * s. s^2 has two parts: the sampling errors of the cells, and, when
+the compared numbers come from differently trained models, the spread between training seeds of each
+of them. Each part enters with the square of the effect's derivative by that cell. t is Student's
+quantile at the degrees of freedom of Welch (1947) and Satterthwaite (1946).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.format import SHARES
+
+CONFIDENCE = 0.95
+SAMPLING_DOF = 49  # of the standard errors that the metrics files carry
+
+SUPPORTED = "supported"
+CONTRADICTED = "contradicted"
+INCONCLUSIVE = "inconclusive"
+NOT_RUN = "not run"
+PUBLISHED_ONLY = "published values only"
+VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_RUN, PUBLISHED_ONLY)
+
+SEEDS_UNKNOWN = "the spread between training seeds is not known"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number: value, standard error of sampling (None: unknown), samples behind it."""
+
+    value: float
+    std_error: float | None
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """How much a number moves between training seeds.
+
+    size is a standard deviation: relative to the value for FID, sFID and IS, absolute for precision
+    and recall (and any other share). dof counts its degrees of freedom.
+    """
+
+    size: float
+    relative: bool
+    dof: int
+
+    def variance(self, value: float) -> float:
+        """Return the variance between training seeds of a cell with this value."""
+        return (self.size * value) ** 2 if self.relative else self.size**2
+
+
+def compute_seed_spread(metric: str, groups: Iterable[Sequence[float]]) -> SeedSpread | None:
+    """Pool the spread between training seeds over groups of equal models.
+
+    s^2 = sum_g (n_g - 1) s_g^2 / sum_g (n_g - 1), with s_g the sample standard deviation of group
+    g, divided by the group's mean for FID, sFID and IS. The values carry their sampling error too,
+    so the spread is, if anything, too wide.
+
+    Args:
+        metric: decides between relative and absolute spread.
+        groups: values of one model trained with several seeds; groups of one are passed over.
+
+    Returns:
+        The pooled spread, or None when no group has two values.
+    """
+    relative = metric not in SHARES
+    total, dof = 0.0, 0
+    for values in groups:
+        if len(values) < 2:
+            continue
+        mean = sum(values) / len(values)
+        squares = sum((value - mean) ** 2 for value in values)
+        if relative:
+            if mean == 0:
+                continue
+            squares /= mean**2
+        total += squares
+        dof += len(values) - 1
+    return SeedSpread(math.sqrt(total / dof), relative, dof) if dof else None
+
+
+def compute_interval(
+    effect: float, parts: Iterable[tuple[float, float]], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return effect +- t * s for a sum of independently estimated variances.
+
+    nu = (sum v)^2 / sum(v^2 / nu_v)   (Welch 1947, Satterthwaite 1946)
+
+    Args:
+        effect: the estimate.
+        parts: pairs of variance and its degrees of freedom; zero variances do not count.
+        confidence: coverage of the two-sided interval.
+    """
+    parts = [(variance, dof) for variance, dof in parts if variance > 0]
+    if not parts:
+        return effect, effect
+    from scipy.stats import t as student  # late: the only need for scipy in this package
+
+    total = sum(variance for variance, _ in parts)
+    dof = total**2 / sum(variance**2 / dof for variance, dof in parts)
+    half = float(student.ppf((1 + confidence) / 2, dof)) * math.sqrt(total)
+    return effect - half, effect + half
+
+
+def compute_effect(
+    relation: str,
+    left: float,
+    right: float,
+    towards: float | None = None,
+    *,
+    factor: float = 1.0,
+    margin: float = 0.0,
+) -> tuple[float, tuple[float, float, float]]:
+    """Return the effect (positive: the claim holds) and its derivatives by left, right, towards."""
+    if relation == "greater":
+        return left - factor * right + margin, (1.0, -factor, 0.0)
+    if relation == "less":
+        return factor * right + margin - left, (-1.0, factor, 0.0)
+    left_sign = math.copysign(1.0, left - towards)
+    right_sign = math.copysign(1.0, right - towards)
+    effect = factor * abs(right - towards) - abs(left - towards)
+    return effect, (-left_sign, factor * right_sign, left_sign - factor * right_sign)
+
+
+def judge_published(comparison: Mapping[str, Any], values: Sequence[float | None]) -> bool | None:
+    """Say whether published numbers (left, right, towards) satisfy a comparison; None if one is missing."""
+    needed = values if comparison["relation"] == "nearer" else values[:2]
+    if any(value is None for value in needed):
+        return None
+    effect, _ = compute_effect(
+        comparison["relation"], *values, factor=comparison["factor"], margin=comparison["margin"]
+    )
+    return effect > 1e-9  # printed decimals: a tie stays a tie in binary
+
+
+def judge_comparison(
+    comparison: Mapping[str, Any],
+    estimates: Sequence[Estimate | None],
+    spread: SeedSpread | None,
+) -> dict[str, Any]:
+    """Judge one comparison on measured numbers.
+
+    Args:
+        comparison: relation, factor, margin and trained_models_differ.
+        estimates: left, right and, for `nearer`, towards; None for a cell that was not run.
+        spread: spread between training seeds of the metric, None when not known.
+
+    Returns:
+        verdict, effect, low, high and reason (None or words). low and high hold sampling error
+        alone when the seeds' spread is needed but not known.
+    """
+    needed = [e for e in estimates[: 3 if comparison["relation"] == "nearer" else 2]]
+    if any(estimate is None for estimate in needed):
+        return _result(NOT_RUN, reason="a cell of this comparison was not run")
+    values = [estimate.value for estimate in needed]
+    effect, slopes = compute_effect(
+        comparison["relation"], *values, factor=comparison["factor"], margin=comparison["margin"]
+    )
+    if any(estimate.std_error is None for estimate in needed):
+        return _result(INCONCLUSIVE, effect, reason="the sampling error of a cell is not known")
+    weighted = list(zip(slopes, needed, strict=False))
+    parts = [(sum((s * e.std_error) ** 2 for s, e in weighted), SAMPLING_DOF)]
+    seeds_matter = comparison["trained_models_differ"]
+    if seeds_matter and spread is not None:
+        parts.append((sum(s**2 * spread.variance(e.value) for s, e in weighted), spread.dof))
+    low, high = compute_interval(effect, parts)
+    if seeds_matter and spread is None:
+        return _result(INCONCLUSIVE, effect, low, high, SEEDS_UNKNOWN)
+    verdict = SUPPORTED if low > 0 else CONTRADICTED if high < 0 else INCONCLUSIVE
+    reason = "the interval contains zero" if verdict == INCONCLUSIVE else None
+    return _result(verdict, effect, low, high, reason)
+
+
+def _result(
+    verdict: str,
+    effect: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    reason: str | None = None,
+) -> dict[str, Any]:
+    return {"verdict": verdict, "effect": effect, "low": low, "high": high, "reason": reason}
+
+
+def find_unequal_counts(estimates: Iterable[Estimate | None]) -> list[int]:
+    """Return the distinct sample counts of a claim's cells when there is more than one, else nothing."""
+    counts = sorted({estimate.num_samples for estimate in estimates if estimate is not None})
+    return counts if len(counts) > 1 else []
+
+
+def refuse_comparison(result: Mapping[str, Any], counts: Sequence[int]) -> dict[str, Any]:
+    """Take back the verdict of a comparison because its claim mixes sample counts."""
+    if result["verdict"] == NOT_RUN:
+        return dict(result)
+    words = " and ".join(f"{count:,}" for count in counts)
+    reason = (
+        f"its cells have different numbers of samples ({words}), and FID depends on that number"
+    )
+    return {**result, "verdict": INCONCLUSIVE, "reason": reason}
+
+
+def judge_claim(results: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
+    """Combine comparisons: contradicted when any is, supported when all are, else inconclusive.
+
+    A claim of which nothing was run is `not run`.
+
+    Returns:
+        The verdict and the position of the comparison that decides it: the contradicting or
+        undecided one or, for a supported claim, the one that came closest to failing.
+    """
+    verdicts = [result["verdict"] for result in results]
+    if CONTRADICTED in verdicts:
+        return CONTRADICTED, verdicts.index(CONTRADICTED)
+    if all(verdict == SUPPORTED for verdict in verdicts):
+        return SUPPORTED, min(range(len(results)), key=lambda i: _clearance(results[i]))
+    if all(verdict == NOT_RUN for verdict in verdicts):
+        return NOT_RUN, 0
+    return INCONCLUSIVE, next(i for i, v in enumerate(verdicts) if v != SUPPORTED)
+
+
+def _clearance(result: Mapping[str, Any]) -> float:
+    """Return the effect in half widths of its interval."""
+    half = (result["high"] - result["low"]) / 2
+    return result["effect"] / half if half > 0 else math.inf

@@ -1,0 +1,171 @@
+"""How numbers, settings and names are written, for every output; and the escaping of LaTeX and Markdown."""
+
+import math
+from typing import Any
+
+METRIC_NAMES = {
+    "fid": "FID",
+    "sfid": "sFID",
+    "is": "IS",
+    "precision": "Precision",
+    "recall": "Recall",
+    "memorised": "Memorised",
+}
+LOWER_IS_BETTER = {"fid", "sfid", "memorised"}
+SHARES = {"precision", "recall", "memorised"}  # in [0, 1]
+SETTING_NAMES = {
+    "attention_resolutions": "attention at (px)",
+    "biggan_updown": "BigGAN up/down",
+    "rescale_residual": "rescale residual",
+    "head_channels": "channels per head",
+}
+NOTE_WORDS = {
+    "quoted": "quoted by the paper from earlier work",
+    "own": "trained by the paper's authors",
+    "stack": "a stack of two resolutions",
+    "rejection": "samples filtered by a classifier",
+}
+SOURCE_WORDS = {
+    "rescore": "the samples that the authors published, graded here",
+    "resample": "samples drawn here from the weights that the authors published",
+    "retrain": "models trained here from scratch",
+}
+RELATION_WORDS = {"greater": "is greater than", "less": "is less than", "nearer": "is nearer than"}
+TEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "\u2212": "$-$",
+    "\u2013": "--",
+    "\n": " ",
+}
+MARKDOWN_SPECIAL = "\\`*_{}[]#|~"
+
+
+def format_number(value: float | None, metric: str, *, signed: bool = False) -> str:
+    """Write a measured number: two decimals for FID, sFID and IS, three for precision and recall.
+
+    Numbers below 0.1 keep two significant digits instead, so that a small difference never reads
+    as zero. A missing number is a dash.
+
+    Args:
+        value: the number, or None.
+        metric: key of `METRIC_NAMES`; it decides the decimals.
+        signed: write a plus sign too, for differences.
+    """
+    if value is None:
+        return "\u2013"
+    decimals = 3 if metric in SHARES else 2
+    size = abs(value)
+    if 1e-9 < size < 0.1:
+        decimals = max(decimals, min(9, 1 - math.floor(math.log10(size))))
+    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "\u2212")
+
+
+def format_published(value: float | None, *, signed: bool = False) -> str:
+    """Write a published number with the two decimals that the paper prints."""
+    if value is None:
+        return "\u2013"
+    return (f"{value:+.2f}" if signed else f"{value:.2f}").replace("-", "\u2212")
+
+
+def format_interval(
+    low: float | None, high: float | None, metric: str, *, signed: bool = False
+) -> str:
+    """Write an interval as `low to high`; empty when it is not known."""
+    if low is None or high is None:
+        return ""
+    return f"{format_number(low, metric, signed=signed)} to {format_number(high, metric, signed=signed)}"
+
+
+def format_share(value: float | None) -> str:
+    """Write a share in [0, 1] as per cent."""
+    return "\u2013" if value is None else f"{100 * value:.1f} %"
+
+
+def format_count(value: float | int | None) -> str:
+    """Write a count with thousands separated by commas."""
+    return "\u2013" if value is None else f"{value:,.0f}"
+
+
+def format_seconds(value: float | None) -> str:
+    """Write a duration in the unit in which it is easy to grasp."""
+    if value is None:
+        return "\u2013"
+    if value < 60:
+        return f"{value:.1f} s"
+    if value < 3600:
+        return f"{value / 60:.1f} min"
+    return f"{value / 3600:,.1f} h"
+
+
+def format_exact(value: Any) -> str:
+    """Write a value for machines: enough digits to lose nothing that matters, empty for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(format_exact(item) for item in value)
+    return str(value)
+
+
+def format_setting(value: Any) -> str:
+    """Write a setting of a row (on/off, number, list, name) as a reader expects it."""
+    if value is None:
+        return "\u2013"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}" if value != int(value) else f"{value:.1f}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(format_setting(item) for item in value)
+    return str(value)
+
+
+def setting_name(setting: str) -> str:
+    """Return the heading of a settings column."""
+    return SETTING_NAMES.get(setting, setting.replace("_", " "))
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name as the paper writes it."""
+    return METRIC_NAMES[metric]
+
+
+def metric_direction(metric: str) -> str:
+    """Say which way a metric is better."""
+    return "lower is better" if metric in LOWER_IS_BETTER else "higher is better"
+
+
+def mark_suffix(mark: str) -> str:
+    """Return ` at 700K` for a training mark and nothing for the end of training."""
+    return "" if mark == "final" else f" at {mark}"
+
+
+def escape_tex(text: str) -> str:
+    """Escape every character that LaTeX would read as a command."""
+    return "".join(TEX_ESCAPES.get(character, character) for character in str(text))
+
+
+def escape_markdown(text: str) -> str:
+    """Escape Markdown and HTML, and keep a table cell on one line."""
+    text = (
+        str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    )
+    return "".join(f"\\{c}" if c in MARKDOWN_SPECIAL else c for c in text)

@@ -1,0 +1,272 @@
+"""The table as data: published and measured numbers, intervals, claims and where each came from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from records.errors import UserError
+from records.files import digest
+from reports.cells import load_metrics, make_estimate, read_interval
+from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
+from reports.judging import make_claim
+from reports.numbers import find_measured, make_numbers, summarise_protocol
+from reports.protocol import find_mixtures
+
+FORMAT = 1
+TINY_REFERENCE = 500  # images; below it FID is mostly bias and precision and recall are coarse
+
+MEASURED, PUBLISHED_VALUE, NO_SOURCE, NOT_RUN = (
+    "measured",
+    "published value",
+    "not available",
+    "not run",
+)
+
+
+def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Join a table's specification with the metrics files that exist.
+
+    Args:
+        spec: checked specification (reports.spec.load_spec).
+
+    Returns:
+        A JSON object with the table's names, its groups of rows with a cell per mark and metric,
+        its judged claims, the spread between training seeds, what is mixed or missing, and the
+        protocol of every number. Equal inputs give equal objects.
+
+    Raises:
+        UserError: a metrics file is broken.
+    """
+    table = spec["table"]
+    files = load_row_metrics(spec)
+    groups = load_seed_groups(spec)
+    spreads = {
+        metric: compute_seed_spread(metric, _seed_values(groups, metric))
+        for metric in table["metrics"]
+    }
+    rows = [_make_row(row, spec, files, spreads) for row in spec["rows"]]
+    ceilings = {task: load_metrics(path) for task, path in sorted(spec["ceilings"].items())}
+    claims = [make_claim(claim, spec, files, spreads) for claim in spec["claims"]]
+    return {
+        "format": FORMAT,
+        **{
+            key: table[key]
+            for key in ("name", "neurips", "arxiv_v4", "alias", "title", "about", "layout")
+        },
+        **{key: list(table[key]) for key in ("settings", "metrics", "marks")},
+        "scale": spec["scale"],
+        "source": spec["source"],
+        "scale_notes": list(spec["scale_notes"]),
+        "command": make_command(spec),
+        "groups": _make_groups(rows, ceilings, table),
+        "claims": claims,
+        "seeds": _describe_seeds(groups, spreads, table["metrics"]),
+        "flags": find_mixtures(find_measured(spec, files)),
+        "numbers": make_numbers(spec, files, ceilings),
+        "protocol_summary": summarise_protocol(spec, files),
+        "spec_digest": digest(spec),
+    }
+
+
+def make_command(spec: Mapping[str, Any]) -> str:
+    """Return the command that runs what a table lacks."""
+    if (spec["scale"], spec["source"]) == ("digits", "retrain"):
+        return f"snakemake --cores all reproduce_{spec['table']['name']}"
+    profile = "--profile slurm" if spec["scale"] == "paper" else "--cores all"
+    options = f"scale={spec['scale']} source={spec['source']}"
+    return f"snakemake {profile} --config {options} -- reproduce_{spec['table']['name']}"
+
+
+def load_row_metrics(spec: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any] | None]:
+    """Read the metrics file of every row and mark; None where there is none."""
+    return {
+        (row["id"], mark): load_metrics(row["cells"][mark]["metrics"])
+        for row in spec["rows"]
+        for mark in spec["table"]["marks"]
+    }
+
+
+def load_seed_groups(spec: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+    """Read the metrics of models that differ in the training seed alone, leaving out absent files.
+
+    Raises:
+        UserError: the files of a group count different numbers of samples.
+    """
+    groups = []
+    for paths in spec["seed_groups"]:
+        group = [content for content in map(load_metrics, paths) if content is not None]
+        counts = sorted({content["counts"]["samples"] for content in group})
+        if len(counts) > 1:
+            raise UserError(
+                f"{paths[0]}: its training seeds were scored on {counts} samples; the spread between "
+                "seeds needs equal numbers; sample and evaluate them again"
+            )
+        groups.append(group)
+    return groups
+
+
+def _seed_values(groups: Sequence[Sequence[dict[str, Any]]], metric: str) -> list[list[float]]:
+    return [[e.value for e in (make_estimate(c, metric) for c in group) if e] for group in groups]
+
+
+def _make_row(row: Mapping, spec: Mapping, files: Mapping, spreads: Mapping) -> dict[str, Any]:
+    table = spec["table"]
+    return {
+        **{key: row[key] for key in ("id", "label", "task", "task_words", "kind", "settings")},
+        **{key: row[key] for key in ("notes", "assumed", "reason", "recipe_words")},
+        "marks": [_make_mark(row, mark, files) for mark in table["marks"]],
+        "cells": [
+            _make_cell(row, mark, metric, spec, files, spreads[metric])
+            for mark in table["marks"]
+            for metric in table["metrics"]
+        ],
+    }
+
+
+def _make_mark(row: Mapping, mark: str, files: Mapping) -> dict[str, Any]:
+    """Say whether a row was measured at a mark, on how many samples, and how many are copies."""
+    content = files[row["id"], mark]
+    memorised = make_estimate(content, "memorised")
+    return {
+        "mark": mark,
+        "status": find_status(row, content),
+        "num_samples": content["counts"]["samples"] if content else None,
+        "memorised": memorised.value if memorised else None,
+        "shared_with": row["cells"][mark]["shared_with"],
+        "seeds": [
+            {
+                "name": other["name"],
+                "metrics": {k: v["value"] for k, v in sorted(other["metrics"].items())},
+            }
+            for other in map(load_metrics, row["cells"][mark]["seeds"])
+            if other is not None
+        ],
+    }
+
+
+def find_status(row: Mapping[str, Any], content: Mapping[str, Any] | None) -> str:
+    """Say what a cell is: measured, a published value, not available here, or not run."""
+    if content is not None:
+        return MEASURED
+    if row["kind"] == "baseline":
+        return PUBLISHED_VALUE
+    return NO_SOURCE if row["reason"] else NOT_RUN
+
+
+def _make_cell(
+    row: Mapping, mark: str, metric: str, spec: Mapping, files: Mapping, spread: SeedSpread | None
+) -> dict[str, Any]:
+    """Return one number: published, measured, interval, and for deltas the absolute beneath."""
+    content = files[row["id"], mark]
+    estimate = make_estimate(content, metric)
+    first = spec["rows"][0]
+    is_difference = spec["table"]["layout"] == "deltas" and row["id"] != first["id"]
+    cell = {
+        "mark": mark,
+        "metric": metric,
+        "published": row["published"].get(mark, {}).get(metric),
+        "is_difference": is_difference,
+        "status": find_status(row, content),
+        "measured": None,
+        "low": None,
+        "high": None,
+        "absolute": None,
+    }
+    if estimate is None:
+        return cell
+    if spec["table"]["layout"] != "deltas":
+        low, high = read_interval(content, metric)
+        return {**cell, "measured": estimate.value, "low": low, "high": high}
+    low, high = _interval_with_seeds([estimate], spread)
+    absolute = {"measured": estimate.value, "low": low, "high": high}
+    if not is_difference:
+        return {**cell, **absolute, "absolute": absolute}
+    base = make_estimate(files[first["id"], mark], metric)
+    if base is None:
+        return {**cell, "absolute": absolute}
+    low, high = _interval_with_seeds([estimate, base], spread, estimate.value - base.value)
+    difference = {"measured": estimate.value - base.value, "low": low, "high": high}
+    return {**cell, **difference, "absolute": absolute}
+
+
+def _interval_with_seeds(
+    estimates: Sequence[Estimate], spread: SeedSpread | None, effect: float | None = None
+) -> tuple[float | None, float | None]:
+    """Return the interval of a number or of a difference, widened by the spread between seeds."""
+    if any(estimate.std_error is None for estimate in estimates):
+        return None, None
+    parts = [(sum(e.std_error**2 for e in estimates), SAMPLING_DOF)]
+    if spread is not None:
+        parts.append((sum(spread.variance(e.value) for e in estimates), spread.dof))
+    return compute_interval(estimates[0].value if effect is None else effect, parts)
+
+
+def _make_groups(rows: Sequence[dict], ceilings: Mapping, table: Mapping) -> list[dict[str, Any]]:
+    """Gather rows by task, in the order of the rows, with the task's ceiling row."""
+    groups = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        mine = [row for row in rows if row["task"] == task]
+        ceiling = _make_ceiling(ceilings.get(task), table["metrics"])
+        counts = sorted(
+            {m["num_samples"] for row in mine for m in row["marks"] if m["num_samples"]}
+        )
+        if ceiling:
+            ceiling["same_count"] = counts in ([], [ceiling["num_samples"]])
+        groups.append(
+            {
+                "task": task,
+                "task_words": mine[0]["task_words"],
+                "num_samples": counts,
+                "rows": mine,
+                "ceiling": ceiling,
+            }
+        )
+    return groups
+
+
+def _make_ceiling(
+    content: Mapping[str, Any] | None, metrics: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return real images scored against real images: the floor of FID, the ceiling of the others."""
+    if content is None:
+        return None
+    cells = []
+    for metric in metrics:
+        estimate = make_estimate(content, metric)
+        low, high = read_interval(content, metric)
+        cells.append(
+            {
+                "metric": metric,
+                "measured": estimate.value if estimate else None,
+                "low": low,
+                "high": high,
+            }
+        )
+    memorised = make_estimate(content, "memorised")
+    return {
+        "name": content["name"],
+        "cells": cells,
+        "num_samples": content["counts"]["samples"],
+        "num_reference": content["counts"]["reference"],
+        "memorised": memorised.value if memorised else None,
+        "tiny": content["counts"]["reference"] < TINY_REFERENCE,
+    }
+
+
+def _describe_seeds(
+    groups: Sequence, spreads: Mapping, metrics: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return, per metric, the values of every group of training seeds and the pooled spread."""
+    return [
+        {
+            "metric": metric,
+            "spread": None if spread is None else spread.size,
+            "relative": None if spread is None else spread.relative,
+            "dof": 0 if spread is None else spread.dof,
+            "groups": [
+                {"name": group[0]["name"], "values": values}
+                for group, values in zip(groups, _seed_values(groups, metric), strict=True)
+                if len(values) > 1
+            ],
+        }
+        for metric, spread in ((metric, spreads[metric]) for metric in metrics)
+    ]

@@ -1,0 +1,67 @@
+"""Batches in the authors' layout."""
+
+import json
+
+import numpy as np
+import pytest
+
+from records.batches import protocol_path, read_batch, read_protocol, write_batch
+from records.errors import UserError
+from records.files import sha256_file
+
+IMAGES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+LABELS = np.array([3, 1], dtype=np.int64)
+
+
+def test_numpy_reads_what_is_written(tmp_path):
+    path = tmp_path / "samples.npz"
+    write_batch(path, IMAGES, LABELS, {"seed": 0})
+    with np.load(path, allow_pickle=False) as arrays:
+        assert arrays.files == ["arr_0", "arr_1"]
+        assert (arrays["arr_0"] == IMAGES).all() and arrays["arr_0"].dtype == np.uint8
+        assert (arrays["arr_1"] == LABELS).all() and arrays["arr_1"].dtype == np.int64
+    protocol = json.loads(protocol_path(path).read_text())
+    assert protocol["seed"] == 0 and protocol["num_images"] == 2
+    assert protocol["sha256"] == sha256_file(path)
+    assert read_protocol(path) == protocol
+
+
+def test_we_read_what_numpy_writes(tmp_path):
+    path = tmp_path / "theirs.npz"
+    np.savez(path, IMAGES, LABELS.astype(np.int32))
+    images, labels = read_batch(path)
+    assert (images == IMAGES).all() and labels is not None and (labels == LABELS).all()
+    assert read_protocol(path) is None
+
+
+def test_same_arrays_make_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_batch(tmp_path / f"{name}.npz", IMAGES, None, {})
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert read_batch(tmp_path / "a.npz")[1] is None
+
+
+def test_refusals(tmp_path):
+    path = tmp_path / "x.npz"
+    with pytest.raises(UserError, match=r"uint8 \[n, h, w, 3\]"):
+        write_batch(path, IMAGES.astype(np.float32), None, {})
+    with pytest.raises(UserError, match=r"int64 \[2\]"):
+        write_batch(path, IMAGES, LABELS[:1], {})
+    with pytest.raises(UserError, match="no such file"):
+        read_batch(path)
+    path.write_bytes(b"not a zip")
+    with pytest.raises(UserError, match="not a readable"):
+        read_batch(path)
+    np.savez(path, other=IMAGES)
+    with pytest.raises(UserError, match="needs arr_0"):
+        read_batch(path)
+    np.savez(path, np.array([{"a": 1}], dtype=object))
+    with pytest.raises(UserError, match="not a readable"):
+        read_batch(path)
+    write_batch(path, IMAGES, LABELS, {})
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match="not a readable"):
+        read_batch(path)
+    protocol_path(path).write_text("{")
+    with pytest.raises(UserError, match="not a protocol"):
+        read_protocol(path)

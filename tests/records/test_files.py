@@ -1,0 +1,119 @@
+"""Atomic files, digests and links."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from records.errors import UserError
+from records.files import (
+    atomic_write,
+    canonical_json,
+    digest,
+    link_or_copy,
+    read_json,
+    sha256_file,
+    write_json,
+)
+
+
+def test_canonical_json_ignores_order_of_keys():
+    assert canonical_json({"b": [1, 2.5], "a": None}) == '{"a":null,"b":[1,2.5]}'
+    assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_canonical_json_refuses_nan():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(float("nan"))
+
+
+def test_sha256_of_known_bytes(tmp_path):
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_file(path) == known
+
+
+def test_atomic_write_leaves_nothing_behind_after_an_error(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), atomic_write(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "no permission")],
+)
+def test_atomic_write_explains_what_the_system_refuses(tmp_path, number, words):
+    with pytest.raises(UserError, match=words), atomic_write(tmp_path / "x"):
+        raise OSError(number, os.strerror(number))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_really_full_disk_is_explained_and_leaves_nothing(tmp_path):
+    script = (
+        "import resource, signal, sys\n"
+        "from records.files import atomic_write\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"with atomic_write({str(tmp_path / 'big')!r}) as file:\n"
+        "    file.write(bytes(100000))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode != 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_killed_writer_leaves_the_old_file_whole(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    script = (
+        "import os, signal\n"
+        "from records.files import atomic_write\n"
+        f"with atomic_write({str(path)!r}) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script])
+    assert run.returncode == -9
+    assert path.read_bytes() == b"old"
+
+
+def test_json_round_trip_and_errors(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 1})
+    assert read_json(path, "spec") == {"b": 1}
+    path.write_text("{")
+    with pytest.raises(UserError, match="not a spec"):
+        read_json(path, "spec")
+    with pytest.raises(UserError, match="no such file; a spec is needed"):
+        read_json(tmp_path / "b.json", "spec")
+
+
+def test_link_or_copy_replaces_the_target(tmp_path):
+    source, target = tmp_path / "s", tmp_path / "deep" / "t"
+    source.write_bytes(b"1")
+    link_or_copy(source, target)
+    link_or_copy(source, target)
+    assert target.read_bytes() == b"1" and os.path.samefile(source, target)
+    other = tmp_path / "o"
+    other.write_bytes(b"2")
+    link_or_copy(other, target)
+    assert target.read_bytes() == b"2" and source.read_bytes() == b"1"
+
+
+def test_link_or_copy_copies_where_links_are_refused(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "other device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    source = tmp_path / "s"
+    source.write_bytes(b"1" * 3_000_000)
+    link_or_copy(source, tmp_path / "t")
+    assert (tmp_path / "t").read_bytes() == source.read_bytes()

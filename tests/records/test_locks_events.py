@@ -1,0 +1,62 @@
+"""Locks, event logs, errors and provenance."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from records.errors import UserError, main_guard
+from records.events import EventLog, read_events
+from records.locks import exclusive_lock
+from records.provenance import environment
+
+
+def test_lock_is_refused_to_another_process_and_freed_by_its_death(tmp_path):
+    path = tmp_path / "run.lock"
+    hold = (
+        "import sys, time\n"
+        "from records.locks import exclusive_lock\n"
+        f"with exclusive_lock({str(path)!r}, 'model a'):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        words = f"model a: already being worked on by process {holder.pid}"
+        with pytest.raises(UserError, match=words), exclusive_lock(path, "model a"):
+            pass
+        holder.kill()
+    with exclusive_lock(path, "model a"):
+        pass
+
+
+def test_events_are_lines_and_a_cut_last_line_is_left_out(tmp_path):
+    log = EventLog(tmp_path / "deep" / "events.jsonl")
+    log.write("start", iteration=0)
+    log.write("progress", iteration=5, loss=0.25)
+    with open(log.path, "a") as file:
+        file.write('{"event": "pro')
+    events = read_events(log.path)
+    assert [event["event"] for event in events] == ["start", "progress"]
+    assert events[1]["loss"] == 0.25 and "time" in events[1]
+    log.path.write_text('{"event": 1}\nnonsense\n{"event": 2}\n')
+    with pytest.raises(UserError, match="line 2: not an event"):
+        read_events(log.path)
+
+
+def test_main_guard_prints_one_line(capsys):
+    class Special(UserError):
+        exit_code = 4
+
+    def command(argv):
+        raise Special("row x: broken; mend it")
+
+    assert main_guard(command)([]) == 4
+    assert capsys.readouterr().err == "error: row x: broken; mend it\n"
+    assert main_guard(lambda argv: None)([]) == 0
+
+
+def test_environment_is_json_and_names_versions():
+    content = environment()
+    assert json.loads(json.dumps(content)) == content
+    assert content["versions"]["numpy"] and content["git_commit"]

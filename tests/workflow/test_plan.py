@@ -1,0 +1,117 @@
+"""What the plan makes out of tables and a scale."""
+
+import pytest
+
+from records.errors import UserError
+from workflow.plan import digest_of
+from workflow.settings import load_plan
+from workflow.table_spec import make_table_spec, seed_groups
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return load_plan({})
+
+
+def test_rows_with_equal_specs_share_samples(plan):
+    assert plan.cells["t4_256_adm"] == plan.cells["t5_256_adm"] == "t3_cond"
+    assert plan.cells["t5_256_admg"] == "t3_cond_guided_1"
+    assert plan.cells["t6_adagn"] == "t2_head_channels_64"
+    assert plan.samples["t5_256_adm_admu"]["low_res"]["name"] == "t4_64_adm_dropout"
+    digests = [digest_of(spec) for spec in plan.samples.values()]
+    assert len(set(digests)) == len(digests)
+
+
+def test_rows_with_several_marks_and_seeds_have_a_cell_for_each(plan):
+    names = [name for name in plan.cells if name.startswith("t1_baseline")]
+    assert names == [
+        "t1_baseline-700K",
+        "t1_baseline-700K-seed1",
+        "t1_baseline-700K-seed2",
+        "t1_baseline-1200K",
+        "t1_baseline-1200K-seed1",
+        "t1_baseline-1200K-seed2",
+    ]
+    assert len(seed_groups(plan, plan.tables["table1"])) == 2
+    assert plan.previous_mark("arch_baseline", "1200K") == "700K"
+    assert plan.previous_mark("arch_baseline", "700K") is None
+
+
+def test_floors_of_the_embedded_scale(plan):
+    assert all(spec["num_images"] >= 500 for spec in plan.samples.values())
+    for row in [*plan.tables["table1"].rows.values(), *plan.tables["table2"].rows.values()]:
+        assert max(plan.scale.models[row.model].marks.values()) >= 300
+    for name in ("table1", "table2", "table6"):
+        baseline = next(iter(plan.tables[name].rows.values()))
+        assert len(plan.scale.models[baseline.model].seeds) >= 3
+
+
+def test_cells_of_one_claim_have_the_same_number_of_samples(plan):
+    for table in plan.tables.values():
+        for claim_id, claim in table.claims.items():
+            tasks = {
+                table.rows[row_id].task
+                for one in claim.comparisons
+                for row_id in (one.left, one.right, one.towards)
+                if row_id is not None
+            }
+            assert len({plan.scale.tasks[task].num_images for task in tasks}) == 1, claim_id
+
+
+def test_marks_are_not_part_of_a_models_digest(plan, tmp_path):
+    from adm.config import load_scale
+
+    text = open("params/scales/digits.yaml").read()
+    path = tmp_path / "digits.yaml"
+    path.write_text(text.replace("marks: {final: 1200}", "marks: {early: 600, final: 1200}"))
+    other = load_plan({"scale": str(path)})
+    assert load_scale(path).models["imagenet_256"].marks == {"early": 600, "final": 1200}
+    assert other.models == plan.models
+    assert {k: digest_of(v) for k, v in other.samples.items()} == {
+        k: digest_of(v) for k, v in plan.samples.items()
+    }
+
+
+def test_a_model_that_changes_changes_everything_that_hangs_on_it(plan, tmp_path):
+    text = open("params/scales/digits.yaml").read()
+    path = tmp_path / "digits.yaml"
+    path.write_text(text.replace("recipe: 1\n    task: imagenet_256", "recipe: 2\n    task: imagenet_256"))
+    other = load_plan({"scale": str(path)})
+    changed = {name for name in plan.models if plan.models[name] != other.models[name]}
+    assert changed == {
+        "classifier_256",
+        "classifier_128",
+        "classifier_512",
+        "classifier_64",
+        "classifier_128_stack",
+    }
+    hang = {name for name in plan.samples if plan.metric_spec(name) != other.metric_spec(name)}
+    assert "t3_cond_guided_1" in hang and "t3_cond" not in hang
+
+
+def test_table_specs_name_rows_cells_and_claims(plan):
+    spec = make_table_spec(plan, "table5")
+    rows = {row["id"]: row for row in spec["rows"]}
+    cell = rows["t5_256_adm"]["cells"]["final"]
+    assert cell["shared_with"] == "t3_cond"
+    assert cell["metrics"] == "results/digits/retrain/metrics/t3_cond.json"
+    assert rows["t5_256_admg_admu"]["recipe_words"]["base_guidance_scale"] == 1.0
+    claims = {claim["id"]: claim for claim in spec["claims"]}
+    assert claims["t5_256_guidance_lowers_recall"]["comparisons"][0]["trained_models_differ"] is False
+    assert claims["t5_256_both_best"]["comparisons"][0]["trained_models_differ"] is True
+    baselines = [row for row in make_table_spec(plan, "table4")["rows"] if row["kind"] == "baseline"]
+    assert len(baselines) == 18 and all(row["reason"] for row in baselines)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"scal": "digits"}, "unknown key scal; the keys are scale, source, results, tables"),
+        ({"scale": "digit"}, "needed: one of digits"),
+        ({"source": "guess"}, "source: got 'guess'"),
+        ({"scale": "nowhere.yaml"}, "nowhere.yaml: no such file"),
+    ],
+)
+def test_bad_settings(config, words):
+    with pytest.raises(UserError, match=words):
+        load_plan(config)

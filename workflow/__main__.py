@@ -1,0 +1,7 @@
+"""Run `python -m workflow table-spec|allotment|summary`."""
+
+import sys
+
+from workflow.cli import main
+
+sys.exit(main())

@@ -1,0 +1,106 @@
+# The feature network, reference statistics, and the metrics of each batch of samples.
+
+
+rule network:
+    input:
+        data=ancient(PLAN.data_path(PLAN.scale.network.task)),
+    output:
+        weights=f"{ROOT}/network/features.safetensors",
+        spec=f"{ROOT}/network/features.spec.json",
+    log:
+        f"{LOGS}/network/features.log",
+    benchmark:
+        f"{ROOT}/benchmarks/network/features.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=canonical_json(PLAN.network_spec()),
+    shell:
+        "(printf '%s\\n' {params.spec:q} > {output.spec} &&"
+        " OMP_NUM_THREADS={threads} python -m eval network {input.data} --spec {output.spec}"
+        " --out {output.weights}) > {log} 2>&1"
+
+
+rule reference:
+    input:
+        data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
+        weights=ancient(rules.network.output.weights),
+    output:
+        batch=f"{ROOT}/references/{{task}}.npz",
+        protocol=f"{ROOT}/references/{{task}}.json",
+    log:
+        f"{LOGS}/reference/{{task}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/reference/{{task}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=lambda wildcards: canonical_json(PLAN.reference_spec(wildcards.task)),
+        num_images=PLAN.scale.evaluation.reference_images,
+        seed=PLAN.scale.evaluation.seed,
+    shell:
+        "OMP_NUM_THREADS={threads} python -m eval reference {input.data} --weights {input.weights}"
+        " --num-images {params.num_images} --seed {params.seed} --out {output.batch} > {log} 2>&1"
+
+
+rule ceiling:
+    input:
+        data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
+        weights=ancient(rules.network.output.weights),
+    output:
+        f"{ROOT}/metrics/real-{{task}}.json",
+    log:
+        f"{LOGS}/ceiling/{{task}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/ceiling/{{task}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        digest=lambda wildcards: digest(PLAN.reference_spec(wildcards.task)),
+        seed=PLAN.scale.evaluation.seed,
+    shell:
+        "OMP_NUM_THREADS={threads} python -m eval ceiling {input.data} --weights {input.weights}"
+        " --name real-{wildcards.task} --digest {params.digest} --seed {params.seed}"
+        " --json {output} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        reference=lambda wildcards: ancient(
+            f"{ROOT}/references/{PLAN.samples[wildcards.sample]['task']}.npz"
+        ),
+        samples=ancient(rules.sample.output.batch),
+        weights=ancient(rules.network.output.weights),
+    output:
+        f"{MADE}/metrics/{{sample}}.json",
+    log:
+        f"{LOGS}/evaluate/{{sample}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/evaluate/{{sample}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        digest=lambda wildcards: digest(PLAN.metric_spec(wildcards.sample)),
+        seed=PLAN.scale.evaluation.seed,
+        batch_size=PLAN.scale.evaluation.batch_size,
+    shell:
+        "OMP_NUM_THREADS={threads} python -m eval {input.reference} {input.samples}"
+        " --weights {input.weights} --name {wildcards.sample} --digest {params.digest}"
+        " --intervals --seed {params.seed} --batch-size {params.batch_size} --json {output}"
+        " > {log} 2>&1"

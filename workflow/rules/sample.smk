@@ -1,0 +1,53 @@
+# Batches of samples, in the authors' layout, with their protocol beside them.
+
+
+rule sample:
+    input:
+        weights=lambda wildcards: ancient(
+            PLAN.model_path(
+                PLAN.samples[wildcards.sample]["model"]["name"],
+                PLAN.samples[wildcards.sample]["model"]["mark"],
+            )
+        ),
+        classifier=lambda wildcards: [
+            ancient(PLAN.model_path(classifier["name"], classifier["mark"]))
+            for classifier in [PLAN.samples[wildcards.sample]["classifier"]]
+            if classifier
+        ],
+        low_res=lambda wildcards: [
+            ancient(PLAN.samples_path(base["name"]))
+            for base in [PLAN.samples[wildcards.sample]["low_res"]]
+            if base
+        ],
+    output:
+        batch=f"{MADE}/samples/{{sample}}/samples.npz",
+        protocol=f"{MADE}/samples/{{sample}}/samples.json",
+        spec=f"{MADE}/samples/{{sample}}/spec.json",
+    log:
+        f"{LOGS}/sample/{{sample}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/sample/{{sample}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PLAN.scale.compute.threads
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=lambda wildcards: canonical_json(PLAN.samples[wildcards.sample]),
+        options=lambda wildcards, input: " ".join(
+            f"--{option} {path}"
+            for option, paths in (
+                ("classifier", input.classifier),
+                ("low-res", input.low_res),
+            )
+            for path in paths
+        ),
+        device=PLAN.scale.compute.device,
+        batch_size=PLAN.scale.sampling.batch_size,
+    shell:
+        "(printf '%s\\n' {params.spec:q} > {output.spec} &&"
+        " OMP_NUM_THREADS={threads} python -m adm sample --spec {output.spec}"
+        " --weights {input.weights} {params.options} --out {output.batch}"
+        " --device {params.device} --threads {threads} --batch-size {params.batch_size})"
+        " > {log} 2>&1"

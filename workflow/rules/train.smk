@@ -1,0 +1,39 @@
+# Models up to a mark; the run's own state lies outside the declared outputs and survives a failed job.
+
+
+rule train:
+    input:
+        data=lambda wildcards: ancient(
+            PLAN.data_path(PLAN.models[wildcards.model]["task"])
+        ),
+        previous=lambda wildcards: [
+            ancient(PLAN.model_path(wildcards.model, mark))
+            for mark in [PLAN.previous_mark(wildcards.model, wildcards.mark)]
+            if mark
+        ],
+    output:
+        weights=f"{MADE}/models/{{model}}/ema-{{mark}}.safetensors",
+        spec=f"{MADE}/models/{{model}}/ema-{{mark}}.spec.json",
+    log:
+        f"{LOGS}/train/{{model}}-{{mark}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/train/{{model}}-{{mark}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PLAN.scale.compute.threads
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=lambda wildcards: canonical_json(PLAN.models[wildcards.model]),
+        iterations=lambda wildcards: PLAN.marks[wildcards.model][wildcards.mark],
+        state=lambda wildcards: f"{MADE}/state/{wildcards.model}",
+        events=lambda wildcards: f"{MADE}/events/train-{wildcards.model}.jsonl",
+        device=PLAN.scale.compute.device,
+        save_every_seconds=PLAN.scale.compute.save_every_seconds,
+    shell:
+        "(printf '%s\\n' {params.spec:q} > {output.spec} &&"
+        " OMP_NUM_THREADS={threads} python -m adm train --spec {output.spec} --data {input.data}"
+        " --state {params.state} --mark {wildcards.mark} --iterations {params.iterations}"
+        " --out {output.weights} --events {params.events} --device {params.device}"
+        " --threads {threads} --save-every-seconds {params.save_every_seconds}) > {log} 2>&1"
