@@ -147,8 +147,8 @@ constraints: env
 	@mv constraints.txt.tmp constraints.txt
 
 # ---- the tables -----------------------------------------------------------------------------------------------------
-# Neither a file's date nor the wording of a command recomputes anything; only inputs and parameters do.
-SNAKEMAKE := $(BIN)/snakemake --rerun-triggers input params --rerun-incomplete --cores $(CORES)
+# What an interrupted run left half-written is made again.
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-incomplete
 
 ## reproduce: all six tables at the embedded scale, and where the report lies, wall time and CPU time
 .PHONY: reproduce

@@ -1,31 +1,30 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
 # Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics.
 from snakemake.exceptions import WorkflowError
-from snakemake.settings.enums import RerunTrigger
 from snakemake.utils import min_version
 
 from records.errors import UserError
 from records.files import canonical_json, digest
+from workflow.rerun_triggers import limit_rerun_triggers
 from workflow.settings import DEFAULTS, load_plan
 from workflow.sources import digest_sources
 from workflow.table_spec import make_table_spec, table_inputs
 
 min_version("9.27")
 
-# Work is done again when its spec (params) or its set of inputs changes, never for an edited command line.
-if workflow.dag_settings is not None:  # --lint builds no graph
-    workflow.dag_settings.rerun_triggers = frozenset(
-        {RerunTrigger.PARAMS, RerunTrigger.INPUT}
-    )
+limit_rerun_triggers(workflow)
 
 try:
     PLAN = load_plan(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+# bash writes real, user and system seconds of each job into its .times log
+shell.prefix('TIMEFORMAT="%R %U %S"; ')
+
 ROOT = PLAN.root
 MADE = f"{ROOT}/{PLAN.source}"
-LOGS = f"logs/{PLAN.scale.name}/{PLAN.source}"
+LOGS = PLAN.logs
 OPTIONS = " ".join(
     f"--{key} {config.get(key, value)}" for key, value in DEFAULTS.items()
 )
@@ -42,6 +41,7 @@ wildcard_constraints:
 rule reproduce_all:
     input:
         f"{ROOT}/report/index.html",
+        [PLAN.metrics_path(sample) for sample in sorted(set(PLAN.cells.values()))],
         expand(f"{ROOT}/report/{{table}}.html", table=PLAN.tables),
 
 
@@ -52,7 +52,9 @@ for name, table in PLAN.tables.items():
             name:
                 f"reproduce_{target}"
             input:
-                f"{ROOT}/report/{name}.html",
+                table_inputs(PLAN, name)["metrics"],
+                table_inputs(PLAN, name)["ceilings"],
+                page=f"{ROOT}/report/{name}.html",
 
 
 rule datasets:

@@ -1,8 +1,8 @@
-"""Layers of the diffusion UNet, the upsampler and the classifier.
+"""Convolutional layers of the diffusion UNet, the upsampler and the classifier.
 
-Attribute names (`in_layers`, `emb_layers`, `out_layers`, `skip_connection`, `qkv`, `proj_out`, `op`,
-`conv`, `qkv_proj`, `c_proj`) are those of the published checkpoints, so that released weights load
-strictly. Feature maps are [n, c, h, w]; inside attention they are token-major, [n, tokens, c].
+Attribute names (`in_layers`, `emb_layers`, `out_layers`, `skip_connection`, `op`, `conv`) are
+those of the published checkpoints, so that released weights load strictly. Feature maps are [n,
+c, h, w].
 """
 
 import math
@@ -12,15 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SQRT_HALF = math.sqrt(0.5)
-SPATIAL_POOL_WIDTH = 2048
 
 
 def compute_timestep_embedding(t: Tensor, width: int) -> Tensor:
     """Embed timesteps in sines and cosines of geometric frequencies.
 
     [cos(t w_0) ... cos(t w_{h-1}), sin(t w_0) ... sin(t w_{h-1})] with h = width // 2 and
-    w_k = 10000^(-k/h): the embedding of Ho et al. (2020), which ADM inherits (Appendix I). An odd width
-    ends in one zero.
+    w_k = 10000^(-k/h): the embedding of Ho et al. (2020), which ADM inherits. An odd width ends in
+    one zero.
 
     Args:
         t: timesteps of the full chain, [n], integer or fractional.
@@ -38,8 +37,8 @@ def compute_timestep_embedding(t: Tensor, width: int) -> Tensor:
 def zeroed(module: nn.Module) -> nn.Module:
     """Set all parameters of a module to zero and return it.
 
-    A residual branch, an attention block and the network itself then start as identity or zero (Ho et al.
-    2020), which is what lets deep stacks train from the first step.
+    A residual branch, an attention block and the network itself then start as identity or zero
+    (Ho et al. 2020), which is what lets deep stacks train from the first step.
     """
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
@@ -49,7 +48,8 @@ def zeroed(module: nn.Module) -> nn.Module:
 class GroupNorm(nn.GroupNorm):
     """Group normalisation in float32 whatever the precision of the input (eps 1e-5).
 
-    norm(x) = (x - mean_g) / sqrt(var_g + eps) * weight + bias over groups g of channels and all positions.
+    norm(x) = (x - mean_g) / sqrt(var_g + eps) * weight + bias, mean and variance over all channels
+    and positions of a group g (Wu and He 2018).
     """
 
     def forward(
@@ -67,24 +67,21 @@ class GroupNorm(nn.GroupNorm):
         Returns:
             Same shape and dtype as `x`.
         """
-        weight, bias = self.weight.float(), self.bias.float()
+        # Contiguous, because torch's channels-last kernel on the CPU takes the variance as
+        # E[x^2] - E[x]^2: at a mean of ten deviations it is wrong by 2e-4, the other by 2e-6.
+        h, weight, bias = x.float().contiguous(), self.weight.float(), self.bias.float()
         if scale is None:
-            return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).to(x.dtype)
-        # One affine map per sample: seen as one sample of n*c channels in n*groups groups, the normalisation
-        # kernel applies it itself. Against a separate multiplication and addition this took 0.7 of the time
-        # (forward and backward, 64 x 40 x 8 x 8, one CPU core) and needs two feature maps less of memory.
+            return F.group_norm(h, self.num_groups, weight, bias, self.eps).to(x.dtype)
+        # One affine map per sample: seen as one sample of n*c channels in n*groups groups, the
+        # normalisation kernel applies it itself. Against a separate product and sum this took 0.7
+        # of the time (forward and backward, 64 x 40 x 8 x 8, one CPU core) and holds two maps less.
         n, c = x.shape[:2]
         gain = 1 + scale.float()
-        weight, bias = (
-            (weight * gain).reshape(-1),
-            torch.addcmul(shift.float(), bias, gain).reshape(-1),
-        )
-        flat = x.float().reshape(1, n * c, *x.shape[2:])
-        return (
-            F.group_norm(flat, n * self.num_groups, weight, bias, self.eps)
-            .view(x.shape)
-            .to(x.dtype)
-        )
+        weight = (weight * gain).reshape(-1)
+        bias = torch.addcmul(shift.float(), bias, gain).reshape(-1)
+        h = h.view(1, n * c, *x.shape[2:])
+        h = F.group_norm(h, n * self.num_groups, weight, bias, self.eps)
+        return h.view(x.shape).to(x.dtype)
 
 
 def enlarge_twice(x: Tensor) -> Tensor:
@@ -108,6 +105,7 @@ class Downsample(nn.Module):
         self.op = nn.Conv2d(width, width, 3, stride=2, padding=1) if conv else nn.AvgPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map [n, width, h, w] to [n, width, h / 2, w / 2]."""
         return self.op(x)
 
 
@@ -119,6 +117,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, padding=1) if conv else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map [n, width, h, w] to [n, width, 2h, 2w]."""
         return self.conv(enlarge_twice(x))
 
 
@@ -128,13 +127,15 @@ class ResidualBlock(nn.Module):
     h = conv(resample(silu(norm(x)))), then with e = linear(silu(embedding)):
     AdaGN     h = conv(dropout(silu((1 + e_s) norm(h) + e_b)))     (section 3.1, Table 6)
     addition  h = conv(dropout(silu(norm(h + e))))
-    output    skip(resample(x)) + h, times 1/sqrt(2) when `rescale` (Table 1, as in Song et al. 2021).
+    output    skip(resample(x)) + h, times 1/sqrt(2) when `rescale` (Table 1, as in Song et al.
+    2021).
 
     BigGAN up- and downsampling (Brock et al. 2019) is this block with `resample` "up" or "down".
 
     Args:
         width_in: channels of the input.
-        width_out: channels of the output; a 1 x 1 convolution adapts the skip branch when they differ.
+        width_out: channels of the output; a 1 x 1 convolution adapts the skip branch when they
+            differ.
         embedding_width: length of the embedding vector.
         embedding: "adagn" or "addition".
         num_groups: groups of both normalisations.
@@ -179,8 +180,9 @@ class ResidualBlock(nn.Module):
 
         Args:
             x: [n, width_in, h, w].
-            activated: silu(embedding), [n, embedding_width]. All blocks need the same SiLU, so the network
-                computes it once; `emb_layers[0]` only keeps the linear layer's published name.
+            activated: silu(embedding), [n, embedding_width]. All blocks need the same SiLU, so
+                the network computes it once; `emb_layers[0]` only keeps the linear layer's
+                published name.
 
         Returns:
             [n, width_out, h', w'], h' = 2h, h/2 or h.
@@ -195,113 +197,11 @@ class ResidualBlock(nn.Module):
         return h * SQRT_HALF if self.rescale else h
 
 
-def split_heads(qkv: Tensor, num_heads: int, order: str) -> tuple[Tensor, ...]:
-    """Split a joint projection into queries, keys and values per head, without copying.
-
-    Args:
-        qkv: [n, tokens, parts * c] of one or more equally wide parts (3 for q, k and v).
-        num_heads: number of heads; it divides c.
-        order: "legacy" when channels are ordered (head, part, channel of the head), "new" when they are
-            ordered (part, head, channel of the head).
-
-    Returns:
-        q, k, v, each [n, heads, tokens, c / heads].
-    """
-    n, tokens, width = qkv.shape
-    if order == "legacy":
-        return (
-            qkv.view(n, tokens, num_heads, 3, width // (3 * num_heads))
-            .permute(3, 0, 2, 1, 4)
-            .unbind(0)
-        )
-    return (
-        qkv.view(n, tokens, 3, num_heads, width // (3 * num_heads)).permute(2, 0, 3, 1, 4).unbind(0)
-    )
-
-
-def compute_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled dot-product attention of all heads, heads joined again.
-
-    softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017, equation 1), d channels per head.
-
-    Args:
-        q: [n, heads, queries, d].
-        k: [n, heads, tokens, d].
-        v: [n, heads, tokens, d].
-
-    Returns:
-        [n, queries, heads * d].
-    """
-    # The fused kernel on token-major tensors was the fastest of five formulations, forward and backward, in
-    # every size measured on one CPU core: 0.6 of explicit products at [64, heads 1-10, 16 tokens, 8-40
-    # channels] (0.85 at 80), 0.8-1.0 at 64 tokens, 0.5 at 1024. Channel-major input makes it twice as slow,
-    # as its last axis must be contiguous. Outputs agree within rounding.
-    h = F.scaled_dot_product_attention(q, k, v)
-    return h.transpose(1, 2).reshape(h.shape[0], h.shape[2], -1)
-
-
-class AttentionBlock(nn.Module):
-    """Global self-attention over the positions of a map, added to it (ADM, section 3, Table 2).
-
-    x + project(attention(qkv(norm(x)))); the projections are 1 x 1 convolutions by name and shape.
-
-    Args:
-        width: channels.
-        num_heads: number of heads; it divides `width`.
-        num_groups: groups of the normalisation.
-        qkv_order: "legacy" or "new", see `split_heads`.
-    """
-
-    def __init__(self, width: int, *, num_heads: int, num_groups: int, qkv_order: str) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv_order = qkv_order
-        self.norm = GroupNorm(num_groups, width)
-        self.qkv = nn.Conv1d(width, 3 * width, 1)
-        self.proj_out = zeroed(nn.Conv1d(width, width, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.norm(x).flatten(2).transpose(1, 2)  # [n, h*w, c]
-        qkv = F.linear(tokens, self.qkv.weight.squeeze(-1), self.qkv.bias)  # [n, h*w, 3c]
-        h = compute_attention(*split_heads(qkv, self.num_heads, self.qkv_order))
-        h = F.linear(h, self.proj_out.weight.squeeze(-1), self.proj_out.bias)
-        return x + h.transpose(1, 2).reshape(x.shape)
-
-
-class AttentionPool(nn.Module):
-    """Attention pooling: the answer of the mean token to all positions (ADM, section 4 and Appendix I).
-
-    Tokens are the mean over positions followed by the positions, plus a learned positional embedding; the
-    attention at the mean token is projected to the logits (as in CLIP, Radford et al. 2021).
-
-    Args:
-        width: channels of the map.
-        num_positions: height times width of the map, fixed by the positional embedding.
-        num_heads: number of heads; it divides `width`.
-        width_out: number of logits.
-    """
-
-    def __init__(self, width: int, *, num_positions: int, num_heads: int, width_out: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.positional_embedding = nn.Parameter(torch.randn(width, num_positions + 1) / width**0.5)
-        self.qkv_proj = nn.Conv1d(width, 3 * width, 1)
-        self.c_proj = nn.Conv1d(width, width_out, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = x.flatten(2).transpose(1, 2)  # [n, h*w, c]
-        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
-        tokens = tokens + self.positional_embedding.t().to(tokens.dtype)
-        qkv = F.linear(tokens, self.qkv_proj.weight.squeeze(-1), self.qkv_proj.bias)
-        q, k, v = split_heads(qkv, self.num_heads, "new")
-        h = compute_attention(q[:, :, :1], k, v)  # only the mean token is asked
-        return F.linear(h[:, 0], self.c_proj.weight.squeeze(-1), self.c_proj.bias)
-
-
 class Stage(nn.Sequential):
     """Layers between two skip connections; the residual blocks among them hear the embedding."""
 
     def forward(self, h: Tensor, activated: Tensor) -> Tensor:
+        """Run the layers in order; `activated` is silu(embedding), [n, embedding_width]."""
         for layer in self:
             h = layer(h, activated) if isinstance(layer, ResidualBlock) else layer(h)
         return h

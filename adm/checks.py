@@ -75,8 +75,11 @@ def _check_architecture(where: str, model: object, image_size_px: int) -> None:
             f"{where}: heads {shape.heads} and head_channels {shape.head_channels}; "
             "give exactly one of them"
         )
-    attended = [width for size, width in zip(sizes, widths, strict=True)
-                if size in shape.attention_resolutions] + widths[-1:]  # the middle attends
+    attended = [
+        width
+        for size, width in zip(sizes, widths, strict=True)
+        if size in shape.attention_resolutions
+    ] + widths[-1:]  # the middle attends
     for width in attended:
         divisor = shape.heads or shape.head_channels
         if width % divisor:
@@ -119,9 +122,10 @@ def check_tables(path: str, tables: dict[str, Table], scale: Scale) -> None:
             if row.base is not None and isinstance(upsampler, Upsampler):
                 small = scale.tasks[upsampler.low_res_task].image_size_px
                 got = scale.tasks[row.base.task].image_size_px
-                if small != got or scale.tasks[row.base.task].num_images < scale.tasks[
-                    row.task
-                ].num_images:
+                if (
+                    small != got
+                    or scale.tasks[row.base.task].num_images < scale.tasks[row.task].num_images
+                ):
                     raise UserError(
                         f"{where}: base {row.base.task}: {got} px and "
                         f"{scale.tasks[row.base.task].num_images} images; {row.model} enlarges "

@@ -5,17 +5,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from adm.blocks import SPATIAL_POOL_WIDTH, AttentionPool, GroupNorm, zeroed
+from adm.attention import AttentionPool
+from adm.blocks import GroupNorm, zeroed
 from adm.trunk import Trunk, check_architecture, check_choice
 from records.errors import UserError
 
+# Features of the hidden layer of both spatial pools, fixed by the published architecture.
+SPATIAL_POOL_WIDTH = 2048
 POOLS = ("attention", "adaptive", "spatial", "spatial_v2")
 
 
 class Classifier(Trunk):
     """The downsampling trunk of the UNet with a pool that answers with logits.
 
-    Made by `make_classifier`. `state_dict` has the names, shapes and order of the published checkpoints.
+    Made by `make_classifier`. `state_dict` has the names, shapes and order of the published
+    checkpoints.
     """
 
     def __init__(
@@ -63,7 +67,8 @@ class Classifier(Trunk):
         """Classify noisy images.
 
         Args:
-            x_t: noisy images, [n, in_channels, h, w]; h and w are image_size_px for the attention pool.
+            x_t: noisy images, [n, in_channels, h, w]; h and w are image_size_px for the attention
+                pool.
             t: timesteps of the full chain, [n], integer or fractional.
 
         Returns:
@@ -75,8 +80,9 @@ class Classifier(Trunk):
         self.check_input(x_t, t)
         if self.pool == "attention" and x_t.shape[2:] != (self.image_size_px, self.image_size_px):
             raise UserError(
-                f"classifier: x_t is {x_t.shape[2]} x {x_t.shape[3]} pixels, but attention pooling has one learned "
-                f"position per pixel of the last map; give images of {self.image_size_px} x {self.image_size_px}"
+                f"classifier: x_t is {x_t.shape[2]} x {x_t.shape[3]} pixels, but attention "
+                "pooling has one learned position per pixel of the last map; give images of "
+                f"{self.image_size_px} x {self.image_size_px}"
             )
         h, skips = self.encode(x_t, self.embed(t, None))
         if self.pool in ("spatial", "spatial_v2"):
@@ -111,11 +117,14 @@ def make_classifier(
     Args:
         image_size_px: height and width of the images; a multiple of 2^(levels - 1).
         num_classes: number of logits.
-        pool: what turns maps into logits. "attention": attention at a mean token over the middle block's output
-            (the paper's; it needs `head_channels`). "adaptive": their mean through a linear layer. "spatial" and
-            "spatial_v2": means of every block's map through a perceptron with ReLU, or normalisation and SiLU.
-        channels, depth, channel_mult, attention_resolutions, biggan_updown, in_channels, heads, head_channels,
-            dropout, rescale_residual, embedding, qkv_order, num_groups, conv_resample: as in `adm.unet.make_unet`.
+        pool: what turns maps into logits. "attention": attention at a mean token over the middle
+            block's output (the paper's; it needs `head_channels`). "adaptive": their mean through
+            a linear layer. "spatial" and "spatial_v2": means of every block's map through a
+            perceptron with ReLU, or normalisation and SiLU.
+        channels, depth, channel_mult, attention_resolutions, biggan_updown, in_channels, heads,
+        head_channels,
+            dropout, rescale_residual, embedding, qkv_order, num_groups, conv_resample: as in
+                `adm.unet.make_unet`.
 
     Returns:
         The network, in training mode, on the default device.
@@ -137,16 +146,22 @@ def make_classifier(
         qkv_order=qkv_order,
         num_groups=num_groups,
     )
+    if in_channels < 1 or num_classes < 1:
+        raise UserError(
+            f"make_classifier: in_channels is {in_channels} and num_classes {num_classes}; give at "
+            "least 1 of each"
+        )
     check_choice("make_classifier", "pool", pool, POOLS)
     if pool == "attention" and head_channels is None:
         raise UserError(
-            f"make_classifier: pool 'attention' needs head_channels and got heads {heads}; give head_channels, the "
-            f"channels of each head, instead of heads, or choose another pool"
+            f"make_classifier: pool 'attention' needs head_channels and got heads {heads}; give "
+            "head_channels, the channels of each head, instead of heads, or choose another pool"
         )
     if pool == "spatial_v2" and SPATIAL_POOL_WIDTH % num_groups:
         raise UserError(
-            f"make_classifier: pool 'spatial_v2' normalises {SPATIAL_POOL_WIDTH} features, which num_groups "
-            f"{num_groups} does not divide; choose a power of two up to {SPATIAL_POOL_WIDTH}, or another pool"
+            f"make_classifier: pool 'spatial_v2' normalises {SPATIAL_POOL_WIDTH} features, which "
+            f"num_groups {num_groups} does not divide; choose a power of two up to "
+            f"{SPATIAL_POOL_WIDTH}, or another pool"
         )
     return Classifier(
         image_size_px=image_size_px,

@@ -1,11 +1,11 @@
-"""The commands of `python -m adm`: each reads a spec, does one piece of work and writes one file."""
+"""The commands of `python -m adm`: each reads a spec, does one thing and writes one file."""
 
 import argparse
 from collections.abc import Sequence
 from typing import Any
 
 from records.errors import UserError, main_guard
-from records.files import digest, read_json
+from records.files import read_json, spec_digest
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -52,7 +52,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 def _read_spec(path: str, expected: str | None) -> dict[str, Any]:
     """Read a spec and refuse one that changed since the work was planned."""
     spec = read_json(path, "spec")
-    got = digest({key: value for key, value in spec.items() if key != "name"})
+    got = spec_digest(spec)
     if expected is not None and got != expected:
         raise UserError(
             f"{path}: digest {got[:12]}, but {expected[:12]} was planned; the parameters changed "

@@ -38,8 +38,9 @@ class Coefficients(NamedTuple):
 
 @lru_cache(maxsize=32)
 def make_coefficients(schedule: Schedule, device: torch.device) -> Coefficients:
-    """Tables of a schedule on a device. Kept per (schedule, device), so loops and training copy
-    them only once.
+    """Tables of a schedule on a device.
+
+    Kept per (schedule, device), so that loops and training copy them only once.
 
     Args:
         schedule: the chain.

@@ -5,25 +5,17 @@ the same three times.
 """
 
 import difflib
-import types
-import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from adm.strict_yaml import Strict, read_yaml, validated
 from records.errors import UserError
 
 Positive = Annotated[int, Field(gt=0)]
 Metric = Literal["fid", "sfid", "is", "precision", "recall"]
 SETTING = bool | int | float | str | list[int] | None
-
-
-class Strict(BaseModel):
-    """A mapping with exactly these keys, of exactly these types, that does not change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Sampler(Strict):
@@ -97,6 +89,7 @@ class Table(Strict):
     settings: list[str]
     metrics: list[Metric]
     marks: Annotated[list[str], Field(min_length=1)]
+    seed_rows: list[str]
     rows: dict[str, Row]
     claims: dict[str, Claim]
 
@@ -257,100 +250,6 @@ KINDS: dict[str, type[Strict]] = {
 }
 
 
-class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A safe loader (the C one where it is built) that refuses a key written twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises:
-        UserError: missing, not YAML, a key twice, or another top level.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.load(file, Loader=_UniqueKeys)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; params/ holds the files that can be named") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a {type(content).__name__}; a mapping is needed")
-    return content
-
-
-def validated(model: type[Strict], content: Any, where: str) -> Any:
-    """Build a typed value from plain data.
-
-    Args:
-        model: the class to build.
-        content: mappings, lists and scalars as read from YAML.
-        where: file and place, for the error message.
-
-    Raises:
-        UserError: every unknown key, missing key and wrong type, a line each.
-    """
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        lines = [_explain(model, where, one) for one in error.errors(include_url=False)]
-        raise UserError("\n".join(lines)) from None
-
-
-def _explain(model: type[Strict], where: str, error: Any) -> str:
-    """Write one validation error as: where, what was got, what is needed, what to do."""
-    place = ": ".join([where, *(str(part) for part in error["loc"])])
-    if error["type"] == "extra_forbidden":
-        known = list(_model_at(model, error["loc"][:-1]).model_fields)
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "the keys are: " + ", ".join(known)
-        return f"{place}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{place}: missing; write this key"
-    got = error["input"]
-    message = f"{place}: got {got!r} ({type(got).__name__}); {error['msg']}"
-    if isinstance(got, str) and _is_number(got):
-        message += f"; YAML reads this as text: write {float(got):.1e} for the number"
-    return message
-
-
-def _is_number(text: str) -> bool:
-    """Tell whether a text is a number that YAML took for a text (1e-4)."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _model_at(model: type[Strict], path: tuple[Any, ...]) -> type[Strict]:
-    """Follow a validation error's path through nested models to the one that lacks a key."""
-    for part in path:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        for inner in _models_in(annotation):
-            model = inner
-            break
-    return model
-
-
-def _models_in(annotation: Any) -> list[type[Strict]]:
-    """List the models named in a type (through dict, list, union and Annotated)."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return [annotation] if issubclass(annotation, Strict) else []
-    return [found for part in typing.get_args(annotation) for found in _models_in(part)]
-
-
 def load_tables(path: str | Path) -> dict[str, Table]:
     """Read params/tables.yaml: the tables by name, rows keyed by id in table order.
 
@@ -365,13 +264,19 @@ def load_tables(path: str | Path) -> dict[str, Table]:
         for row_id, row in table.rows.items():
             where = f"{path}: {name}: rows: {row_id}"
             if row_id in owner:
-                raise UserError(f"{where}: this id already stands in {owner[row_id]}; ids are unique")
+                raise UserError(
+                    f"{where}: this id already stands in {owner[row_id]}; ids are unique"
+                )
             owner[row_id] = name
             _check_row(where, table, row)
         for claim_id, claim in table.claims.items():
             for index, comparison in enumerate(claim.comparisons):
                 where = f"{path}: {name}: claims: {claim_id}: comparisons: {index}"
                 _check_comparison(where, table, comparison)
+    for name, table in tables.items():
+        for row_id in table.seed_rows:
+            if row_id not in owner or tables[owner[row_id]].rows[row_id].model is None:
+                raise UserError(f"{path}: {name}: seed_rows: no row with a model {row_id!r}")
     return tables
 
 
@@ -416,8 +321,10 @@ def _check_comparison(where: str, table: Table, comparison: Comparison) -> None:
     if comparison.metric not in table.metrics:
         raise UserError(f"{where}: metric: got {comparison.metric!r}; needed: {table.metrics}")
     if (comparison.relation == "nearer") != (comparison.towards is not None):
-        raise UserError(f"{where}: towards: {comparison.towards!r} with relation "
-                        f"{comparison.relation!r}; `nearer` needs it, the others have null")
+        raise UserError(
+            f"{where}: towards: {comparison.towards!r} with relation "
+            f"{comparison.relation!r}; `nearer` needs it, the others have null"
+        )
 
 
 def load_scale(path: str | Path) -> Scale:

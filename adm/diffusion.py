@@ -51,8 +51,9 @@ def network_timesteps(schedule: Schedule, t: Tensor, *, rescale_timesteps: bool 
 
 
 def q_sample(schedule: Schedule, x_start: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """Noise images to step t: x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020,
-    equation 4).
+    """Noise images to step t.
+
+    x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, equation 4).
 
     Args:
         schedule: the chain.
@@ -91,8 +92,9 @@ def q_mean_variance(
 def q_posterior(
     schedule: Schedule, x_start: Tensor, x_t: Tensor, t: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance and clipped log variance of q(x_{t-1} | x_t, x_0) (Ho et al. 2020, equations 6
-    and 7).
+    """Mean, variance and clipped log variance of q(x_{t-1} | x_t, x_0).
+
+    Ho et al. 2020, equations 6 and 7.
 
     Args:
         schedule: the chain.

@@ -54,7 +54,9 @@ def make_digits(
         raise UserError(f"digits: image_size_px: got {image_size_px}; the digits come as 8 or 4 px")
     kept = list(range(10)) if classes is None else list(classes)
     if not kept or len(set(kept)) < len(kept) or not set(kept) <= set(range(10)):
-        raise UserError(f"digits: classes: got {kept}; needed: different digits from 0 to 9, or null")
+        raise UserError(
+            f"digits: classes: got {kept}; needed: different digits from 0 to 9, or null"
+        )
     pixels, targets = load_digit_images(image_size_px)
     chosen = np.isin(targets, kept)
     labelled = len(kept) > 1

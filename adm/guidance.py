@@ -41,8 +41,11 @@ def make_cond_fn(
             )
         with torch.inference_mode(False), torch.enable_grad():
             x_in = x_t.detach().clone().requires_grad_()
+            # Clones, since autograd does not keep tensors that were born under inference mode.
             logits = classifier(x_in, t_original.clone()).float()
-            log_probability = functional.log_softmax(logits, dim=-1).gather(1, y.view(-1, 1))
+            log_probability = functional.log_softmax(logits, dim=-1).gather(
+                1, y.view(-1, 1).clone()
+            )
             (gradient,) = torch.autograd.grad(log_probability.sum(), x_in)
         return gradient * guidance_scale
 

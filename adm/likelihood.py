@@ -22,8 +22,9 @@ from adm.schedule import Schedule
 
 
 def prior_bpd(schedule: Schedule, x_start: Tensor) -> Tensor:
-    """KL(q(x_T | x_0) || N(0, 1)), the term of the bound without parameters (Ho et al. 2020,
-    equation 5).
+    """KL(q(x_T | x_0) || N(0, 1)), the term of the bound without parameters.
+
+    Ho et al. 2020, equation 5.
 
     Args:
         schedule: the chain.
@@ -52,8 +53,9 @@ def compute_bpd(
     clip_denoised: bool = True,
     rescale_timesteps: bool = False,
 ) -> dict[str, Tensor]:
-    """The whole variational bound of -log p(x_0), one network evaluation per step (Ho et al. 2020,
-    equation 5).
+    """The whole variational bound of -log p(x_0), one network evaluation per step.
+
+    Ho et al. 2020, equation 5.
 
     Each term uses x_t noised afresh from x_0 with one draw, so the bound is an unbiased estimate.
     The loop runs from the noisiest step to t = 0.

@@ -32,15 +32,16 @@ def make_model(spec: Mapping[str, Any]) -> nn.Module:
     """Make the network that a model spec describes.
 
     Args:
-        spec: the dumped ModelSpec. `kind` ("diffusion", "upsampler" or "classifier") chooses the maker and
-            `architecture` holds its keyword arguments; `recipe`, `name`, `task` and `training` are not looked at.
+        spec: the dumped ModelSpec. `kind` ("diffusion", "upsampler" or "classifier") chooses the
+            maker and `architecture` holds its keyword arguments; `recipe`, `name`, `task` and
+            `training` are not looked at.
 
     Returns:
         The network of `make_unet` or `make_classifier`.
 
     Raises:
-        UserError: if a key is unknown or missing, the kind is unknown or does not fit `low_res_px`, or the
-            architecture cannot be built.
+        UserError: if a key is unknown or missing, the kind is unknown or does not fit `low_res_px`,
+            or the architecture cannot be built.
     """
     where = f"model {spec['name']}" if spec.get("name") else "model spec"
     refuse_unknown(where, spec, SPEC_KEYS)
@@ -65,12 +66,13 @@ def make_model(spec: Mapping[str, Any]) -> nn.Module:
     low_res_px = architecture.get("low_res_px")
     if kind == "upsampler" and low_res_px is None:
         raise UserError(
-            f"{where}: an upsampler needs low_res_px, the size of the images it enlarges, and got None; "
-            "give it, or set kind to diffusion"
+            f"{where}: an upsampler needs low_res_px, the size of the images it enlarges, and "
+            "got None; give it, or set kind to diffusion"
         )
     if kind == "diffusion" and low_res_px is not None:
         raise UserError(
-            f"{where}: low_res_px is {low_res_px}, which only an upsampler has; set it to null, or set kind to upsampler"
+            f"{where}: low_res_px is {low_res_px}, which only an upsampler has; set it to null, "
+            "or set kind to upsampler"
         )
     try:
         return MAKERS[kind](**architecture)

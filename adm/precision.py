@@ -20,13 +20,19 @@ def check_precision(precision: str, device: str | torch.device) -> None:
     """
     if precision not in DTYPES:
         raise UserError(f"training: precision: got {precision!r}; needed: {', '.join(DTYPES)}")
-    if torch.device(device).type == "cuda" and precision == "bf16":
-        if not torch.cuda.is_bf16_supported(including_emulation=False):
-            raise UserError(
-                f"training: precision: bf16 is asked for and {torch.cuda.get_device_name(device)} "
-                "has no bfloat16 arithmetic; take fp16 or float32 in the scale's file, or another "
-                "device (the results are then those of another spec)"
-            )
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu and precision == "bf16" and not torch.cuda.is_bf16_supported(False):
+        raise UserError(
+            f"training: precision: bf16 is asked for and {torch.cuda.get_device_name(device)} has "
+            "no bfloat16 arithmetic; take fp16 or float32 in the scale's file, or another device "
+            "(the results are then those of another spec)"
+        )
+
+
+def use_exact_float32() -> None:
+    """Make float32 mean float32 on a GPU, where convolutions otherwise round to TF32's 10 bits."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def make_autocast(precision: str, device: str | torch.device) -> AbstractContextManager[object]:

@@ -45,7 +45,6 @@ Callback = Callable[[int, Tensor, Tensor], None]
 
 
 def ancestral_step(
-    schedule: Schedule,
     predicted: Prediction,
     t: Tensor,
     *,
@@ -53,11 +52,11 @@ def ancestral_step(
     gradient: Tensor | None = None,
     noise_temperature: float = 1.0,
 ) -> Tensor:
-    """Draw x_{t-1} from N(mean + variance * gradient, variance) (Dhariwal & Nichol 2021, Algorithm
-    1).
+    """Draw x_{t-1} from N(mean + variance * gradient, variance).
+
+    Dhariwal & Nichol 2021, Algorithm 1; without a gradient, Ho et al. 2020, Algorithm 2.
 
     Args:
-        schedule: the chain.
         predicted: the model's step at (x_t, t).
         t: int64 [n]; images at t = 0 get no noise.
         noise: standard normal [n, c, h, w], or None for none.
@@ -85,8 +84,9 @@ def ddim_step(
     gradient: Tensor | None = None,
     noise_temperature: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """One DDIM step (Song et al. 2021, equation 12), guided as in Dhariwal & Nichol 2021, Algorithm
-    2.
+    """Go from t to t - 1 with DDIM.
+
+    Song et al. 2021, equation 12; with a gradient, Dhariwal & Nichol 2021, Algorithm 2.
 
     x_{t-1} = sqrt(ab_prev) x_0 + sqrt(1 - ab_prev - sigma^2) eps + sigma noise, with eps re-derived
     from the (clipped) predicted x_0. Guidance takes eps - sqrt(1 - ab) * gradient instead, and x_0
@@ -121,11 +121,10 @@ def ddim_step(
 
 
 def invert_ddim_step(schedule: Schedule, predicted: Prediction, x_t: Tensor, t: Tensor) -> Tensor:
-    """One step of the reverse of DDIM with eta 0: from t to t + 1 along the same ODE (Song et al.
-    2021, section 4.3).
+    """Go from t to t + 1, against DDIM with eta 0 along the same ODE.
 
-    x_{t+1} = sqrt(ab_next) x_0 + sqrt(1 - ab_next) eps; beyond the last step ab_next is 0 and
-    x_{t+1} is eps.
+    Song et al. 2021, section 4.3: x_{t+1} = sqrt(ab_next) x_0 + sqrt(1 - ab_next) eps; beyond the
+    last step ab_next is 0 and x_{t+1} is eps.
 
     Args:
         schedule: the chain.
@@ -161,8 +160,9 @@ def sample_ancestral(
     eps_temperature: float = 1.0,
     callback: Callback | None = None,
 ) -> Tensor:
-    """Ancestral sampling from noise to images (Ho et al. 2020, Algorithm 2; guided: Dhariwal &
-    Nichol, Algorithm 1).
+    """Ancestral sampling from noise to images.
+
+    Ho et al. 2020, Algorithm 2; guided, Dhariwal & Nichol 2021, Algorithm 1.
 
     Args:
         model: called as model(x_t, timesteps, **model_kwargs).
@@ -202,7 +202,6 @@ def sample_ancestral(
         )
         needs_noise = step_index < schedule.num_steps - 1 and noise_temperature != 0
         x = ancestral_step(
-            schedule,
             predicted,
             t,
             noise=noise_fn(step_index) if needs_noise else None,
@@ -232,8 +231,9 @@ def sample_ddim(
     eps_temperature: float = 1.0,
     callback: Callback | None = None,
 ) -> Tensor:
-    """DDIM sampling from noise to images (Song et al. 2021; guided: Dhariwal & Nichol 2021,
-    Algorithm 2).
+    """DDIM sampling from noise to images.
+
+    Song et al. 2021; guided, Dhariwal & Nichol 2021, Algorithm 2.
 
     Args:
         model: called as model(x_t, timesteps, **model_kwargs).
@@ -308,8 +308,9 @@ def invert_ddim(
     rescale_timesteps: bool = False,
     callback: Callback | None = None,
 ) -> Tensor:
-    """Find the noise from which sample_ddim with eta 0 returns the given images (Song et al. 2021,
-    section 4.3).
+    """Find the noise from which sample_ddim with eta 0 returns the given images.
+
+    Song et al. 2021, section 4.3.
 
     The image is taken as the state at t = 0 and carried up to the last step of the chain, where
     sample_ddim begins. The way back meets it exactly only in the limit of many steps.

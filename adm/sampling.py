@@ -11,22 +11,19 @@ from tqdm import tqdm
 
 from adm.diffusion import from_uint8, to_uint8
 from adm.guidance import make_cond_fn
+from adm.losses import choose_variance
 from adm.model import make_model
+from adm.precision import use_exact_float32
 from adm.sampler import sample_ancestral, sample_ddim
 from adm.schedule import Schedule, make_schedule
 from adm.seeds import make_generator
 from adm.state import load_weights, read_spec
 from records.batches import read_batch, write_batch
 from records.errors import UserError
-from records.files import digest
+from records.files import spec_digest
 from records.provenance import environment
 
 SAMPLERS = {"ancestral": sample_ancestral, "ddim": sample_ddim}
-
-
-def spec_digest(spec: dict[str, Any]) -> str:
-    """Return the digest of a spec; its name is not part of it."""
-    return digest({key: value for key, value in spec.items() if key != "name"})
 
 
 def draw_labels(
@@ -47,7 +44,8 @@ def draw_labels(
     if label_policy == "balanced":
         return torch.tensor([i % num_classes for i in indices])
     draws = [
-        torch.randint(num_classes, (1,), generator=make_generator("label", seed, i)) for i in indices
+        torch.randint(num_classes, (1,), generator=make_generator("label", seed, i))
+        for i in indices
     ]
     return torch.cat(draws) if draws else torch.zeros(0, dtype=torch.int64)
 
@@ -67,6 +65,7 @@ def draw_samples(
     low_res: Tensor | None = None,
     classifier: nn.Module | None = None,
     guidance_scale: float | None = None,
+    variance: str = "learned_range",
     device: str = "cpu",
 ) -> Tensor:
     """Draw the samples of some indices, each from its own stream of noise.
@@ -85,6 +84,7 @@ def draw_samples(
         low_res: [n, c, h, w] in [-1, 1] for an upsampler.
         classifier: noisy classifier for guidance.
         guidance_scale: factor of its gradient.
+        variance: what the model says of the variance, see `adm.diffusion.p_mean_variance`.
         device: where the networks are.
 
     Returns:
@@ -113,6 +113,7 @@ def draw_samples(
         noise_fn=draw_noise,
         cond_fn=cond_fn,
         model_kwargs=model_kwargs,
+        variance=variance,
         **options,
     )
     return sample.cpu()
@@ -176,11 +177,13 @@ def write_samples(
     """
     if not 0 <= start < stop <= spec["num_images"]:
         raise UserError(
-            f"{spec['name']}: range {start}:{stop}; 0 <= start < stop <= {spec['num_images']} is needed"
+            f"{spec['name']}: range {start}:{stop}; "
+            f"0 <= start < stop <= {spec['num_images']} is needed"
         )
     for what, path in (("classifier", classifier_path), ("low_res", low_res_path)):
         if (spec[what] is None) != (path is None):
             raise UserError(f"{spec['name']}: {what} is {spec[what]} and the file given is {path}")
+    use_exact_float32()
     model, model_spec = load_network(weights_path, spec["model"], device)
     classifier = None
     if classifier_path is not None:
@@ -218,6 +221,7 @@ def write_samples(
                 low_res=low_res,
                 classifier=classifier,
                 guidance_scale=sampler["guidance_scale"],
+                variance=choose_variance(model_spec["training"]["objective"]),
                 device=device,
             )
             pixels = to_uint8(sample).numpy()

@@ -1,7 +1,7 @@
 """The downsampling half of the UNet, which diffusion models, upsamplers and classifiers share.
 
-Also the checks of an architecture: `make_unet` and `make_classifier` take the same switches, those that the
-paper ablates (Tables 1, 2 and 6; hyperparameters in Appendix I).
+Also the checks of an architecture: `make_unet` and `make_classifier` take the same switches,
+those that the paper ablates (Tables 1, 2 and 6; hyperparameters in Appendix I).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adm.blocks import AttentionBlock, Downsample, ResidualBlock, Stage, compute_timestep_embedding
+from adm.attention import AttentionBlock
+from adm.blocks import Downsample, ResidualBlock, Stage, compute_timestep_embedding
 from records.errors import UserError
 
 
@@ -50,7 +51,8 @@ def check_architecture(
             raise UserError(f"{where}: {name} is {value}; give a whole number of at least 1")
     if not channel_mult:
         raise UserError(
-            f"{where}: channel_mult is empty; give one multiple of channels per level, such as 1, 2, 2"
+            f"{where}: channel_mult is empty; give one multiple of channels per level, such as "
+            "1, 2, 2"
         )
     if not 0 <= dropout < 1:
         raise UserError(
@@ -59,32 +61,36 @@ def check_architecture(
     divisor = 2 ** (len(channel_mult) - 1)
     if image_size_px < divisor or image_size_px % divisor:
         raise UserError(
-            f"{where}: image_size_px is {image_size_px}, but the {len(channel_mult)} levels of channel_mult "
-            f"{list(channel_mult)} halve it {len(channel_mult) - 1} times; give a multiple of {divisor}, or fewer levels"
+            f"{where}: image_size_px is {image_size_px}, but the {len(channel_mult)} levels of "
+            f"channel_mult {list(channel_mult)} halve it {len(channel_mult) - 1} times; give a "
+            f"multiple of {divisor}, or fewer levels"
         )
     resolutions = [image_size_px >> level for level in range(len(channel_mult))]
     absent = [size for size in attention_resolutions if size not in resolutions]
     if absent:
         raise UserError(
-            f"{where}: attention_resolutions asks for {absent}, which no level has; the levels are {resolutions} "
-            "pixels wide (the middle block, at the last, always attends); ask only for those"
+            f"{where}: attention_resolutions asks for {absent}, which no level has; the levels "
+            f"are {resolutions} pixels wide (the middle block, at the last, always attends); ask "
+            "only for those"
         )
     widths = [int(multiple * channels) for multiple in channel_mult]
     for multiple, width in zip(channel_mult, widths, strict=True):
         if width < 1 or width % num_groups:
             raise UserError(
-                f"{where}: a level has {width} channels ({multiple} x {channels}), which num_groups {num_groups} does "
-                f"not divide; change channels or channel_mult, or set num_groups to a divisor of every width in {widths}"
+                f"{where}: a level has {width} channels ({multiple} x {channels}), which "
+                f"num_groups {num_groups} does not divide; change channels or channel_mult, or "
+                f"set num_groups to a divisor of every width in {widths}"
             )
     if (heads is None) == (head_channels is None):
         raise UserError(
-            f"{where}: heads is {heads} and head_channels is {head_channels}; give exactly one of them: the number of "
-            "attention heads, or the channels of each"
+            f"{where}: heads is {heads} and head_channels is {head_channels}; give exactly one "
+            "of them: the number of attention heads, or the channels of each"
         )
     if heads_upsample is not None and heads is None:
         raise UserError(
-            f"{where}: heads_upsample is {heads_upsample}, which counts heads, but head_channels {head_channels} sets "
-            "their width everywhere; drop heads_upsample, or give heads instead of head_channels"
+            f"{where}: heads_upsample is {heads_upsample}, which counts heads, but head_channels "
+            f"{head_channels} sets their width everywhere; drop heads_upsample, or give heads "
+            "instead of head_channels"
         )
     attended = {
         width
@@ -100,15 +106,16 @@ def check_architecture(
         for width in sorted(attended if name == "heads_upsample" else attended | {widths[-1]}):
             if value is not None and (value < 1 or width % value):
                 raise UserError(
-                    f"{where}: {name} is {value}, but attention runs at {width} channels; give a divisor of {width}"
+                    f"{where}: {name} is {value}, but attention runs at {width} channels; give a "
+                    f"divisor of {width}"
                 )
 
 
 class Trunk(nn.Module):
     """Timestep (and class) embedding, downsampling blocks and the middle block.
 
-    Attribute names are those of the published checkpoints. Arguments: see `make_unet`; they are taken as
-    checked.
+    Attribute names are those of the published checkpoints. Arguments: see `make_unet`; they are
+    taken as checked.
     """
 
     def __init__(
@@ -134,7 +141,7 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.where = where
-        self.in_channels = in_channels
+        self.image_channels = in_channels
         self.num_classes = num_classes
         self.channels = channels
         self.divisor = 2 ** (len(channel_mult) - 1)
@@ -198,14 +205,20 @@ class Trunk(nn.Module):
 
     def check_input(self, x_t: Tensor, t: Tensor) -> None:
         """Refuse images and timesteps whose shapes the network cannot process."""
-        if x_t.ndim != 4 or x_t.shape[2] % self.divisor or x_t.shape[3] % self.divisor:
+        if x_t.ndim != 4 or x_t.shape[1] != self.image_channels:
             raise UserError(
-                f"{self.where}: x_t has shape {list(x_t.shape)}; give [n, channels, height, width] with height and "
-                f"width multiples of {self.divisor}, since the levels halve them"
+                f"{self.where}: x_t has shape {list(x_t.shape)}; the model was made for images of "
+                f"{self.image_channels} channels, so give [n, {self.image_channels}, height, width]"
+            )
+        if x_t.shape[2] % self.divisor or x_t.shape[3] % self.divisor:
+            raise UserError(
+                f"{self.where}: x_t is {x_t.shape[2]} x {x_t.shape[3]} pixels; the levels "
+                f"halve that, so give a height and width that are multiples of {self.divisor}"
             )
         if t.shape != x_t.shape[:1]:
             raise UserError(
-                f"{self.where}: t has shape {list(t.shape)} for a batch of {x_t.shape[0]}; give one timestep per image"
+                f"{self.where}: t has shape {list(t.shape)} for a batch of {x_t.shape[0]}; give "
+                "one timestep per image"
             )
 
     def embed(self, t: Tensor, y: Tensor | None) -> Tensor:
@@ -218,19 +231,23 @@ class Trunk(nn.Module):
         Returns:
             [n, 4 * channels].
         """
-        if (y is None) != (self.num_classes is None):
+        if y is not None and self.num_classes is None:
             raise UserError(
-                f"{self.where}: the model is unconditional (num_classes is None) but labels y were given; leave y out"
-                if self.num_classes is None
-                else f"{self.where}: labels y are missing; the model is conditional on {self.num_classes} classes, "
-                "so give y with one class index per image"
+                f"{self.where}: labels y were given, but the model is unconditional "
+                "(num_classes is None); leave y out"
+            )
+        if y is None and self.num_classes is not None:
+            raise UserError(
+                f"{self.where}: labels y are missing; the model is conditional on "
+                f"{self.num_classes} classes, so give y with one class index per image"
             )
         sinusoids = compute_timestep_embedding(t, self.channels)
         embedding = self.time_embed(sinusoids.to(self.time_embed[0].weight.dtype))
         if y is not None:
             if y.shape != t.shape:
                 raise UserError(
-                    f"{self.where}: y has shape {list(y.shape)} for a batch of {t.shape[0]}; give one label per image"
+                    f"{self.where}: y has shape {list(y.shape)} for a batch of {t.shape[0]}; "
+                    "give one label per image"
                 )
             # On an accelerator this would wait for the device at every call.
             if (
@@ -239,8 +256,9 @@ class Trunk(nn.Module):
                 and not 0 <= int(y.min()) <= int(y.max()) < self.num_classes
             ):
                 raise UserError(
-                    f"{self.where}: labels y run from {int(y.min())} to {int(y.max())}, but the model has "
-                    f"{self.num_classes} classes; give indices from 0 to {self.num_classes - 1}"
+                    f"{self.where}: labels y run from {int(y.min())} to {int(y.max())}, but the "
+                    f"model has {self.num_classes} classes; give indices from 0 to "
+                    f"{self.num_classes - 1}"
                 )
             embedding = embedding + self.label_emb(y)
         return F.silu(embedding)
@@ -255,11 +273,6 @@ class Trunk(nn.Module):
         Returns:
             The middle block's output and the outputs of all input blocks in order.
         """
-        if x.shape[1] != self.in_channels:
-            raise UserError(
-                f"{self.where}: the first convolution takes {self.in_channels} channels and got {x.shape[1]}; give "
-                "images with the in_channels the model was made for"
-            )
         h = x.to(self.input_blocks[0][0].weight.dtype)
         skips = []
         for stage in self.input_blocks:

@@ -1,4 +1,4 @@
-"""The UNet that predicts noise, for diffusion models and upsamplers (ADM, section 3 and Appendix I)."""
+"""The UNet of diffusion models and upsamplers (ADM, section 3 and Appendix I)."""
 
 from collections.abc import Sequence
 
@@ -45,6 +45,7 @@ class UNet(Trunk):
             conv_resample=conv_resample,
             **settings,
         )
+        self.image_channels = in_channels  # the small image takes the other half
         self.low_res_px = low_res_px
         self.output_blocks = nn.ModuleList()
         skip_widths = list(self.skip_widths)
@@ -81,14 +82,16 @@ class UNet(Trunk):
             x_t: noisy images, [n, in_channels, h, w]; any h and w that the levels divide.
             t: timesteps of the full chain, [n], integer or fractional.
             y: class indices, [n]; exactly for conditional models.
-            low_res: clean small images in [-1, 1], [n, in_channels, h', w']; exactly for upsamplers. Enlarged
-                bilinearly (align_corners False) and put after x_t channel by channel (Appendix I).
+            low_res: clean small images in [-1, 1], [n, in_channels, h', w']; exactly for
+                upsamplers. Enlarged bilinearly (align_corners False) and put after x_t channel by
+                channel (Appendix I).
 
         Returns:
             [n, out_channels, h, w] in the dtype of `x_t`.
 
         Raises:
-            UserError: if an input is missing, unwanted or of the wrong shape, or a label is out of range.
+            UserError: if an input is missing, unwanted or of the wrong shape, or a label is out
+            of range.
         """
         self.check_input(x_t, t)
         activated = self.embed(t, y)
@@ -102,18 +105,20 @@ class UNet(Trunk):
         if self.low_res_px is None:
             if low_res is not None:
                 raise UserError(
-                    "UNet: low_res was given, but the model is no upsampler (low_res_px is None); leave low_res out"
+                    "UNet: low_res was given, but the model is no upsampler (low_res_px is "
+                    "None); leave low_res out"
                 )
             return x_t
         if low_res is None:
             raise UserError(
-                f"UNet: low_res is missing; this upsampler enlarges images of {self.low_res_px} pixels, so give "
-                f"low_res of shape [{x_t.shape[0]}, {x_t.shape[1]}, {self.low_res_px}, {self.low_res_px}]"
+                f"UNet: low_res is missing; this upsampler enlarges images of {self.low_res_px} "
+                f"pixels, so give low_res of shape [{x_t.shape[0]}, {x_t.shape[1]}, "
+                f"{self.low_res_px}, {self.low_res_px}]"
             )
         if low_res.ndim != 4 or low_res.shape[:2] != x_t.shape[:2]:
             raise UserError(
-                f"UNet: low_res has shape {list(low_res.shape)} and x_t {list(x_t.shape)}; give as many small images "
-                "as noisy ones, with the same channels"
+                f"UNet: low_res has shape {list(low_res.shape)} and x_t {list(x_t.shape)}; give "
+                "as many small images as noisy ones, with the same channels"
             )
         enlarged = F.interpolate(low_res, size=x_t.shape[2:], mode="bilinear", align_corners=False)
         return torch.cat([x_t, enlarged.to(x_t.dtype)], dim=1)
@@ -143,29 +148,33 @@ def make_unet(
 ) -> UNet:
     """Make the UNet of a diffusion model or an upsampler.
 
-    The defaults and the switches are ADM's (Appendix I, Tables 1, 2 and 6). Parameters start as torch's layers
-    do, except that the last convolution of every residual block, the projection of every attention block and the
-    output convolution start at zero.
+    The defaults and the switches are ADM's (Appendix I, Tables 1, 2 and 6). Parameters start as
+    torch's layers do, except that the last convolution of every residual block, the projection of
+    every attention block and the output convolution start at zero.
 
     Args:
-        image_size_px: height and width of the images that the levels are counted from; a multiple of
-            2^(levels - 1).
+        image_size_px: height and width of the images that the levels are counted from; a multiple
+            of 2^(levels - 1).
         out_channels: in_channels, or twice that to learn the variance (Nichol and Dhariwal 2021).
         channels: base width.
-        depth: residual blocks per resolution of the downsampling half; the upsampling half has one more.
-        channel_mult: width of each level as a multiple of `channels`, from the largest map to the smallest.
-        attention_resolutions: heights in pixels of the maps with attention; the middle block always has it.
+        depth: residual blocks per resolution of the downsampling half; the upsampling half has
+            one more.
+        channel_mult: width of each level as a multiple of `channels`, from the largest map to the
+            smallest.
+        attention_resolutions: heights in pixels of the maps with attention; the middle block
+            always has it.
         biggan_updown: resample inside residual blocks (Table 1) instead of by a convolution.
         in_channels: channels of the images.
-        heads: attention heads at every resolution. Exactly one of `heads` and `head_channels` is given.
+        heads: attention heads at every resolution. Exactly one of `heads` and `head_channels` is
+            given.
         head_channels: channels per head (Table 2).
         heads_upsample: heads in the upsampling half if not `heads`.
         num_classes: classes of a conditional model, None for an unconditional one.
         dropout: probability before the last convolution of every residual block.
         rescale_residual: multiply the output of every residual block by 1/sqrt(2) (Table 1).
         embedding: "adagn" or "addition" (Table 6).
-        qkv_order: order of the joint projection, "legacy" or "new"; of the released diffusion models only that at
-            64x64 has "new".
+        qkv_order: order of the joint projection, "legacy" or "new"; of the released diffusion
+            models only that at 64x64 has "new".
         num_groups: groups of every normalisation; 32 in all models of the paper.
         conv_resample: without `biggan_updown`, convolve when resampling.
         low_res_px: size of the small images that an upsampler enlarges; None for a diffusion model.
@@ -191,10 +200,20 @@ def make_unet(
         qkv_order=qkv_order,
         num_groups=num_groups,
     )
+    if in_channels < 1 or out_channels not in (in_channels, 2 * in_channels):
+        raise UserError(
+            f"make_unet: out_channels is {out_channels} for in_channels {in_channels}; give "
+            "in_channels to predict the noise alone, or twice that to learn the variance too"
+        )
+    if num_classes is not None and num_classes < 1:
+        raise UserError(
+            f"make_unet: num_classes is {num_classes}; give at least 1, or None for an "
+            "unconditional model"
+        )
     if low_res_px is not None and not 0 < low_res_px < image_size_px:
         raise UserError(
-            f"make_unet: low_res_px is {low_res_px} for images of {image_size_px} pixels; an upsampler needs a "
-            "smaller size, a diffusion model none at all"
+            f"make_unet: low_res_px is {low_res_px} for images of {image_size_px} pixels; an "
+            "upsampler needs a smaller size, a diffusion model none at all"
         )
     return UNet(
         image_size_px=image_size_px,

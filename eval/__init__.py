@@ -1,1 +1,1 @@
-"""Grade samples as the paper did: FID, sFID, Inception Score, precision and recall. Imports no adm."""
+"""Grade samples as the paper did: FID, sFID, Inception Score, precision, recall. Imports no adm."""

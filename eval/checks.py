@@ -1,4 +1,4 @@
-"""What images and features must be before they are graded, and the one message each that says so."""
+"""What images and features must be before they are graded, and the messages that say so."""
 
 import numpy as np
 

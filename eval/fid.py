@@ -1,4 +1,4 @@
-"""Fréchet distance between Gaussians fitted to features: FID on pool features, sFID on spatial ones."""
+"""Fréchet distance between Gaussians fitted to features: FID (pool) and sFID (spatial)."""
 
 import numpy as np
 
@@ -24,7 +24,9 @@ def compute_moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     check_features(features, "moments")
     if len(features) < 2:
-        raise UserError(f"moments: got {len(features)} row of features; a covariance needs at least 2")
+        raise UserError(
+            f"moments: got {len(features)} row of features; a covariance needs 2 or more"
+        )
     mu = features.mean(axis=0, dtype=np.float64)
     centred = features - mu
     return mu, centred.T @ centred / (len(features) - 1)
@@ -36,9 +38,9 @@ def compute_frechet_distance(
     """Compute the squared Fréchet distance between two Gaussians.
 
     |mu1 - mu2|^2 + tr S1 + tr S2 - 2 tr (S1^(1/2) S2 S1^(1/2))^(1/2) (Dowson & Landau 1982; Heusel
-    et al. 2017, FID). With S1 = A A^T and S2 = B B^T the last trace is the sum of the singular values
-    of A^T B, which come from a symmetric eigenvalue problem; no general matrix square root is taken,
-    so singular covariances need no special case. Symmetric in its two Gaussians up to rounding.
+    et al. 2017, FID). With S1 = A A^T and S2 = B B^T the last trace is the sum of the singular
+    values of A^T B, which come from a symmetric eigenvalue problem; no general matrix square root
+    is taken, and singular covariances are as good as others. Symmetric up to rounding.
 
     Args:
         mu1, mu2: means [dims].
@@ -58,7 +60,7 @@ def compute_frechet_distance(
             "both pairs need the same number of dimensions; were they made by the same network?"
         )
     if not all(np.isfinite(array).all() for array in arrays):
-        raise UserError("Fréchet distance: a mean or covariance holds NaN or infinity; make it again")
+        raise UserError("Fréchet distance: NaN or infinity in a mean or covariance; make it again")
     mu1, sigma1, mu2, sigma2 = arrays
     traces = np.trace(sigma1) + np.trace(sigma2)
     root_trace = _compute_nuclear_norm(_compute_factor(sigma1).T @ _compute_factor(sigma2), traces)
@@ -67,18 +69,23 @@ def compute_frechet_distance(
 
 
 def _compute_factor(sigma: np.ndarray) -> np.ndarray:
-    """Factor sigma = A A^T: Cholesky, or eigenvectors without the null space when it is singular."""
+    """Factor sigma = A A^T: Cholesky, or eigenvectors without the null space if it is singular."""
     sigma = (sigma + sigma.T) / 2
     try:
-        return np.linalg.cholesky(sigma)
+        factor = np.linalg.cholesky(sigma)
+        pivots = np.diagonal(factor) ** 2
+        if pivots.min() > len(sigma) * EPSILON * pivots.max():
+            return factor
     except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(sigma)
-        kept = values > len(sigma) * EPSILON * max(values[-1], 0.0)
-        return vectors[:, kept] * np.sqrt(values[kept])
+        pass
+    # Rounding gives a null space variances of 1e-16, whose roots (1e-8) would count: cut it off.
+    values, vectors = np.linalg.eigh(sigma)
+    kept = values > len(sigma) * EPSILON * max(values[-1], 0.0)
+    return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def _compute_nuclear_norm(matrix: np.ndarray, scale: float) -> float:
-    """Sum the singular values of a matrix to about 1e-11 of scale, by symmetric eigenvalue problems.
+    """Sum the singular values of a matrix, to about 1e-11 of scale.
 
     Singular values are roots of eigenvalues of M^T M. Squaring loses those below 1e-8 of the
     largest, so when what is lost could matter the subspace of the small ones is solved again by

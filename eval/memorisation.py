@@ -13,10 +13,10 @@ def compute_memorised(reference: np.ndarray, samples: np.ndarray) -> np.ndarray:
     image nearest to r. Copies of training images count, but so do many honest images: for images
     drawn from the same distribution as the reference the condition says that x and r are each
     other's nearest neighbours, which for independent points has probability 2/3 in one dimension,
-    0.62 in two, 0.59 in three, falling towards 1/2 in many, whatever the density. Held-out real
-    images therefore give 0.5 to 0.67, not 0. The ceiling row (real half against real half) shows
-    the value of the data set at hand; only a share well above it tells of memorisation, and a share
-    below it of samples that lie off the data.
+    0.62 in two, 0.59 in three, falling towards 1/2 in many, and somewhat less where few images are
+    the nearest of many others. Held-out real images therefore give about 0.4 to 0.6, not 0 (digits:
+    0.48). The ceiling row (real half against real half) shows the value of the data set at hand;
+    only a share well above it tells of memorisation, and one below it of samples off the data.
 
     Args:
         reference: pool features [m, dims], m >= 2.

@@ -68,35 +68,35 @@ def compute_nearest(
 
 def iterate_membership(
     queries: np.ndarray, points: np.ndarray, radii: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray]]:
+) -> Iterator[tuple[slice, int, np.ndarray]]:
     """Tell which queries lie in which balls: squared distance <= squared radius of the point.
 
     Args:
         queries: [n, dims]; points: [m, dims].
-        radii: squared radii float64 [sets, m], several sets of radii for the same centres; a
-            negative radius is an empty ball.
+        radii: squared radii float64 [sets, m], several sets of radii for the same centres.
 
     Yields:
-        The rows of a block of queries, and bool [sets, rows, m].
+        The rows of a block of queries, the number of a set of radii, and bool [rows, m].
     """
     scale = _compute_scale(queries, points)[1] ** 2
     for start, screen, tolerance in _iterate_screens(queries, points):
-        inside = np.empty((len(radii), *screen.shape), dtype=bool)
-        for members, radius in zip(inside, radii, strict=True):
+        for number, radius in enumerate(radii):
             excess = screen - (radius * scale).astype(np.float32)
-            np.less_equal(excess, tolerance[:, None], out=members)
-            unsure = members & (excess >= -tolerance[:, None])
-            rows, columns = np.nonzero(unsure)
+            inside = excess <= tolerance[:, None]
+            rows, columns = np.nonzero(inside & (excess >= -tolerance[:, None]))
             exact = compute_pair_distances(queries, points, start + rows, columns)
-            members[rows, columns] = exact <= radius[columns]
-        yield slice(start, start + len(screen)), inside
+            inside[rows, columns] = exact <= radius[columns]
+            yield slice(start, start + len(screen)), number, inside
 
 
 def _compute_scale(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, float]:
     """Compute the centre and the power of two that bring both sets into [-1, 1]."""
-    centre = points.mean(axis=0, dtype=np.float64)
-    largest = max(np.abs(queries - centre).max(), np.abs(points - centre).max())
-    return centre, 2.0 ** -np.ceil(np.log2(largest)) if largest > 0 else 1.0
+    centre = points.mean(axis=0, dtype=np.float64).astype(np.float32)
+    largest = max(
+        np.maximum(part.max(axis=0) - centre, centre - part.min(axis=0)).max()
+        for part in (queries, points)
+    )
+    return centre, float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
 
 
 def _iterate_screens(
@@ -110,15 +110,14 @@ def _iterate_screens(
         First row, screen float32 [rows, m] (scaled squared distances), tolerance float32 [rows].
     """
     centre, scale = _compute_scale(queries, points)
-    points32 = ((points - centre) * scale).astype(np.float32)
+    points32 = ((points - centre) * scale).astype(np.float32, copy=False)
     point_norms = np.einsum("ij,ij->i", points32, points32, dtype=np.float64)
     longest = np.sqrt(point_norms.max())
-    transposed = np.ascontiguousarray(points32.T)
     rows = max(1, BLOCK_BYTES // (4 * len(points)))
     for start in range(0, len(queries), rows):
-        block = ((queries[start : start + rows] - centre) * scale).astype(np.float32)
+        block = ((queries[start : start + rows] - centre) * scale).astype(np.float32, copy=False)
         norms = np.einsum("ij,ij->i", block, block, dtype=np.float64)
-        screen = block @ transposed
+        screen = block @ points32.T
         screen *= -2
         screen += norms.astype(np.float32)[:, None]
         screen += point_norms.astype(np.float32)

@@ -34,8 +34,8 @@ def compute_radii(features: np.ndarray, k: int = NUM_NEIGHBOURS) -> np.ndarray:
 def compute_membership(queries: np.ndarray, points: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Tell which queries lie within the radius of at least one point, bool [n]."""
     covered = np.empty(len(queries), dtype=bool)
-    for rows, inside in iterate_membership(queries, points, radii[None]):
-        covered[rows] = inside[0].any(axis=1)
+    for rows, _, inside in iterate_membership(queries, points, radii[None]):
+        covered[rows] = inside.any(axis=1)
     return covered
 
 

@@ -1,1 +1,1 @@
-"""What every stage writes: atomic files, manifests, events and sample batches. Standard library and numpy only."""
+"""What every stage writes: atomic files, digests, events, batches. Needs numpy and no more."""

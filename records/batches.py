@@ -33,7 +33,8 @@ def write_batch(
     path = Path(path)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(
-            f"{path}: images are {images.dtype} {list(images.shape)}; a batch holds uint8 [n, h, w, 3]"
+            f"{path}: images are {images.dtype} {list(images.shape)}; "
+            "a batch holds uint8 [n, h, w, 3]"
         )
     arrays = {"arr_0": images}
     if labels is not None:

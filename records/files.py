@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +29,11 @@ def canonical_json(obj: Any) -> str:
 def digest(obj: Any) -> str:
     """Return the SHA-256 (hex) of an object's canonical JSON."""
     return hashlib.sha256(canonical_json(obj).encode()).hexdigest()
+
+
+def spec_digest(spec: Mapping[str, Any]) -> str:
+    """Return the digest that decides whether work is done again; names are not part of it."""
+    return digest({key: value for key, value in spec.items() if key != "name"})
 
 
 def sha256_file(path: str | Path) -> str:
@@ -62,7 +67,9 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+        )
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
@@ -111,7 +118,7 @@ def read_json(path: str | Path, what: str) -> Any:
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
-    """Give a finished file a second name (hard link, else copy), replacing the target atomically."""
+    """Give a finished file a second name (hard link, else copy), atomically."""
     source, target = Path(source), Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and os.path.samefile(source, target):
@@ -125,9 +132,9 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        if advice := explain_os_error(error, target):
-            if error.errno not in (errno.EPERM, errno.EACCES):
-                raise advice from error
+        advice = explain_os_error(error, target)
+        if advice and error.errno not in (errno.EPERM, errno.EACCES):
+            raise advice from error
         with atomic_write(target) as file, open(source, "rb") as data:
             while block := data.read(1 << 20):
                 file.write(block)

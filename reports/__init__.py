@@ -1,1 +1,1 @@
-"""Tables and pages from metrics files: published numbers beside measured ones, and what they decide."""
+"""Tables and pages from metrics files: published numbers beside measured ones, and verdicts."""

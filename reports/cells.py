@@ -39,7 +39,7 @@ def check_metrics(content: Any, where: str) -> None:
         )
     if content.get("format") != FORMAT:
         raise UserError(
-            f"{where}: format {content.get('format')!r}; this version reads format {FORMAT}; {AGAIN}"
+            f"{where}: format {content.get('format')!r}; format {FORMAT} is needed; {AGAIN}"
         )
     for key, kind in (("name", str), ("metrics", dict), ("counts", dict), ("protocol", dict)):
         if not isinstance(content.get(key), kind):

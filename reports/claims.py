@@ -58,34 +58,41 @@ class SeedSpread:
         return (self.size * value) ** 2 if self.relative else self.size**2
 
 
-def compute_seed_spread(metric: str, groups: Iterable[Sequence[float]]) -> SeedSpread | None:
-    """Pool the spread between training seeds over groups of equal models.
+def compute_seed_spread(
+    metric: str, groups: Iterable[tuple[str, Sequence[float]]]
+) -> SeedSpread | None:
+    """Pool the spread between training seeds over models.
 
-    s^2 = sum_g (n_g - 1) s_g^2 / sum_g (n_g - 1), with s_g the sample standard deviation of group
-    g, divided by the group's mean for FID, sFID and IS. The values carry their sampling error too,
-    so the spread is, if anything, too wide.
+    s^2 = sum_m (n_m - 1) s_m^2 / sum_m (n_m - 1), with s_m the sample standard deviation of model
+    m, divided by its mean for FID, sFID and IS. Groups of one model (its other marks and samplings)
+    come from the same trainings: their s_m^2 are averaged and count once. The values carry their
+    sampling error too, so the spread is, if anything, too wide.
 
     Args:
         metric: decides between relative and absolute spread.
-        groups: values of one model trained with several seeds; groups of one are passed over.
+        groups: model and the values of its training seeds; groups of one value are passed over.
 
     Returns:
         The pooled spread, or None when no group has two values.
     """
     relative = metric not in SHARES
-    total, dof = 0.0, 0
-    for values in groups:
-        if len(values) < 2:
+    models: dict[str, list[tuple[float, int]]] = {}
+    for model, values in groups:
+        mean = sum(values) / len(values) if values else 0.0
+        if len(values) < 2 or (relative and mean == 0):
             continue
-        mean = sum(values) / len(values)
-        squares = sum((value - mean) ** 2 for value in values)
-        if relative:
-            if mean == 0:
-                continue
-            squares /= mean**2
-        total += squares
-        dof += len(values) - 1
-    return SeedSpread(math.sqrt(total / dof), relative, dof) if dof else None
+        scale = mean if relative else 1.0
+        dof = len(values) - 1
+        variance = sum((value - mean) ** 2 for value in values) / dof / scale**2
+        models.setdefault(model, []).append((variance, dof))
+    if not models:
+        return None
+    total, total_dof = 0.0, 0
+    for found in models.values():
+        dof = max(dof for _, dof in found)
+        total += dof * sum(variance for variance, _ in found) / len(found)
+        total_dof += dof
+    return SeedSpread(math.sqrt(total / total_dof), relative, total_dof)
 
 
 def compute_interval(
@@ -132,7 +139,7 @@ def compute_effect(
 
 
 def judge_published(comparison: Mapping[str, Any], values: Sequence[float | None]) -> bool | None:
-    """Say whether published numbers (left, right, towards) satisfy a comparison; None if one is missing."""
+    """Say whether published left, right, towards satisfy a comparison; None if one is missing."""
     needed = values if comparison["relation"] == "nearer" else values[:2]
     if any(value is None for value in needed):
         return None
@@ -158,7 +165,7 @@ def judge_comparison(
         verdict, effect, low, high and reason (None or words). low and high hold sampling error
         alone when the seeds' spread is needed but not known.
     """
-    needed = [e for e in estimates[: 3 if comparison["relation"] == "nearer" else 2]]
+    needed = list(estimates[: 3 if comparison["relation"] == "nearer" else 2])
     if any(estimate is None for estimate in needed):
         return _result(NOT_RUN, reason="a cell of this comparison was not run")
     values = [estimate.value for estimate in needed]
@@ -191,7 +198,7 @@ def _result(
 
 
 def find_unequal_counts(estimates: Iterable[Estimate | None]) -> list[int]:
-    """Return the distinct sample counts of a claim's cells when there is more than one, else nothing."""
+    """Return the sample counts of a claim's cells when they differ, else nothing."""
     counts = sorted({estimate.num_samples for estimate in estimates if estimate is not None})
     return counts if len(counts) > 1 else []
 

@@ -1,6 +1,7 @@
-"""How numbers, settings and names are written, for every output; and the escaping of LaTeX and Markdown."""
+"""How numbers, settings and names are written everywhere; escaping of LaTeX and Markdown."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 METRIC_NAMES = {
@@ -18,6 +19,9 @@ SETTING_NAMES = {
     "biggan_updown": "BigGAN up/down",
     "rescale_residual": "rescale residual",
     "head_channels": "channels per head",
+    "num_images": "images",
+    "peak_memory_mb": "peak memory (MB)",
+    "memory_mb": "memory (MB)",
 }
 NOTE_WORDS = {
     "quoted": "quoted by the paper from earlier work",
@@ -30,7 +34,6 @@ SOURCE_WORDS = {
     "resample": "samples drawn here from the weights that the authors published",
     "retrain": "models trained here from scratch",
 }
-RELATION_WORDS = {"greater": "is greater than", "less": "is less than", "nearer": "is nearer than"}
 TEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -88,7 +91,8 @@ def format_interval(
     """Write an interval as `low to high`; empty when it is not known."""
     if low is None or high is None:
         return ""
-    return f"{format_number(low, metric, signed=signed)} to {format_number(high, metric, signed=signed)}"
+    ends = (format_number(end, metric, signed=signed) for end in (low, high))
+    return " to ".join(ends)
 
 
 def format_share(value: float | None) -> str:
@@ -156,6 +160,51 @@ def metric_direction(metric: str) -> str:
 def mark_suffix(mark: str) -> str:
     """Return ` at 700K` for a training mark and nothing for the end of training."""
     return "" if mark == "final" else f" at {mark}"
+
+
+def column_name(column: Mapping[str, str]) -> str:
+    """Return the heading of a number's column: metric and, if there are several, the mark."""
+    return metric_name(column["metric"]) + mark_suffix(column["mark"])
+
+
+def describe_comparison(comparison: Mapping[str, Any]) -> str:
+    """Write a comparison as a sentence, with its factor and margin where they matter."""
+    metric = METRIC_NAMES[comparison["metric"]]
+    names = [f"“{cell['label']}”" + mark_suffix(cell["mark"]) for cell in comparison["cells"]]
+    factor = "" if comparison["factor"] == 1 else f"{format_setting(comparison['factor'])} times "
+    if comparison["relation"] == "nearer":
+        return (
+            f"{metric} of {names[0]} is nearer to that of {names[2]} than {factor}the distance "
+            f"of {names[1]}"
+        )
+    margin = f"{comparison['margin']:g}"
+    if comparison["relation"] == "greater":
+        extra = "" if comparison["margin"] == 0 else f" less {margin}"
+        return f"{metric} of {names[0]} is greater than {factor}that of {names[1]}{extra}"
+    extra = "" if comparison["margin"] == 0 else f" plus {margin}"
+    return f"{metric} of {names[0]} is less than {factor}that of {names[1]}{extra}"
+
+
+def describe_effect(comparison: Mapping[str, Any]) -> str:
+    """Write the number that decides a comparison, with its interval; empty when not measured."""
+    if comparison["effect"] is None:
+        return ""
+    metric = comparison["metric"]
+    effect = format_number(comparison["effect"], metric, signed=True)
+    interval = format_interval(comparison["low"], comparison["high"], metric, signed=True)
+    return f"{effect} (95\u00a0%: {interval})" if interval else effect
+
+
+def start_sentence(text: str) -> str:
+    """Write the first letter as a capital and leave the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def describe_paper(holds: bool | None) -> str:
+    """Say whether a claim holds on the published numbers."""
+    if holds is None:
+        return "cannot be told from the paper's table"
+    return "holds in the paper's table" if holds else "does not hold in the paper's table"
 
 
 def escape_tex(text: str) -> str:

@@ -18,7 +18,7 @@ SIDES = ("left", "right", "towards")
 
 
 def find_published(spec: Mapping[str, Any], row_id: str, mark: str, metric: str) -> float | None:
-    """Return a published number as an absolute value, adding the first row to printed differences."""
+    """Return a published number as an absolute value (first row plus printed difference)."""
     rows = {row["id"]: row for row in spec["rows"]}
     value = rows[row_id]["published"].get(mark, {}).get(metric)
     first = spec["rows"][0]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.protocol import flatten, make_headline
+from reports.cells import load_metrics
+from reports.protocol import NOT_RECORDED, flatten, make_headline
 
 
 def find_measured(spec: Mapping, files: Mapping) -> list[tuple[str, str, dict[str, Any]]]:
@@ -22,44 +23,59 @@ def find_measured(spec: Mapping, files: Mapping) -> list[tuple[str, str, dict[st
     return found
 
 
-def make_numbers(spec: Mapping, files: Mapping, ceilings: Mapping) -> list[dict[str, Any]]:
-    """Return the protocol of every measured cell and of every ceiling, headline first."""
-    entries = [
-        (
-            f"{row['id']}-{mark}",
-            row["label"],
-            row["task"],
-            mark,
-            row["recipe_words"],
-            files[row["id"], mark],
-        )
-        for row in spec["rows"]
-        for mark in spec["table"]["marks"]
-    ]
-    tasks = dict.fromkeys(row["task"] for row in spec["rows"])
-    entries += [
-        (f"real-{task}", "real images against real images", task, "final", None, ceilings.get(task))
-        for task in tasks
-    ]
-    return [
-        {
-            "anchor": anchor,
-            "label": label,
-            "task": task,
-            "mark": mark,
-            "recipe_words": recipe_words,
-            "digest": content.get("digest"),
-            "counts": content["counts"],
-            "headline": make_headline(content),
-            "details": flatten(content["protocol"]),
-            "errors": [
-                (metric, entry["value"], entry.get("std_error"))
-                for metric, entry in sorted(content["metrics"].items())
-            ],
-        }
-        for anchor, label, task, mark, recipe_words, content in entries
-        if content is not None
-    ]
+def make_numbers(
+    spec: Mapping[str, Any], files: Mapping, ceilings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return how every measured cell and every ceiling was made, headline first."""
+    numbers = []
+    for row in spec["rows"]:
+        for mark in spec["table"]["marks"]:
+            content, cell = files[row["id"], mark], row["cells"][mark]
+            if content is not None:
+                number = _make_number(f"{row['id']}-{mark}", row["label"], row["task"], content)
+                seeds = [other for other in map(load_metrics, cell["seeds"]) if other is not None]
+                number["mark"] = mark
+                number["recipe_words"] = row["recipe_words"]
+                number["shared_with"] = cell["shared_with"]
+                number["seeds"] = [
+                    {
+                        "name": other["name"],
+                        "metrics": {key: e["value"] for key, e in other["metrics"].items()},
+                    }
+                    for other in seeds
+                ]
+                numbers.append(number)
+    for task in dict.fromkeys(row["task"] for row in spec["rows"]):
+        if ceilings.get(task) is not None:
+            label = "real images against real images"
+            number = _make_number(f"real-{task}", label, task, ceilings[task])
+            # Real images have no sampler: what does not apply to them is left out.
+            number["headline"] = [
+                fact for fact in number["headline"] if NOT_RECORDED not in fact[1]
+            ]
+            numbers.append(number)
+    return numbers
+
+
+def _make_number(anchor: str, label: str, task: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an entry that a metrics file alone decides."""
+    return {
+        "anchor": anchor,
+        "label": label,
+        "task": task,
+        "mark": "final",
+        "recipe_words": None,
+        "shared_with": None,
+        "seeds": [],
+        "digest": content.get("digest"),
+        "counts": content["counts"],
+        "headline": make_headline(content),
+        "details": flatten(content["protocol"]),
+        "errors": [
+            (metric, entry["value"], entry.get("std_error"))
+            for metric, entry in sorted(content["metrics"].items())
+        ],
+    }
 
 
 def summarise_protocol(spec: Mapping, files: Mapping) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How a number was made: the protocol of a metrics file as a list, its headline, and what is mixed."""
+"""How a number was made: the protocol as a list, its headline, and what is mixed in a table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,21 +25,9 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, format_exact(value))]
 
 
-def find_all(value: Any, key: str) -> list[Any]:
-    """Return everything that a key holds anywhere in nested JSON, outermost first, sorted by path."""
-    found = []
-    level = [value]
-    while level:
-        below = []
-        for item in level:
-            if isinstance(item, Mapping):
-                if key in item:
-                    found.append(item[key])
-                below.extend(item[name] for name in sorted(item))
-            elif isinstance(item, list):
-                below.extend(item)
-        level = below
-    return found
+def find_facts(protocol: Any, key: str) -> dict[str, str]:
+    """Return everything that a key holds anywhere in a protocol, by its dotted path."""
+    return {path: text for path, text in flatten(protocol) if path.split(".")[-1] == key}
 
 
 def make_headline(content: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -49,70 +37,63 @@ def make_headline(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         content: metrics file.
 
     Returns:
-        One pair each for reference, samples, labels, sampler, guidance scale, number format, feature
-        network, seeds, recipes, versions and code; a fact that the file lacks reads `not recorded`.
+        One pair each for reference, samples, labels, sampler, guidance scale, number format,
+        feature network, seeds, recipes, versions and code; a fact that the file lacks reads
+        `not recorded`.
     """
     protocol, counts = content["protocol"], content["counts"]
     samples = protocol.get("samples") or {}
-    reference = protocol.get("reference") or {}
     network = protocol.get("network") or {}
     recall = counts.get("reference_precision_recall", counts["reference"])
+    sampler = [f"{key} {_value(samples, key)}" for key in ("method", "respacing", "eta")]
     return [
-        ("reference", _join(f"{format_count(counts['reference'])} images ({format_count(recall)} for "
-                            "precision and recall)", _hash(reference))),
-        ("samples", _join(f"{format_count(counts['samples'])} images", _hash(samples))),
-        ("labels", _first(samples, "label_policy")),
-        ("sampler", _words(samples, ("method", "respacing", "eta"))),
-        ("guidance scale", _first(samples, "guidance_scale", missing="none")),
-        ("number format", _first(samples, "precision")),
-        ("feature network", _join(str(network.get("name", NOT_RECORDED)), _hash(network))),
-        ("seeds", _words(samples, ("seed",))),
-        ("recipes", _recipes(protocol)),
+        (
+            "reference",
+            f"{format_count(counts['reference'])} images ({format_count(recall)} for precision and "
+            f"recall), {_hash(protocol.get('reference'))}",
+        ),
+        ("samples", f"{format_count(counts['samples'])} images, {_hash(samples)}"),
+        ("labels", _value(samples, "label_policy")),
+        ("sampler", NOT_RECORDED if NOT_RECORDED in sampler[0] else ", ".join(sampler)),
+        ("guidance scale", _value(samples, "guidance_scale")),
+        ("number format", _agree(find_facts(protocol, "precision"))),
+        ("feature network", f"{network.get('name', NOT_RECORDED)}, {_hash(network)}"),
+        ("seeds", _list(find_facts(protocol, "seed"))),
+        ("recipes", _list(find_facts(protocol, "recipe"))),
         ("versions", _versions(protocol)),
-        ("code", _first(protocol, "git_commit")),
-    ]  # fmt: skip
+        ("code", _agree(find_facts(protocol, "git_commit"))),
+    ]
 
 
-def _hash(part: Mapping[str, Any]) -> str:
-    return f"sha256 {part['sha256']}" if part.get("sha256") else f"sha256 {NOT_RECORDED}"
+def _hash(part: Mapping[str, Any] | None) -> str:
+    return f"sha256 {(part or {}).get('sha256') or NOT_RECORDED}"
 
 
-def _join(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
+def _value(protocol: Any, key: str) -> str:
+    """Return what a key holds nearest to the root, or that it is not recorded."""
+    facts = find_facts(protocol, key)
+    return facts[min(facts, key=lambda path: (path.count("."), path))] if facts else NOT_RECORDED
 
 
-def _first(value: Any, key: str, missing: str = NOT_RECORDED) -> str:
-    found = [item for item in find_all(value, key) if item is not None]
-    if found:
-        return format_exact(found[0])
-    return "none" if find_all(value, key) else missing
+def _agree(facts: Mapping[str, str]) -> str:
+    """Write one value when all paths agree, else all."""
+    values = set(facts.values())
+    return values.pop() if len(values) == 1 else _list(facts)
 
 
-def _words(value: Any, keys: Sequence[str]) -> str:
-    words = []
-    for key in keys:
-        found = list(
-            dict.fromkeys(format_exact(item) for item in find_all(value, key) if item is not None)
-        )
-        if found:
-            words.append(f"{key} {', '.join(found)}")
-    return "; ".join(words) or NOT_RECORDED
-
-
-def find_recipes(protocol: Any) -> dict[str, str]:
-    """Return every recipe number in a protocol by its dotted path."""
-    return {path: text for path, text in flatten(protocol) if path.split(".")[-1] == "recipe"}
-
-
-def _recipes(protocol: Any) -> str:
-    recipes = find_recipes(protocol)
-    return ", ".join(f"{path} {number}" for path, number in recipes.items()) or NOT_RECORDED
+def _list(facts: Mapping[str, str]) -> str:
+    """Write facts as `path value`."""
+    return ", ".join(f"{path} {text}" for path, text in facts.items()) or NOT_RECORDED
 
 
 def _versions(protocol: Any) -> str:
-    found = [item for item in find_all(protocol, "versions") if isinstance(item, Mapping)]
-    merged = sorted({(str(name), str(version)) for item in found for name, version in item.items()})
-    return ", ".join(f"{name} {version}" for name, version in merged) or NOT_RECORDED
+    """Write the versions of packages, each once."""
+    pairs = {
+        (parts[-1], text)
+        for path, text in flatten(protocol)
+        if len(parts := path.rsplit("versions.", 1)) == 2
+    }
+    return ", ".join(f"{name} {version}" for name, version in sorted(pairs)) or NOT_RECORDED
 
 
 def find_mixtures(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
@@ -122,48 +103,50 @@ def find_mixtures(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[st
         rows: label, task and metrics file of every measured cell.
 
     Returns:
-        One sentence each for mixed recipes, feature networks, references within a task, sample
-        counts, label policies and number formats, and for facts that rows do not record.
+        One sentence each for mixed recipes, feature networks, label policies and number formats,
+        for mixed references and numbers of samples within a task, and for facts that rows do not
+        record.
     """
     rows = list(rows)
     sentences = []
-    paths = sorted({path for _, _, c in rows for path in find_recipes(c["protocol"])})
-    for path in paths:
-        values = {label: find_recipes(c["protocol"]).get(path) for label, _, c in rows}
+    recipes = {label: find_facts(content["protocol"], "recipe") for label, _, content in rows}
+    for path in sorted({path for found in recipes.values() for path in found}):
+        values = {label: found[path] for label, found in recipes.items() if path in found}
         sentences += _describe(f"Mixed recipes ({path})", values)
-    network = {label: _hash(c["protocol"].get("network") or {}) for label, _, c in rows}
-    sentences += _describe("Mixed feature networks", network)
+    networks = {label: _hash(content["protocol"].get("network")) for label, _, content in rows}
+    sentences += _describe("Mixed feature networks", networks)
     for task in sorted({task for _, task, _ in rows}):
-        hashes = {
-            label: _hash(c["protocol"].get("reference") or {}) for label, t, c in rows if t == task
-        }
+        mine = {label: content for label, where, content in rows if where == task}
+        hashes = {label: _hash(c["protocol"].get("reference")) for label, c in mine.items()}
         sentences += _describe(f"Mixed references for {task}", hashes)
+        counts = {label: format_count(c["counts"]["samples"]) for label, c in mine.items()}
+        sentences += _describe(f"Mixed numbers of samples for {task}", counts)
     headlines = {label: dict(make_headline(content)) for label, _, content in rows}
     for what, fact in (("label policies", "labels"), ("number formats", "number format")):
         values = {label: headline[fact] for label, headline in headlines.items()}
-        known = {
-            label: value for label, value in values.items() if value not in (NOT_RECORDED, "none")
-        }
+        known = {k: value for k, value in values.items() if value not in (NOT_RECORDED, "none")}
         sentences += _describe(f"Mixed {what}", known)
-    counts = {label: f"{format_count(c['counts']['samples'])} samples" for label, _, c in rows}
-    sentences += _describe("Mixed numbers of samples", counts)
     lacking: dict[str, list[str]] = {}
     for label, headline in headlines.items():
         names = ", ".join(name for name, words in headline.items() if NOT_RECORDED in words)
         if names:
             lacking.setdefault(names, []).append(label)
-    sentences += [
-        f"Not recorded for {', '.join(labels)}: {names}." for names, labels in lacking.items()
-    ]
+    for names, labels in lacking.items():
+        sentences.append(f"Not recorded for {_quote(labels)}: {names}.")
     return sentences
 
 
-def _describe(what: str, values: Mapping[str, Any]) -> list[str]:
-    present = {label: value for label, value in values.items() if value is not None}
-    groups: dict[Any, list[str]] = {}
-    for label, value in present.items():
-        groups.setdefault(value, []).append(label)
+def _describe(what: str, values: Mapping[str, str]) -> list[str]:
+    """Return one sentence that lists who has which value, or nothing when all have the same."""
+    groups: dict[str, Sequence[str]] = {}
+    for label, value in values.items():
+        groups[value] = [*groups.get(value, []), label]
     if len(groups) < 2:
         return []
-    parts = [f"{value} in {', '.join(labels)}" for value, labels in groups.items()]
+    parts = [f"{value} in {_quote(labels)}" for value, labels in groups.items()]
     return [f"{what}: {'; '.join(parts)}."]
+
+
+def _quote(labels: Iterable[str]) -> str:
+    """List labels, which may themselves hold commas."""
+    return ", ".join(f"“{label}”" for label in labels)

@@ -16,8 +16,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 TEXT, NUMBER, WHOLE = str, (int, float), int
 SPEC_KEYS = {
-    "format": WHOLE, "scale": TEXT, "source": TEXT, "root": TEXT, "table": dict, "scale_notes": list,
-    "rows": list, "ceilings": dict, "claims": list, "seed_groups": list,
+    "format": WHOLE, "scale": TEXT, "source": TEXT, "root": TEXT, "table": dict,
+    "scale_notes": list, "rows": list, "ceilings": dict, "claims": list, "seed_groups": list,
 }  # fmt: skip
 TABLE_KEYS = {
     "name": TEXT, "neurips": WHOLE, "arxiv_v4": WHOLE, "alias": TEXT, "title": TEXT, "about": TEXT,
@@ -36,8 +36,8 @@ CLAIM_KEYS = {
     "id": TEXT, "text": TEXT, "where": TEXT, "sources": (list, type(None)), "comparisons": list,
 }  # fmt: skip
 COMPARISON_KEYS = {
-    "metric": TEXT, "left": dict, "relation": TEXT, "right": dict, "factor": NUMBER, "margin": NUMBER,
-    "towards": (dict, type(None)), "trained_models_differ": bool,
+    "metric": TEXT, "left": dict, "relation": TEXT, "right": dict, "factor": NUMBER,
+    "margin": NUMBER, "towards": (dict, type(None)), "trained_models_differ": bool,
 }  # fmt: skip
 
 
@@ -85,6 +85,9 @@ def check_spec(spec: Any, where: str) -> None:
         raise UserError(f"{where}: rows: {', '.join(repeated)} appear twice; ids must differ")
     for index, claim in enumerate(spec["claims"]):
         _check_claim(claim, table, ids, f"{where}: claims[{index}]")
+    for index, page in enumerate(spec.get("pages", [])):
+        _check_keys(page, {"name": TEXT, "title": TEXT}, f"{where}: pages[{index}]")
+        _check_name(page["name"], f"{where}: pages[{index}].name")
     for index, group in enumerate(spec["seed_groups"]):
         if not isinstance(group, list) or not all(isinstance(path, str) for path in group):
             raise UserError(
@@ -116,6 +119,7 @@ def _check_row(row: Any, table: dict[str, Any], where: str) -> None:
 
 def _check_claim(claim: Any, table: dict[str, Any], ids: list[str], where: str) -> None:
     _check_keys(claim, CLAIM_KEYS, where)
+    _check_name(claim["id"], f"{where}.id")
     where = f"{where} ({claim['id']})"
     if not claim["comparisons"]:
         raise UserError(f"{where}: comparisons is empty; a claim needs at least one")

@@ -8,18 +8,12 @@ from records.files import digest
 from reports.cells import load_metrics, make_estimate, read_interval
 from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
 from reports.judging import make_claim
+from reports.notes import MEASURED, find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
 from reports.protocol import find_mixtures
 
 FORMAT = 1
 TINY_REFERENCE = 500  # images; below it FID is mostly bias and precision and recall are coarse
-
-MEASURED, PUBLISHED_VALUE, NO_SOURCE, NOT_RUN = (
-    "measured",
-    "published value",
-    "not available",
-    "not run",
-)
 
 
 def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +37,8 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
         metric: compute_seed_spread(metric, _seed_values(groups, metric))
         for metric in table["metrics"]
     }
-    rows = [_make_row(row, spec, files, spreads) for row in spec["rows"]]
+    footnotes = make_footnotes(spec, files)
+    rows = [_make_row(row, spec, files, spreads, footnotes) for row in spec["rows"]]
     ceilings = {task: load_metrics(path) for task, path in sorted(spec["ceilings"].items())}
     claims = [make_claim(claim, spec, files, spreads) for claim in spec["claims"]]
     return {
@@ -58,6 +53,9 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
         "scale_notes": list(spec["scale_notes"]),
         "command": make_command(spec),
         "groups": _make_groups(rows, ceilings, table),
+        "footnotes": footnotes,
+        "num_rows": len(rows),
+        "num_measured": sum(any(m["status"] == MEASURED for m in row["marks"]) for row in rows),
         "claims": claims,
         "seeds": _describe_seeds(groups, spreads, table["metrics"]),
         "flags": find_mixtures(find_measured(spec, files)),
@@ -65,15 +63,6 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
         "protocol_summary": summarise_protocol(spec, files),
         "spec_digest": digest(spec),
     }
-
-
-def make_command(spec: Mapping[str, Any]) -> str:
-    """Return the command that runs what a table lacks."""
-    if (spec["scale"], spec["source"]) == ("digits", "retrain"):
-        return f"snakemake --cores all reproduce_{spec['table']['name']}"
-    profile = "--profile slurm" if spec["scale"] == "paper" else "--cores all"
-    options = f"scale={spec['scale']} source={spec['source']}"
-    return f"snakemake {profile} --config {options} -- reproduce_{spec['table']['name']}"
 
 
 def load_row_metrics(spec: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any] | None]:
@@ -85,34 +74,49 @@ def load_row_metrics(spec: Mapping[str, Any]) -> dict[tuple[str, str], dict[str,
     }
 
 
-def load_seed_groups(spec: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+def load_seed_groups(spec: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Read the metrics of models that differ in the training seed alone, leaving out absent files.
+
+    Returns:
+        Pairs of the trained model's name and the files of its seeds. Several marks or samplings of
+        one model have its name in common.
 
     Raises:
         UserError: the files of a group count different numbers of samples.
     """
+    models = {
+        cell["metrics"]: (row["recipe_words"] or {}).get("model") or row["id"]
+        for row in spec["rows"]
+        for cell in row["cells"].values()
+        if cell["metrics"]
+    }
     groups = []
     for paths in spec["seed_groups"]:
         group = [content for content in map(load_metrics, paths) if content is not None]
         counts = sorted({content["counts"]["samples"] for content in group})
         if len(counts) > 1:
             raise UserError(
-                f"{paths[0]}: its training seeds were scored on {counts} samples; the spread between "
-                "seeds needs equal numbers; sample and evaluate them again"
+                f"{paths[0]}: its training seeds were scored on {counts} samples; "
+                "the spread between seeds needs equal numbers; sample and evaluate them again"
             )
-        groups.append(group)
+        groups.append((models.get(paths[0], paths[0]) if paths else "", group))
     return groups
 
 
-def _seed_values(groups: Sequence[Sequence[dict[str, Any]]], metric: str) -> list[list[float]]:
-    return [[e.value for e in (make_estimate(c, metric) for c in group) if e] for group in groups]
+def _seed_values(groups: Sequence[tuple[str, list]], metric: str) -> list[tuple[str, list[float]]]:
+    estimates = [(name, [make_estimate(c, metric) for c in group]) for name, group in groups]
+    return [(name, [e.value for e in found if e]) for name, found in estimates]
 
 
-def _make_row(row: Mapping, spec: Mapping, files: Mapping, spreads: Mapping) -> dict[str, Any]:
+def _make_row(
+    row: Mapping, spec: Mapping, files: Mapping, spreads: Mapping, footnotes: Sequence[Mapping]
+) -> dict[str, Any]:
     table = spec["table"]
+    notes = list_notes(row, [files[row["id"], mark] for mark in table["marks"]], make_command(spec))
     return {
         **{key: row[key] for key in ("id", "label", "task", "task_words", "kind", "settings")},
         **{key: row[key] for key in ("notes", "assumed", "reason", "recipe_words")},
+        "footnotes": [n["mark"] for n in footnotes if (n["text"], n["command"]) in notes],
         "marks": [_make_mark(row, mark, files) for mark in table["marks"]],
         "cells": [
             _make_cell(row, mark, metric, spec, files, spreads[metric])
@@ -131,25 +135,7 @@ def _make_mark(row: Mapping, mark: str, files: Mapping) -> dict[str, Any]:
         "status": find_status(row, content),
         "num_samples": content["counts"]["samples"] if content else None,
         "memorised": memorised.value if memorised else None,
-        "shared_with": row["cells"][mark]["shared_with"],
-        "seeds": [
-            {
-                "name": other["name"],
-                "metrics": {k: v["value"] for k, v in sorted(other["metrics"].items())},
-            }
-            for other in map(load_metrics, row["cells"][mark]["seeds"])
-            if other is not None
-        ],
     }
-
-
-def find_status(row: Mapping[str, Any], content: Mapping[str, Any] | None) -> str:
-    """Say what a cell is: measured, a published value, not available here, or not run."""
-    if content is not None:
-        return MEASURED
-    if row["kind"] == "baseline":
-        return PUBLISHED_VALUE
-    return NO_SOURCE if row["reason"] else NOT_RUN
 
 
 def _make_cell(
@@ -226,7 +212,7 @@ def _make_groups(rows: Sequence[dict], ceilings: Mapping, table: Mapping) -> lis
 def _make_ceiling(
     content: Mapping[str, Any] | None, metrics: Sequence[str]
 ) -> dict[str, Any] | None:
-    """Return real images scored against real images: the floor of FID, the ceiling of the others."""
+    """Return real images scored against real ones: floor of FID, ceiling of the others."""
     if content is None:
         return None
     cells = []
@@ -253,20 +239,24 @@ def _make_ceiling(
 
 
 def _describe_seeds(
-    groups: Sequence, spreads: Mapping, metrics: Sequence[str]
+    groups: Sequence[tuple[str, list]], spreads: Mapping, metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return, per metric, the values of every group of training seeds and the pooled spread."""
-    return [
-        {
-            "metric": metric,
-            "spread": None if spread is None else spread.size,
-            "relative": None if spread is None else spread.relative,
-            "dof": 0 if spread is None else spread.dof,
-            "groups": [
-                {"name": group[0]["name"], "values": values}
-                for group, values in zip(groups, _seed_values(groups, metric), strict=True)
-                if len(values) > 1
-            ],
-        }
-        for metric, spread in ((metric, spreads[metric]) for metric in metrics)
-    ]
+    described = []
+    for metric in metrics:
+        spread = spreads[metric]
+        values = zip(groups, _seed_values(groups, metric), strict=True)
+        described.append(
+            {
+                "metric": metric,
+                "spread": None if spread is None else spread.size,
+                "relative": None if spread is None else spread.relative,
+                "dof": 0 if spread is None else spread.dof,
+                "groups": [
+                    {"name": group[0]["name"], "values": found}
+                    for (_, group), (_, found) in values
+                    if len(found) > 1
+                ],
+            }
+        )
+    return described

@@ -1,4 +1,4 @@
-"""What the jobs of a scale cost: read the workflow's benchmarks, add them up, print them."""
+"""What the jobs of a scale cost: read their logs of times, add them up, print them."""
 
 import csv
 from pathlib import Path
@@ -7,26 +7,28 @@ from typing import Any
 from workflow.plan import Plan
 
 
-def read_benchmark(path: Path) -> dict[str, float]:
-    """Read one benchmark file; a value that was not measured counts as 0.
+def read_times(path: Path) -> dict[str, float]:
+    """Add up the lines `real user system` (seconds) that a job's commands left.
 
     Returns:
-        `wall_seconds`, `cpu_seconds` and `memory_mb` (peak).
+        `wall_seconds` and `cpu_seconds`.
     """
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    times = [[float(part) for part in line] for line in lines if len(line) == 3]
+    return {
+        "wall_seconds": sum(real for real, _, _ in times),
+        "cpu_seconds": sum(user + system for _, user, system in times),
+    }
+
+
+def read_peak_memory_mb(path: Path) -> float:
+    """Read the peak memory from a benchmark file; 0 when the job was too short to be sampled."""
     with open(path, newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file, delimiter="\t"))
-
-    def number(key: str) -> float:
-        try:
-            return float(row[key])
-        except (KeyError, ValueError):
-            return 0.0
-
-    return {
-        "wall_seconds": number("s"),
-        "cpu_seconds": number("cpu_time"),
-        "memory_mb": number("max_rss"),
-    }
+    try:
+        return float(row["max_rss"])
+    except ValueError:
+        return 0.0
 
 
 def make_allotment(plan: Plan) -> dict[str, Any]:
@@ -36,11 +38,12 @@ def make_allotment(plan: Plan) -> dict[str, Any]:
         JSON object with `models`, `rows`, `stages` and totals; work that has not been done at this
         scale is left out.
     """
-    root = Path(plan.root) / "benchmarks"
+    logs, benchmarks = Path(plan.logs), Path(plan.root) / "benchmarks"
     measured = {
-        str(path.relative_to(root).with_suffix("")): read_benchmark(path)
-        for path in sorted(root.glob("*/*.tsv"))
+        str(path.relative_to(logs).with_suffix("")): read_times(path)
+        for path in sorted(logs.glob("*/*.times"))
     }
+    peaks = [read_peak_memory_mb(path) for path in sorted(benchmarks.glob("*/*.tsv"))]
     models = []
     for name, marks in plan.marks.items():
         jobs = [measured[key] for mark in marks if (key := f"train/{name}-{mark}") in measured]
@@ -73,7 +76,7 @@ def make_allotment(plan: Plan) -> dict[str, Any]:
         "rows": rows,
         "stages": stages,
         "total_cpu_seconds": round(sum(job["cpu_seconds"] for job in measured.values()), 1),
-        "peak_memory_mb": max((job["memory_mb"] for job in measured.values()), default=0.0),
+        "peak_memory_mb": max(peaks, default=0.0),
     }
 
 
@@ -95,6 +98,9 @@ def format_allotment(allotment: dict[str, Any]) -> str:
         for name, stage in allotment["stages"].items()
     ]
     minutes = allotment["total_cpu_seconds"] / 60
-    lines += ["", f"sum of the jobs' CPU time: {minutes:.1f} minutes; "
-              f"peak memory of a job: {allotment['peak_memory_mb']:.0f} MB"]
+    lines += [
+        "",
+        f"sum of the jobs' CPU time: {minutes:.1f} minutes; "
+        f"peak memory of a job: {allotment['peak_memory_mb']:.0f} MB",
+    ]
     return "\n".join(lines)

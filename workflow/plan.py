@@ -22,7 +22,7 @@ from adm.config import (
     load_tables,
 )
 from records.errors import UserError
-from records.files import digest
+from records.files import spec_digest
 
 DATASET_RECIPE = 1
 SOURCES = ("retrain",)
@@ -44,6 +44,11 @@ class Plan:
     samples: dict[str, dict[str, Any]] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def logs(self) -> str:
+        """Return the folder of the jobs' logs."""
+        return f"{self.root}/logs"
+
     def data_path(self, task: str) -> str:
         """Return where the images of a task lie."""
         return f"{self.root}/data/{task}.zip"
@@ -64,6 +69,10 @@ class Plan:
         """Return where the metrics of real images against real images lie."""
         return f"{self.root}/metrics/real-{task}.json"
 
+    def state_path(self, model: str) -> str:
+        """Return the folder of a training run's own state; another spec has another folder."""
+        return f"{self.root}/{self.source}/state/{model}-{spec_digest(self.models[model])[:12]}"
+
     def previous_mark(self, model: str, mark: str) -> str | None:
         """Return the mark of a model that comes before another, None for the first."""
         marks = sorted(self.marks[model], key=lambda name: self.marks[model][name])
@@ -81,7 +90,7 @@ class Plan:
     def metric_spec(self, name: str) -> dict[str, Any]:
         """Return what the metrics of a sample batch depend on."""
         task = self.samples[name]["task"]
-        return {**self.reference_spec(task), "samples": digest_of(self.samples[name])}
+        return {**self.reference_spec(task), "samples": spec_digest(self.samples[name])}
 
     def reference_spec(self, task: str) -> dict[str, Any]:
         """Return what the reference statistics of a task depend on."""
@@ -92,11 +101,6 @@ class Plan:
             "k": NEIGHBOURS,
             "inception_split_size": SPLIT_SIZE,
         }
-
-
-def digest_of(spec: dict[str, Any]) -> str:
-    """Return the digest of a spec; its name is not part of it."""
-    return digest({key: value for key, value in spec.items() if key != "name"})
 
 
 def make_plan(
@@ -169,7 +173,8 @@ def _model_spec(
     if isinstance(model, Classifier):
         architecture["num_classes"] = task.num_classes
     else:
-        architecture["out_channels"] = 2 * task.image_channels  # eps and the variance's share
+        learned = model.training.objective != "simple"  # then the variance's share is put out too
+        architecture["out_channels"] = (2 if learned else 1) * task.image_channels
         architecture["num_classes"] = task.num_classes if model.class_conditional else None
     if isinstance(model, Upsampler):
         architecture["low_res_px"] = plan.scale.tasks[model.low_res_task].image_size_px
@@ -193,7 +198,7 @@ def _weights(plan: Plan, model: str, mark: str) -> dict[str, Any]:
     """Name the weights of a model at a mark."""
     return {
         "name": model,
-        "digest": digest_of(plan.models[model]),
+        "digest": spec_digest(plan.models[model]),
         "mark": mark,
         "iteration": plan.marks[model][mark],
     }
@@ -204,14 +209,14 @@ def _last_mark(plan: Plan, model: str) -> str:
     return max(plan.marks[model], key=lambda mark: plan.marks[model][mark])
 
 
-def _add_row(
-    plan: Plan, known: dict[str, str], cell: str, row: Row, mark: str, seed: int
-) -> str:
+def _add_row(plan: Plan, known: dict[str, str], cell: str, row: Row, mark: str, seed: int) -> str:
     """Add the samples of a cell (and of a stack's base); return the name they go by."""
     low_res = None
     if row.base is not None:
         base_mark = _last_mark(plan, row.base.model)
-        low_res = _add_samples(plan, known, f"{cell}-base", row.base, row.base.model, base_mark, None)
+        low_res = _add_samples(
+            plan, known, f"{cell}-base", row.base, row.base.model, base_mark, None
+        )
     assert row.model is not None
     model = variant_name(row.model, plan.scale.models[row.model].seeds, seed)
     return _add_samples(plan, known, cell, row, model, mark, low_res)
@@ -252,9 +257,9 @@ def _add_samples(
             "num_timesteps": training["num_timesteps"],
         },
         "classifier": classifier and _weights(plan, classifier, _last_mark(plan, classifier)),
-        "low_res": low_res and {"name": low_res, "digest": digest_of(plan.samples[low_res])},
+        "low_res": low_res and {"name": low_res, "digest": spec_digest(plan.samples[low_res])},
     }
-    same = known.setdefault(digest_of(spec), name)
+    same = known.setdefault(spec_digest(spec), name)
     if same == name:
         plan.samples[name] = spec
     return same

@@ -6,7 +6,9 @@ from adm.config import Claim, Row, Table
 from workflow.plan import Plan, cell_name, variant_name
 
 QUOTED = "published value, quoted by the authors from an earlier paper; no samples were released"
-RELEASED = "published value: no model of this kind here; its samples were released and can be graded"
+RELEASED = (
+    "published value: no model of this kind here; its samples were released and can be graded"
+)
 UNRELEASED = "published value: no model of this kind here, and no samples were released"
 
 
@@ -31,13 +33,15 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
         "root": plan.root,
         "table": {
             "name": name,
-            **table.model_dump(exclude={"rows", "claims"}),
+            **table.model_dump(exclude={"rows", "claims", "seed_rows"}),
         },
         "scale_notes": [plan.scale.about + ".", *plan.scale.notes],
         "rows": rows,
         "ceilings": {task: plan.ceiling_path(task) for task in tasks},
         "claims": [_claim(plan, table, key, claim) for key, claim in table.claims.items()],
-        "seed_groups": seed_groups(plan, table),
+        "seed_groups": [
+            [plan.metrics_path(sample) for sample in group] for group in seed_groups(plan, table)
+        ],
     }
 
 
@@ -51,28 +55,28 @@ def seed_variants(plan: Plan, table: Table, row_id: str, mark: str) -> list[str]
 
 
 def seed_groups(plan: Plan, table: Table) -> list[list[str]]:
-    """Return the metrics files of equal models that differ by their training seed alone."""
-    groups = [
-        [plan.metrics_path(name) for name in seed_variants(plan, table, row_id, mark)]
-        for row_id in table.rows
-        for mark in table.marks
-    ]
+    """Return the sample names of equal models that differ by their training seed alone."""
+    groups = []
+    for row_id in table.seed_rows:
+        owner = next(one for one in plan.tables.values() if row_id in one.rows)
+        groups += [seed_variants(plan, owner, row_id, mark) for mark in owner.marks]
     return [group for group in groups if len(group) > 1]
 
 
 def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
     """Return the files that a table's page is made from."""
     table = plan.tables[name]
-    names = dict.fromkeys(
-        sample
-        for row_id in table.rows
+    shown = dict.fromkeys(
+        seed_variants(plan, table, row_id, mark)[0]
+        for row_id, row in table.rows.items()
         for mark in table.marks
-        for sample in seed_variants(plan, table, row_id, mark)
+        if row.model is not None
     )
+    names = dict.fromkeys([*shown, *(name for group in seed_groups(plan, table) for name in group)])
     tasks = dict.fromkeys(row.task for row in table.rows.values())
     return {
         "metrics": [plan.metrics_path(sample) for sample in names],
-        "samples": [plan.samples_path(sample) for sample in names],
+        "samples": [plan.samples_path(sample) for sample in shown],
         "ceilings": [plan.ceiling_path(task) for task in tasks],
     }
 
@@ -110,16 +114,17 @@ def _row(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, Any]:
             "metrics": plan.metrics_path(first),
             "samples": plan.samples_path(first),
             "shared_with": None if first == own else first,
-            "seeds": [plan.metrics_path(other) for other in others],
+            "seeds": [plan.metrics_path(other) for other in others if row_id in table.seed_rows],
         }
-    model = plan.models[variant_name(row.model, plan.scale.models[row.model].seeds,
-                                     plan.scale.models[row.model].seeds[0])]
+    model = plan.models[
+        variant_name(
+            row.model, plan.scale.models[row.model].seeds, plan.scale.models[row.model].seeds[0]
+        )
+    ]
     last = plan.samples[seed_variants(plan, table, row_id, table.marks[-1])[0]]
     described["recipe_words"] = {
         "model": model["name"],
-        "iterations": ", ".join(
-            str(plan.marks[model["name"]][mark]) for mark in table.marks
-        ),
+        "iterations": ", ".join(str(plan.marks[model["name"]][mark]) for mark in table.marks),
         "sampler": f"{last['sampler']['method']}, respacing {last['sampler']['respacing']}",
         "guidance_scale": last["sampler"]["guidance_scale"],
         "classifier": row.sampler.classifier,

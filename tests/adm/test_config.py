@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from adm.checks import check_scale, check_tables
-from adm.config import load_scale, load_tables, read_yaml
+from adm.config import load_scale, load_tables
+from adm.strict_yaml import read_yaml
 from records.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,7 +187,10 @@ def test_bad_architecture(tmp_path, architecture, words):
     [
         (lambda m: m["imagenet_256"].update(extends="nothing"), "no model 'nothing'"),
         (lambda m: m["arch_baseline"].update(extends="arch_all"), "goes in a circle"),
-        (lambda m: m["imagenet_256"].update(kind="gan"), "needed: diffusion, upsampler, classifier"),
+        (
+            lambda m: m["imagenet_256"].update(kind="gan"),
+            "needed: diffusion, upsampler, classifier",
+        ),
         (lambda m: m["imagenet_256"].update(task="imagenet_1"), "no task 'imagenet_1'"),
         (lambda m: m["lsun_cat"].update(class_conditional=True), "has no labels"),
         (lambda m: m.update(lsun_cat=None), "a mapping is needed"),
@@ -205,7 +209,9 @@ def test_bad_claim(tmp_path):
     def rename(content):
         content["table3"]["claims"]["t3_cond_guided_10"]["comparisons"][0]["left"] = "t3_con"
 
-    assert "no row 't3_con' in this table; did you mean 't3_cond'?" in broken_tables(tmp_path, rename)
+    assert "no row 't3_con' in this table; did you mean 't3_cond'?" in broken_tables(
+        tmp_path, rename
+    )
 
 
 def test_a_row_id_is_used_once(tmp_path):

@@ -85,9 +85,7 @@ def test_single_steps_of_the_reference(diffusion_reference, which):
     }
     for case, options in settings.items():
         fixed = case.startswith("fixed")
-        predicted = p_mean_variance(
-            schedule, output[:, :3] if fixed else output, x_t, t, **options
-        )
+        predicted = p_mean_variance(schedule, output[:, :3] if fixed else output, x_t, t, **options)
         for field, value in predicted._asdict().items():
             name = f"p_mean_variance.{case}.{field}"
             if prefix + name in diffusion_reference.arrays:
@@ -114,9 +112,7 @@ def test_single_steps_of_the_reference(diffusion_reference, which):
 
 
 @pytest.mark.parametrize("which", SPACED)
-def test_losses_on_shortened_chains_of_the_reference(
-    diffusion_reference, closed_form_model, which
-):
+def test_losses_on_shortened_chains_of_the_reference(diffusion_reference, closed_form_model, which):
     chain, objective, rescale_timesteps = SPACED[which]
     prefix = f"spaced.{which}"
     schedule = make_schedule(*chain)
@@ -139,7 +135,7 @@ def test_losses_on_shortened_chains_of_the_reference(
 
 
 def test_all_shortened_chains_are_tested(diffusion_reference):
-    names = {name for name in diffusion_reference.suffixes("spaced.")}
+    names = diffusion_reference.suffixes("spaced.")
     assert {name for name in names if not name.startswith(tuple(SPACED))} == set()
 
 

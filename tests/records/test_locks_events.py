@@ -20,7 +20,9 @@ def test_lock_is_refused_to_another_process_and_freed_by_its_death(tmp_path):
         f"with exclusive_lock({str(path)!r}, 'model a'):\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout.readline() == "held\n"
         words = f"model a: already being worked on by process {holder.pid}"
         with pytest.raises(UserError, match=words), exclusive_lock(path, "model a"):

@@ -6,7 +6,8 @@ rule dataset:
         data=f"{ROOT}/data/{{task}}.zip",
         spec=f"{ROOT}/data/{{task}}.spec.json",
     log:
-        f"{LOGS}/data/{{task}}.log",
+        text=f"{LOGS}/data/{{task}}.log",
+        times=f"{LOGS}/data/{{task}}.times",
     benchmark:
         f"{ROOT}/benchmarks/data/{{task}}.tsv"
     conda:
@@ -18,5 +19,5 @@ rule dataset:
     params:
         spec=lambda wildcards: canonical_json(PLAN.datasets[wildcards.task]),
     shell:
-        "(printf '%s\\n' {params.spec:q} > {output.spec} &&"
-        " python -m adm dataset --spec {output.spec} --out {output.data}) > {log} 2>&1"
+        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
+        " python -m adm dataset --spec {output.spec} --out {output.data} > {log.text} 2>&1; }} 2> {log.times}"

@@ -8,7 +8,8 @@ rule network:
         weights=f"{ROOT}/network/features.safetensors",
         spec=f"{ROOT}/network/features.spec.json",
     log:
-        f"{LOGS}/network/features.log",
+        text=f"{LOGS}/network/features.log",
+        times=f"{LOGS}/network/features.times",
     benchmark:
         f"{ROOT}/benchmarks/network/features.tsv"
     conda:
@@ -18,11 +19,12 @@ rule network:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=canonical_json(PLAN.network_spec()),
+        spec=canonical_json(PLAN.scale.network.model_dump(exclude={"task"})),
+        dataset=canonical_json(PLAN.datasets[PLAN.scale.network.task]),
     shell:
-        "(printf '%s\\n' {params.spec:q} > {output.spec} &&"
+        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
         " OMP_NUM_THREADS={threads} python -m eval network {input.data} --spec {output.spec}"
-        " --out {output.weights}) > {log} 2>&1"
+        " --out {output.weights} > {log.text} 2>&1; }} 2> {log.times}"
 
 
 rule reference:
@@ -33,7 +35,8 @@ rule reference:
         batch=f"{ROOT}/references/{{task}}.npz",
         protocol=f"{ROOT}/references/{{task}}.json",
     log:
-        f"{LOGS}/reference/{{task}}.log",
+        text=f"{LOGS}/reference/{{task}}.log",
+        times=f"{LOGS}/reference/{{task}}.times",
     benchmark:
         f"{ROOT}/benchmarks/reference/{{task}}.tsv"
     conda:
@@ -47,8 +50,8 @@ rule reference:
         num_images=PLAN.scale.evaluation.reference_images,
         seed=PLAN.scale.evaluation.seed,
     shell:
-        "OMP_NUM_THREADS={threads} python -m eval reference {input.data} --weights {input.weights}"
-        " --num-images {params.num_images} --seed {params.seed} --out {output.batch} > {log} 2>&1"
+        "{{ time OMP_NUM_THREADS={threads} python -m eval reference {input.data} --weights {input.weights}"
+        " --num-images {params.num_images} --seed {params.seed} --out {output.batch} > {log.text} 2>&1; }} 2> {log.times}"
 
 
 rule ceiling:
@@ -58,7 +61,8 @@ rule ceiling:
     output:
         f"{ROOT}/metrics/real-{{task}}.json",
     log:
-        f"{LOGS}/ceiling/{{task}}.log",
+        text=f"{LOGS}/ceiling/{{task}}.log",
+        times=f"{LOGS}/ceiling/{{task}}.times",
     benchmark:
         f"{ROOT}/benchmarks/ceiling/{{task}}.tsv"
     conda:
@@ -71,9 +75,9 @@ rule ceiling:
         digest=lambda wildcards: digest(PLAN.reference_spec(wildcards.task)),
         seed=PLAN.scale.evaluation.seed,
     shell:
-        "OMP_NUM_THREADS={threads} python -m eval ceiling {input.data} --weights {input.weights}"
+        "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data} --weights {input.weights}"
         " --name real-{wildcards.task} --digest {params.digest} --seed {params.seed}"
-        " --json {output} > {log} 2>&1"
+        " --json {output} > {log.text} 2>&1; }} 2> {log.times}"
 
 
 rule evaluate:
@@ -86,7 +90,8 @@ rule evaluate:
     output:
         f"{MADE}/metrics/{{sample}}.json",
     log:
-        f"{LOGS}/evaluate/{{sample}}.log",
+        text=f"{LOGS}/evaluate/{{sample}}.log",
+        times=f"{LOGS}/evaluate/{{sample}}.times",
     benchmark:
         f"{ROOT}/benchmarks/evaluate/{{sample}}.tsv"
     conda:
@@ -100,7 +105,7 @@ rule evaluate:
         seed=PLAN.scale.evaluation.seed,
         batch_size=PLAN.scale.evaluation.batch_size,
     shell:
-        "OMP_NUM_THREADS={threads} python -m eval {input.reference} {input.samples}"
+        "{{ time OMP_NUM_THREADS={threads} python -m eval {input.reference} {input.samples}"
         " --weights {input.weights} --name {wildcards.sample} --digest {params.digest}"
         " --intervals --seed {params.seed} --batch-size {params.batch_size} --json {output}"
-        " > {log} 2>&1"
+        " > {log.text} 2>&1; }} 2> {log.times}"

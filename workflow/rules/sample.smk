@@ -24,7 +24,8 @@ rule sample:
         protocol=f"{MADE}/samples/{{sample}}/samples.json",
         spec=f"{MADE}/samples/{{sample}}/spec.json",
     log:
-        f"{LOGS}/sample/{{sample}}.log",
+        text=f"{LOGS}/sample/{{sample}}.log",
+        times=f"{LOGS}/sample/{{sample}}.times",
     benchmark:
         f"{ROOT}/benchmarks/sample/{{sample}}.tsv"
     conda:
@@ -46,8 +47,8 @@ rule sample:
         device=PLAN.scale.compute.device,
         batch_size=PLAN.scale.sampling.batch_size,
     shell:
-        "(printf '%s\\n' {params.spec:q} > {output.spec} &&"
+        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
         " OMP_NUM_THREADS={threads} python -m adm sample --spec {output.spec}"
         " --weights {input.weights} {params.options} --out {output.batch}"
-        " --device {params.device} --threads {threads} --batch-size {params.batch_size})"
-        " > {log} 2>&1"
+        " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
+        " > {log.text} 2>&1; }} 2> {log.times}"

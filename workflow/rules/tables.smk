@@ -10,7 +10,8 @@ rule table:
         multiext(f"{ROOT}/report/{{table}}", ".html", ".csv", ".md", ".tex", ".json"),
         spec=f"{ROOT}/report/{{table}}.spec.json",
     log:
-        f"{LOGS}/table/{{table}}.log",
+        text=f"{LOGS}/table/{{table}}.log",
+        times=f"{LOGS}/table/{{table}}.times",
     benchmark:
         f"{ROOT}/benchmarks/table/{{table}}.tsv"
     conda:
@@ -24,9 +25,9 @@ rule table:
         sources=digest_sources("reports", "workflow"),
         options=OPTIONS,
     shell:
-        "(python -m workflow table-spec --table {wildcards.table} {params.options}"
-        " --out {output.spec} &&"
-        " python -m reports table --spec {output.spec} --out-dir $(dirname {output.spec})) > {log} 2>&1"
+        "{{ time python -m workflow table-spec --table {wildcards.table} {params.options}"
+        " --out {output.spec} > {log.text} 2>&1;"
+        " time python -m reports table --spec {output.spec} --out-dir $(dirname {output.spec}) >> {log.text} 2>&1; }} 2> {log.times}"
 
 
 rule index:
@@ -36,7 +37,8 @@ rule index:
         page=f"{ROOT}/report/index.html",
         allotment=f"{ROOT}/report/allotment.json",
     log:
-        f"{LOGS}/index/index.log",
+        text=f"{LOGS}/index/index.log",
+        times=f"{LOGS}/index/index.times",
     benchmark:
         f"{ROOT}/benchmarks/index/index.tsv"
     conda:
@@ -49,6 +51,6 @@ rule index:
         sources=digest_sources("reports", "workflow"),
         options=OPTIONS,
     shell:
-        "(python -m workflow allotment {params.options} --out {output.allotment} &&"
-        " python -m reports index --out-dir $(dirname {output.page}) --allotment {output.allotment}"
-        " {input.tables}) > {log} 2>&1"
+        "{{ time python -m workflow allotment {params.options} --out {output.allotment} > {log.text} 2>&1;"
+        " time python -m reports index --out-dir $(dirname {output.page}) --allotment {output.allotment}"
+        " {input.tables} >> {log.text} 2>&1; }} 2> {log.times}"

@@ -15,7 +15,8 @@ rule train:
         weights=f"{MADE}/models/{{model}}/ema-{{mark}}.safetensors",
         spec=f"{MADE}/models/{{model}}/ema-{{mark}}.spec.json",
     log:
-        f"{LOGS}/train/{{model}}-{{mark}}.log",
+        text=f"{LOGS}/train/{{model}}-{{mark}}.log",
+        times=f"{LOGS}/train/{{model}}-{{mark}}.times",
     benchmark:
         f"{ROOT}/benchmarks/train/{{model}}-{{mark}}.tsv"
     conda:
@@ -27,13 +28,13 @@ rule train:
     params:
         spec=lambda wildcards: canonical_json(PLAN.models[wildcards.model]),
         iterations=lambda wildcards: PLAN.marks[wildcards.model][wildcards.mark],
-        state=lambda wildcards: f"{MADE}/state/{wildcards.model}",
+        state=lambda wildcards: PLAN.state_path(wildcards.model),
         events=lambda wildcards: f"{MADE}/events/train-{wildcards.model}.jsonl",
         device=PLAN.scale.compute.device,
         save_every_seconds=PLAN.scale.compute.save_every_seconds,
     shell:
-        "(printf '%s\\n' {params.spec:q} > {output.spec} &&"
+        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
         " OMP_NUM_THREADS={threads} python -m adm train --spec {output.spec} --data {input.data}"
         " --state {params.state} --mark {wildcards.mark} --iterations {params.iterations}"
         " --out {output.weights} --events {params.events} --device {params.device}"
-        " --threads {threads} --save-every-seconds {params.save_every_seconds}) > {log} 2>&1"
+        " --threads {threads} --save-every-seconds {params.save_every_seconds} > {log.text} 2>&1; }} 2> {log.times}"

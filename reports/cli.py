@@ -1,0 +1,105 @@
+"""Command line: `table` evaluates one table and writes its files, `index` writes the first page."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from records.errors import UserError
+from records.files import atomic_write, read_json, write_json
+from reports.export import render_csv, render_latex, render_markdown
+from reports.pictures import make_pictures
+from reports.render import render_index, render_table
+from reports.spec import load_spec
+from reports.tables import FORMAT, make_table
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) that is either whole or absent."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
+    """Evaluate a table and write it as JSON, CSV, Markdown, LaTeX and HTML.
+
+    Args:
+        spec_path: table specification; its paths are relative to the current folder.
+        out_dir: where table<N>.html and its siblings go.
+
+    Raises:
+        UserError: a broken specification, metrics file or batch of samples.
+    """
+    spec = load_spec(spec_path)
+    table = make_table(spec)
+    page = render_table(table, make_pictures(spec), spec.get("pages", []))
+    base = Path(out_dir) / table["name"]
+    write_text(base.with_name(f"{base.name}.csv"), render_csv(table))
+    write_text(base.with_name(f"{base.name}.md"), render_markdown(table))
+    write_text(base.with_name(f"{base.name}.tex"), render_latex(table))
+    write_json(base.with_name(f"{base.name}.json"), table)
+    write_text(base.with_name(f"{base.name}.html"), page)
+
+
+def load_table(path: str | Path) -> dict[str, Any]:
+    """Read an evaluated table.
+
+    Raises:
+        UserError: missing, not JSON, or of another format.
+    """
+    table = read_json(path, "evaluated table (python -m reports table)")
+    if not isinstance(table, dict) or table.get("format") != FORMAT or "claims" not in table:
+        raise UserError(
+            f"{path}: not an evaluated table of format {FORMAT}; "
+            "write it with `python -m reports table` and name the .json beside its page"
+        )
+    return table
+
+
+def write_index(
+    table_paths: Sequence[str | Path], out_dir: str | Path, allotment_path: str | Path | None
+) -> None:
+    """Write index.html: all claims first, then the tables, then what they cost.
+
+    Args:
+        table_paths: evaluated tables, in any order.
+        out_dir: the folder of the tables' pages.
+        allotment_path: JSON of training iterations, seconds and samples, or None.
+
+    Raises:
+        UserError: a file is broken, or two tables have one name.
+    """
+    tables = sorted((load_table(path) for path in table_paths), key=lambda t: t["neurips"])
+    names = [table["name"] for table in tables]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UserError(f"{', '.join(repeated)} given twice; name every table once")
+    allotment = None if allotment_path is None else read_json(allotment_path, "allotment")
+    if allotment is not None and not isinstance(allotment, dict):
+        raise UserError(f"{allotment_path}: got a {type(allotment).__name__}; an object is needed")
+    write_text(Path(out_dir) / "index.html", render_index(tables, allotment))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m reports`."""
+    parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    table = commands.add_parser(
+        "table", help="evaluate one table: HTML, CSV, Markdown, LaTeX, JSON"
+    )
+    table.add_argument("--spec", required=True, help="table specification (JSON)")
+    table.add_argument("--out-dir", required=True, help="folder to write to")
+    index = commands.add_parser("index", help="write index.html over evaluated tables")
+    index.add_argument("tables", nargs="+", metavar="TABLE.json", help="files written by `table`")
+    index.add_argument("--out-dir", required=True, help="folder of the tables' pages")
+    index.add_argument("--allotment", help="JSON of iterations, seconds and samples")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command."""
+    args = make_parser().parse_args(argv)
+    if args.command == "table":
+        write_table(args.spec, args.out_dir)
+    else:
+        write_index(args.tables, args.out_dir, args.allotment)

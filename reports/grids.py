@@ -1,0 +1,199 @@
+"""Sheets of sample images as PNG, small enough to live inside a page."""
+
+import base64
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from records.errors import UserError
+
+PER_CLASS = 8
+MAX_CLASSES = 10  # with more classes than this the first images are shown as they come
+FIRST_IMAGES = 40
+SEARCHED_IMAGES = 2000  # how far to look for the images of a class
+COLUMNS = 8
+TILE_PX = 32  # a tile has at least this size (enlarged) and at most twice it (reduced)
+
+
+def read_first_images(path: str | Path, num_images: int) -> np.ndarray:
+    """Read the first images of a batch without reading the others.
+
+    Args:
+        path: .npz with arr_0, uint8 [n, h, w, c].
+        num_images: how many at most.
+
+    Returns:
+        uint8 [min(n, num_images), h, w, c].
+
+    Raises:
+        UserError: not such a file, or cut short.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as member:
+            version = np.lib.format.read_magic(member)
+            read_header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran_order, dtype = read_header(member)
+            if dtype != np.uint8 or len(shape) != 4 or fortran_order:
+                raise ValueError(f"arr_0 is {dtype} {list(shape)}; uint8 [n, h, w, c] is needed")
+            count = min(shape[0], num_images)
+            size = count * int(np.prod(shape[1:]))
+            data = member.read(size)
+            if len(data) != size:
+                raise ValueError(f"arr_0 ends after {len(data)} of {size} bytes")
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: no batch of images can be read ({error}); make or fetch it again"
+        ) from None
+    return np.frombuffer(data, dtype=np.uint8).reshape(count, *shape[1:])
+
+
+def read_labels(path: str | Path) -> np.ndarray | None:
+    """Read the labels of a batch (arr_1, [n]); None when it has none."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["arr_1"] if "arr_1" in arrays.files else None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: labels cannot be read ({error}); make or fetch it again"
+        ) from None
+
+
+def read_zip_images(path: str | Path) -> tuple[list[str], np.ndarray | None]:
+    """List the PNGs of a data set with their labels (dataset.json), reading no image.
+
+    Returns:
+        Names in the data set's order, and int64 [n] or None.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if name.endswith(".png"))
+            listed = None
+            if "dataset.json" in archive.namelist():
+                listed = json.loads(archive.read("dataset.json")).get("labels")
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: no data set can be read ({error}); make it again") from None
+    if not listed:
+        return names, None
+    return [name for name, _ in listed], np.array([label for _, label in listed], dtype=np.int64)
+
+
+def read_pngs(path: str | Path, names: list[str]) -> np.ndarray:
+    """Read some PNGs of a data set as uint8 [n, h, w, 3]."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            opened = [Image.open(io.BytesIO(archive.read(name))) for name in names]
+            return np.stack([np.asarray(image.convert("RGB")) for image in opened])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: its images cannot be read ({error}); make it again") from None
+
+
+def choose_images(labels: np.ndarray | None, num_images: int) -> tuple[list[int], list[int] | None]:
+    """Choose which images to show: the first of each class when classes are few, else the first.
+
+    Args:
+        labels: int [n] or None.
+        num_images: how many images there are to choose from.
+
+    Returns:
+        Indices in the order of the sheet, and the classes of its lines (None: not by class).
+    """
+    if labels is not None:
+        labels = labels[:num_images]
+        classes = sorted({int(label) for label in labels})
+        if 1 < len(classes) <= MAX_CLASSES:
+            chosen = [np.flatnonzero(labels == label)[:PER_CLASS] for label in classes]
+            if all(len(found) == PER_CLASS for found in chosen):
+                return [int(index) for found in chosen for index in found], classes
+    return list(range(min(FIRST_IMAGES, num_images))), None
+
+
+def make_sheet(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
+    """Lay images out in lines, enlarged by repeating pixels or reduced by averaging them.
+
+    Args:
+        images: uint8 [n, h, w, c] with c 1 or 3.
+        columns: images per line.
+
+    Returns:
+        uint8 [height, width, c]; white between the images and where none is left.
+    """
+    tiles = [_resize(image) for image in images]
+    height, width, channels = tiles[0].shape
+    lines = -(-len(tiles) // columns)
+    gap = 2
+    sheet = np.full(
+        (lines * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8
+    )
+    for index, tile in enumerate(tiles):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def _resize(image: np.ndarray) -> np.ndarray:
+    """Enlarge an image to at least TILE_PX, or average it down to at most twice that."""
+    size = max(image.shape[:2])
+    if size <= 2 * TILE_PX:
+        factor = max(1, -(-TILE_PX // size))
+        return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    factor = -(-size // (2 * TILE_PX))
+    height, width = (edge // factor for edge in image.shape[:2])
+    blocks = image[: height * factor, : width * factor].astype(np.float64)
+    blocks = blocks.reshape(height, factor, width, factor, -1).mean(axis=(1, 3))
+    return np.rint(blocks).astype(np.uint8)
+
+
+def encode_png(sheet: np.ndarray) -> str:
+    """Return a sheet as a PNG data URI; equal channels are stored once."""
+    if sheet.shape[-1] == 1 or np.all(sheet == sheet[..., :1]):
+        sheet = sheet[..., 0]
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def make_grid(path: str | Path | None, what: str) -> dict[str, Any] | None:
+    """Make the sheet of one batch or data set.
+
+    Args:
+        path: .npz of images and, maybe, labels; or .zip of PNGs and, maybe, dataset.json.
+        what: whose images they are, for the alternative text.
+
+    Returns:
+        JSON object with the PNG as data URI, its size and a description; None without a file or
+        without images.
+    """
+    if path is None or not Path(path).exists():
+        return None
+    if Path(path).suffix == ".zip":
+        names, labels = read_zip_images(path)
+        indices, classes = choose_images(labels, len(names))
+        images = read_pngs(path, [names[index] for index in indices]) if indices else None
+    else:
+        labels = read_labels(path)
+        num_images = FIRST_IMAGES if labels is None else min(len(labels), SEARCHED_IMAGES)
+        indices, classes = choose_images(labels, num_images)
+        images = read_first_images(path, max(indices, default=-1) + 1)
+        images = images[[index for index in indices if index < len(images)]]
+    if images is None or len(images) == 0:
+        return None
+    sheet = make_sheet(images)
+    words = f"the first {len(images)} images"
+    if classes is not None:
+        words = f"the first {PER_CLASS} images of each class, one class a line"
+    return {
+        "png": encode_png(sheet),
+        "width_px": sheet.shape[1],
+        "height_px": sheet.shape[0],
+        "words": words,
+        "alt": f"{what}: {words}, {images.shape[2]} by {images.shape[1]} pixels each",
+    }

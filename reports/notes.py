@@ -1,0 +1,66 @@
+"""What a page says of rows besides numbers: their status, and the notes beneath the table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.format import NOTE_WORDS
+
+MEASURED = "measured"
+PUBLISHED_VALUE = "published value"
+NO_SOURCE = "not available"
+NOT_RUN = "not run"
+
+
+def make_command(spec: Mapping[str, Any]) -> str:
+    """Return the command that runs what a table lacks."""
+    if (spec["scale"], spec["source"]) == ("digits", "retrain"):
+        return f"snakemake --cores all reproduce_{spec['table']['name']}"
+    profile = "--profile slurm" if spec["scale"] == "paper" else "--cores all"
+    options = f"scale={spec['scale']} source={spec['source']}"
+    return f"snakemake {profile} --config {options} -- reproduce_{spec['table']['name']}"
+
+
+def find_status(row: Mapping[str, Any], content: Mapping[str, Any] | None) -> str:
+    """Say what a cell is: measured, a published value, not available here, or not run."""
+    if content is not None:
+        return MEASURED
+    if row["kind"] == "baseline":
+        return PUBLISHED_VALUE
+    return NO_SOURCE if row["reason"] else NOT_RUN
+
+
+def list_notes(
+    row: Mapping[str, Any], contents: Sequence[Any], command: str
+) -> list[tuple[str, str]]:
+    """Say of one row what the paper says of it, what is assumed, and why a number is missing.
+
+    Returns:
+        Pairs of a text and the command that mends what it tells, "" for none.
+    """
+    notes = [(NOTE_WORDS.get(note, note), "") for note in row["notes"]]
+    if row["assumed"]:
+        notes.append((f"not stated by the paper, chosen here: {', '.join(row['assumed'])}", ""))
+    statuses = [find_status(row, content) for content in contents]
+    if row["reason"] and MEASURED not in statuses:
+        notes.append((row["reason"], ""))
+    if NOT_RUN in statuses:
+        notes.append(("not run; to run it:", command))
+    return notes
+
+
+def make_footnotes(spec: Mapping[str, Any], files: Mapping) -> list[dict[str, str]]:
+    """Letter every distinct note of the rows in the order of their first appearance."""
+    notes: dict[tuple[str, str], None] = {}
+    for row in spec["rows"]:
+        contents = [files[row["id"], mark] for mark in spec["table"]["marks"]]
+        notes.update(dict.fromkeys(list_notes(row, contents, make_command(spec))))
+    return [
+        {"mark": _letter(index), "text": text, "command": command}
+        for index, (text, command) in enumerate(notes)
+    ]
+
+
+def _letter(index: int) -> str:
+    """Return a, b, ... z, aa, ab, ..."""
+    first = _letter(index // 26 - 1) if index >= 26 else ""
+    return first + chr(ord("a") + index % 26)

@@ -1,0 +1,136 @@
+"""Pages from evaluated tables."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from reports import format as words
+from reports.claims import VERDICTS
+
+FILTERS = {
+    "number": words.format_number,
+    "published": words.format_published,
+    "share": words.format_share,
+    "count": words.format_count,
+    "seconds": words.format_seconds,
+    "setting": words.format_setting,
+    "setting_name": words.setting_name,
+    "metric_name": words.metric_name,
+    "metric_direction": words.metric_direction,
+    "mark_suffix": words.mark_suffix,
+    "comparison": words.describe_comparison,
+    "effect": words.describe_effect,
+    "paper": words.describe_paper,
+    "sentence": words.start_sentence,
+}
+
+
+def make_environment() -> Environment:
+    """Return the templates: everything escaped, a missing name is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(FILTERS)
+    environment.globals.update(
+        interval=words.format_interval,
+        source_words=words.SOURCE_WORDS,
+        column_name=words.column_name,
+        verdict_names=VERDICTS,
+    )
+    return environment
+
+
+def render_table(
+    table: Mapping[str, Any], grids: Sequence[Mapping[str, Any]], pages: Sequence[Mapping[str, Any]]
+) -> str:
+    """Write the page of one table.
+
+    Args:
+        table: evaluated table (reports.tables.make_table).
+        grids: groups of sheets of images (reports.pictures.make_pictures).
+        pages: name and title of the other tables' pages.
+
+    Returns:
+        HTML that needs nothing outside itself.
+    """
+    template = make_environment().get_template("table.html.j2")
+    return template.render(table=table, grids=grids, pages=pages)
+
+
+def render_index(tables: Sequence[Mapping[str, Any]], allotment: Mapping[str, Any] | None) -> str:
+    """Write the page that leads to all tables: their claims first, then what they cost.
+
+    Args:
+        tables: evaluated tables in the order of the paper.
+        allotment: models, rows, stages and totals; None when nothing is known of the cost.
+    """
+    claims = [claim for table in tables for claim in table["claims"]]
+    counts = [(name, sum(claim["verdict"] == name for claim in claims)) for name in VERDICTS]
+    template = make_environment().get_template("index.html.j2")
+    return template.render(
+        tables=tables,
+        scales=list(dict.fromkeys(table["scale"] for table in tables)),
+        sources=list(dict.fromkeys(table["source"] for table in tables)),
+        scale_notes=list(dict.fromkeys(note for table in tables for note in table["scale_notes"])),
+        verdict_counts=[(name, count) for name, count in counts if count],
+        num_claims=len(claims),
+        allotment=allotment,
+        allotment_tables=make_allotment_tables(allotment or {}),
+        allotment_totals=make_allotment_totals(allotment or {}),
+    )
+
+
+def make_allotment_tables(allotment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Turn the lists (models, rows) and the mapping (stages) of an allotment into small tables."""
+    tables = []
+    for key in sorted(allotment, key=lambda name: (name != "models", name != "rows", name)):
+        value = allotment[key]
+        if isinstance(value, Mapping):
+            value = [{"name": name, **fields} for name, fields in sorted(value.items())]
+        if not isinstance(value, list) or not value:
+            continue
+        columns = list(dict.fromkeys(key for entry in value for key in entry))
+        columns.remove("name")
+        tables.append(
+            {
+                "title": key,
+                "columns": [_cost_name(name) for name in columns],
+                "rows": [
+                    {
+                        "name": entry["name"],
+                        "cells": [_cost(name, entry.get(name)) for name in columns],
+                    }
+                    for entry in value
+                ],
+            }
+        )
+    return tables
+
+
+def make_allotment_totals(allotment: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the single numbers of an allotment as pairs of name and words."""
+    return [
+        (_cost_name(key), _cost(key, value))
+        for key, value in sorted(allotment.items())
+        if not isinstance(value, (list, Mapping))
+    ]
+
+
+def _cost_name(name: str) -> str:
+    return words.setting_name(name.replace("_seconds", " time")).replace("cpu", "CPU")
+
+
+def _cost(name: str, value: Any) -> str:
+    """Write one number of an allotment in its unit."""
+    if value is None or isinstance(value, str):
+        return value or words.format_count(None)
+    if name.endswith("_seconds"):
+        return words.format_seconds(value)
+    return words.format_count(value)

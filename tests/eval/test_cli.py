@@ -1,0 +1,99 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eval.cli import run
+from tests.eval.conftest import QUICK_SPEC
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_from_digits_to_numbers(digits_zip, samples_path, tmp_path, capsys):
+    """The whole way as jobs take it: network, reference, ceiling, grade."""
+    spec, network = tmp_path / "spec.json", tmp_path / "net.safetensors"
+    reference, out = tmp_path / "ref.npz", tmp_path / "out.json"
+    spec.write_text(json.dumps({**QUICK_SPEC, "iterations": 20}))
+    weights = ["--weights", str(network)]
+    assert run(["network", str(digits_zip), "--spec", str(spec), "--out", str(network)]) == 0
+    assert capsys.readouterr().out.startswith("Held-out accuracy: 0.")
+    command = ["reference", str(digits_zip), *weights, "--num-images", "500", "--seed", "0"]
+    assert run([*command, "--out", str(reference)]) == 0
+    named = ["--name", "real-digits", "--digest", "abc", "--json", str(out)]
+    assert run(["ceiling", str(digits_zip), *weights, *named]) == 0
+    assert json.loads(out.read_text())["name"] == "real-digits"
+    capsys.readouterr()
+    command = [str(reference), str(samples_path), *weights, "--batch-size", "100"]
+    assert run([*command, "--intervals", "--json", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    titles = ["Inception Score", "FID", "sFID", "Precision", "Recall", "Memorised"]
+    assert [line.split(":")[0] for line in lines] == titles
+    assert all("95 % interval" in line for line in lines)
+    result = json.loads(out.read_text())
+    assert (result["name"], result["digest"]) == ("noisy", None)
+    assert result["counts"]["reference_precision_recall"] == 500
+    first = out.read_bytes()
+    assert run([*command, "--intervals", "--json", str(out)]) == 0
+    assert out.read_bytes() == first
+
+
+def test_as_a_process(reference_path, samples_path, network_path):
+    command = [sys.executable, "-m", "eval", str(reference_path), str(samples_path)]
+    done = subprocess.run(
+        [*command, "--weights", str(network_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("Inception Score: ") and "interval" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_users_error_is_one_line_and_exit_code_2(reference_path, network_path, tmp_path):
+    command = [sys.executable, "-m", "eval", str(reference_path), str(tmp_path / "none.npz")]
+    done = subprocess.run(
+        [*command, "--weights", str(network_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and "no such file" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_nothing_is_written_when_grading_fails(reference_path, network_path, tmp_path, capsys):
+    (tmp_path / "bad.npz").write_bytes(b"no zip")
+    command = [str(reference_path), str(tmp_path / "bad.npz"), "--weights", str(network_path)]
+    assert run([*command, "--json", str(tmp_path / "out.json")]) == 2
+    assert "bad.npz" in capsys.readouterr().err
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_wrong_spec_is_told(digits_zip, tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    spec.write_text("{}")
+    command = ["network", str(digits_zip), "--spec", str(spec), "--out", str(tmp_path / "n")]
+    assert run(command) == 2
+    assert "network spec: has []; exactly" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("--batch-size", "positive"), ("--threads", "positive")]
+)
+def test_counts_are_positive(option, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(["a", "b", "--weights", "c", option, "0"])
+    assert f"0 is not a {message} number" in capsys.readouterr().err
+
+
+def test_starting_loads_neither_torch_nor_numpy():
+    program = "import sys, eval.__main__; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False False\n"

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+
+from eval.features import Features
+from eval.grade import RECIPE, compute_metrics, grade, grade_ceiling
+from eval.reference import make_reference_of_features
+from records.errors import UserError
+from records.files import sha256_file
+from tests.eval.conftest import write_zip
+
+METRICS = {"fid", "sfid", "is", "precision", "recall", "memorised"}
+GOLDEN = {
+    "fid": (1.497111827708565, 0.26439223014030866),
+    "sfid": (1.2386020456332183, 0.1715690295630205),
+    "is": (1.3706776161151397, 0.031059701743564417),
+    "precision": (0.6, 0.04898979485566356),
+    "recall": (0.9583333333333334, 0.02041950093705814),
+    "memorised": (0.36, 0.048),
+}
+
+
+def make_features(rng, num, scale=1.0):
+    softmax = np.exp(rng.normal(size=(num, 5)))
+    return Features(
+        (scale * rng.normal(size=(num, 6))).astype(np.float32),
+        (scale * rng.normal(size=(num, 9))).astype(np.float32),
+        (softmax / softmax.sum(axis=1, keepdims=True)).astype(np.float32),
+    )
+
+
+def test_the_recipe_is_raised_when_numbers_move():
+    """Golden values: whoever changes them raises RECIPE in eval/grade.py and here."""
+    rng = np.random.default_rng(0)
+    reference = make_reference_of_features(make_features(rng, 120), path="r", sha256="0")
+    metrics = compute_metrics(reference, make_features(rng, 100, 1.3))
+    assert RECIPE == 1
+    found = {name: (m["value"], m["std_error"]) for name, m in metrics.items()}
+    assert found == {
+        name: (pytest.approx(value, rel=1e-5), pytest.approx(error, rel=1e-5))
+        for name, (value, error) in GOLDEN.items()
+    }
+
+
+def test_the_result_is_as_agreed(reference_path, samples_path, network):
+    result = grade(reference_path, samples_path, network, name="noisy", digest="d", intervals=True)
+    assert set(result) == {"format", "name", "digest", "metrics", "counts", "protocol"}
+    assert (result["format"], result["name"], result["digest"]) == (1, "noisy", "d")
+    assert result["counts"] == {
+        "samples": 300,
+        "reference": 1797,
+        "reference_precision_recall": 1797,
+    }
+    assert set(result["metrics"]) == METRICS
+    for metric in result["metrics"].values():
+        lower, upper = metric["interval"]
+        assert lower <= metric["value"] <= upper and metric["std_error"] >= 0
+    protocol = result["protocol"]
+    assert protocol["samples"] == {
+        "name": "noisy",
+        "seed": 5,
+        "sha256": sha256_file(samples_path),
+    }
+    assert protocol["reference"] == {
+        "path": str(reference_path),
+        "sha256": sha256_file(reference_path),
+    }
+    assert protocol["network"] == network.describe()
+    assert (protocol["k"], protocol["inception_split_size"]) == (3, 5000)
+    assert "versions" in protocol and "git_commit" in protocol
+
+
+def test_values_are_the_same_without_intervals_in_other_batches_and_orders(
+    reference_path, samples_path, network, tmp_path
+):
+    with np.load(samples_path) as arrays:
+        images = arrays["arr_0"]
+    shuffled = tmp_path / "shuffled.npz"
+    np.savez(shuffled, images[np.random.default_rng(0).permutation(len(images))])
+    expected = grade(reference_path, samples_path, network, name="a", intervals=True)["metrics"]
+    plain = grade(reference_path, samples_path, network, name="a")["metrics"]
+    for name, metric in plain.items():
+        assert metric == {"value": expected[name]["value"], "std_error": None, "interval": None}
+    other = grade(reference_path, shuffled, network, name="a", batch_size=7)["metrics"]
+    for name in METRICS:
+        assert other[name]["value"] == pytest.approx(expected[name]["value"], rel=1e-4)
+
+
+def test_a_batch_against_itself(digits_zip, network):
+    metrics = grade(digits_zip, digits_zip, network, name="a")["metrics"]
+    assert abs(metrics["fid"]["value"]) < 1e-9 and abs(metrics["sfid"]["value"]) < 1e-7
+    assert metrics["precision"]["value"] == metrics["recall"]["value"] == 1
+
+
+def test_directions_on_digits(digits, reference_path, network, tmp_path):
+    """A few digits with little noise: precise, little recall. Much noise: not precise."""
+    rng = np.random.default_rng(0)
+    images = digits[0][..., None].astype(np.int64)
+    collapsed = images[:20].repeat(15, axis=0) + rng.integers(-4, 5, (300, 8, 8, 1))
+    scattered = images[:300] + rng.integers(-250, 251, (300, 8, 8, 1))
+    found = {}
+    for name, batch in (("collapsed", collapsed), ("scattered", scattered)):
+        np.savez(tmp_path / f"{name}.npz", np.clip(batch, 0, 255).astype(np.uint8))
+        result = grade(reference_path, tmp_path / f"{name}.npz", network, name=name)
+        found[name] = {key: metric["value"] for key, metric in result["metrics"].items()}
+    assert found["collapsed"]["precision"] > 0.9 and found["collapsed"]["recall"] < 0.2
+    assert found["scattered"]["precision"] < 0.5
+    assert found["scattered"]["fid"] > found["collapsed"]["fid"] > 0
+
+
+def test_the_ceiling_is_half_against_half(digits_zip, network):
+    result = grade_ceiling(digits_zip, network, name="real-digits", digest="d", seed=0)
+    assert result["name"] == "real-digits" and set(result["metrics"]) == METRICS
+    assert result["counts"] == {
+        "samples": 898,
+        "reference": 899,
+        "reference_precision_recall": 899,
+    }
+    values = {name: metric["value"] for name, metric in result["metrics"].items()}
+    assert values["precision"] > 0.85 and values["recall"] > 0.85
+    assert 0.4 < values["memorised"] < 0.6
+    assert result == grade_ceiling(digits_zip, network, name="real-digits", digest="d", seed=0)
+    other = grade_ceiling(digits_zip, network, name="real-digits", seed=1)
+    assert other["metrics"]["fid"]["value"] != values["fid"]
+
+
+def test_too_few_samples_are_told(reference_path, network, digits, tmp_path):
+    np.savez(tmp_path / "a.npz", digits[0][:3, :, :, None])
+    with pytest.raises(UserError, match=r"a.npz: got 3 images; at least 4 are needed"):
+        grade(reference_path, tmp_path / "a.npz", network, name="a")
+
+
+def test_too_few_references_are_told(samples_path, network, digits, tmp_path):
+    np.savez(tmp_path / "a.npz", digits[0][:3, :, :, None])
+    with pytest.raises(UserError, match=r"a.npz: got 3 images; at least 4 are needed"):
+        grade(tmp_path / "a.npz", samples_path, network, name="a")
+
+
+def test_too_few_images_for_halves_are_told(network, digits, tmp_path):
+    path = write_zip(tmp_path / "a.zip", digits[0][:7])
+    with pytest.raises(UserError, match=r"a.zip: one half: got 3 images; at least 4 are needed"):
+        grade_ceiling(path, network, name="real-a")
+
+
+def test_other_sizes_are_told(reference_path, network, digits, tmp_path):
+    np.savez(tmp_path / "a.npz", digits[0][:30, ::2, ::2, None])
+    with pytest.raises(UserError, match=r"images are 4x4 px, those of .* 8x8 px"):
+        grade(reference_path, tmp_path / "a.npz", network, name="a")
+
+
+def test_a_broken_protocol_is_told(reference_path, samples_path, network):
+    samples_path.with_suffix(".json").write_text("{")
+    with pytest.raises(UserError, match=r"noisy.json: not a protocol of the samples"):
+        grade(reference_path, samples_path, network, name="a")

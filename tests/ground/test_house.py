@@ -1,0 +1,236 @@
+"""The rules of the house that a program can check: imports, names, sizes, no pickles."""
+
+import ast
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("adm", "eval", "records", "reports", "workflow")
+OURS = {*PACKAGES, "bench", "tests"}
+MAX_LINES = 400
+
+# What of our own code a package may import, as dotted prefixes; of two entries the longer decides.
+ALLOWED = {
+    "records": {"records"},
+    "eval": {"eval", "records"},
+    "adm": {"adm", "records"},
+    "adm.config": {"adm.strict_yaml", "records"},
+    "adm.strict_yaml": {"records"},
+    "adm.checks": {"adm.config", "adm.schedule", "records"},
+    "adm.schedule": {"records"},
+    "reports": {"reports", "records", "adm.config"},
+    "workflow": {"workflow", "records", "adm.config", "adm.checks"},
+}
+NO_TORCH = ("adm.config", "adm.strict_yaml", "adm.checks", "adm.schedule", "records", "reports", "workflow")
+PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def find_imports(source: str, module: str = "", is_package: bool = False) -> set[str]:
+    """Dotted names that a source imports anywhere in it; `from a import b` gives `a.b`."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                drop = node.level - (1 if is_package else 0)
+                parents = module.split(".")[: len(module.split(".")) - drop]
+                base = ".".join([*parents, *([base] if base else [])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def find_forbidden_imports(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Imports of our own code, or of anything but numpy in `records`, that the layers forbid."""
+    layer = max((name for name in ALLOWED if within(module, name)), key=len)
+    package = module.split(".")[0]
+    wrong = []
+    for name in sorted(find_imports(source, module, is_package)):
+        top = name.split(".")[0]
+        if top in OURS:
+            allowed = any(within(name, prefix) for prefix in ALLOWED[layer])
+        elif package == "records":
+            allowed = top in sys.stdlib_module_names or top == "numpy"
+        elif any(within(module, light) for light in NO_TORCH):
+            allowed = top not in {"torch", "torchvision", "tensorflow"}
+        else:
+            allowed = True
+        if not allowed:
+            wrong.append(f"{module} imports {name}")
+    return wrong
+
+
+def _keyword(call: ast.Call, name: str) -> object:
+    """The literal given for a keyword, or None."""
+    for keyword in call.keywords:
+        if keyword.arg == name and isinstance(keyword.value, ast.Constant):
+            return keyword.value.value
+    return None
+
+
+def find_unsafe_calls(source: str) -> Iterator[str]:
+    """Pickles, shells, and an `import eval...` that hides the builtin, with their lines."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import) and any(within(a.name, "eval") for a in node.names):
+            yield f"{node.lineno}: import eval hides the builtin; write `from eval.x import ...`"
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if _keyword(node, "allow_pickle") is True:
+            yield f"{node.lineno}: allow_pickle=True"
+        if _keyword(node, "shell") is True or called == "os.system":
+            yield f"{node.lineno}: runs a shell"
+        if called == "torch.load" and _keyword(node, "weights_only") is not True:
+            yield f"{node.lineno}: torch.load without weights_only=True"
+
+
+def find_stubs(source: str) -> Iterator[str]:
+    """Notes of unfinished work, with their lines."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and re.search(r"\b(TODO|FIXME|XXX|HACK)\b", token.string):
+            yield f"{token.start[0]}: {token.string}"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node):
+            yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def test_packages_import_only_what_their_layer_may() -> None:
+    wrong = []
+    for path in python_files(*PACKAGES):
+        is_package = path.name == "__init__.py"
+        wrong += find_forbidden_imports(path.read_text(), module_name(path), is_package)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "num_wrong"),
+    [
+        (
+            "records.files",
+            "import json\nimport numpy as np\nfrom records.errors import UserError",
+            0,
+        ),
+        ("records.files", "import yaml", 1),
+        ("records.files", "from adm.config import Row", 1),
+        ("eval.fid", "import torch\nfrom records.files import digest", 0),
+        ("eval.fid", "def f():\n    from adm import config", 1),
+        ("adm.training", "from eval.network import Network", 1),
+        ("adm.config", "import torch", 1),
+        ("adm.config", "from adm.unet import UNet", 1),
+        ("adm.schedule", "from torch import nn", 1),
+        ("reports.tables", "from adm.config import Row\nfrom . import cells", 0),
+        ("reports.tables", "from adm.unet import UNet", 1),
+        ("reports.tables", "from ..workflow import plan", 1),
+        ("workflow.plan", "from reports.tables import make_table", 1),
+    ],
+)
+def test_the_import_rule_sees_what_it_should(module: str, source: str, num_wrong: int) -> None:
+    assert len(find_forbidden_imports(source, module)) == num_wrong
+
+
+def test_what_snakemake_parses_in_every_job_loads_no_torch() -> None:
+    light = [
+        name
+        for name in map(module_name, python_files(*PACKAGES))
+        if any(within(name, prefix) for prefix in NO_TORCH) and not name.endswith("__main__")
+    ]
+    program = (
+        "import importlib, json, sys\n"
+        "heavy = {}\n"
+        f"for name in {light!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    for top in ('torch', 'tensorflow', 'mlflow'):\n"
+        "        if top in sys.modules: heavy.setdefault(top, name)\n"
+        "print(json.dumps(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == {}
+
+
+def test_no_pickles_and_no_shells() -> None:
+    wrong = []
+    for path in python_files(*PACKAGES, "bench", "tests"):
+        source = path.read_text()
+        where = path.relative_to(ROOT)
+        wrong += [f"{where}:{call}" for call in find_unsafe_calls(source)]
+        if where.parts[0] != "tests":  # tests write the pickles that the code has to refuse
+            tops = {name.split(".")[0] for name in find_imports(source)}
+            wrong += [f"{where}: imports {name}" for name in sorted(tops & PICKLES)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "num_wrong"),
+    [
+        ("np.load(path, allow_pickle=False)", 0),
+        ("np.load(path, allow_pickle=True)", 1),
+        ("torch.load(path, map_location='cpu', weights_only=True)", 0),
+        ("torch.load(path)", 1),
+        ("torch.load(path, weights_only=False)", 1),
+        ("subprocess.run(command)", 0),
+        ("subprocess.run(command, shell=True)", 1),
+        ("os.system(command)", 1),
+        ("from eval.fid import compute_fid", 0),
+        ("import eval.fid", 1),
+    ],
+)
+def test_the_call_rule_sees_what_it_should(source: str, num_wrong: int) -> None:
+    assert len(list(find_unsafe_calls(source))) == num_wrong
+
+
+def test_files_are_named_after_what_they_hold() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "misc"}
+    names = [path.relative_to(ROOT) for path in python_files(*PACKAGES, "bench", "tests")]
+    assert [str(path) for path in names if vague & set(path.with_suffix("").parts)] == []
+
+
+def test_files_stay_short() -> None:
+    files = [*python_files(*PACKAGES, "bench", "tests"), *(ROOT / "workflow").rglob("*.smk")]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_every_module_says_what_it_holds() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in python_files(*PACKAGES, "bench")
+        if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    left = [
+        f"{path.relative_to(ROOT)}:{stub}"
+        for path in python_files(*PACKAGES, "bench", "tests")
+        for stub in find_stubs(path.read_text())
+    ]
+    assert not left, "\n".join(left)
+    assert (
+        len(list(find_stubs("x = 1  # TODO: more\n\ndef f():\n    raise NotImplementedError\n")))
+        == 2
+    )

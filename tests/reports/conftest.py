@@ -1,0 +1,174 @@
+"""Made-up metrics files and table specifications."""
+
+import json
+
+import numpy as np
+import pytest
+
+from records.batches import write_batch
+
+DEFAULT = {"fid": 10.0, "precision": 0.6}
+
+
+def metrics_content(
+    name="row", num_samples=1000, num_reference=1797, recipe=1, network="e", **values
+):
+    """Return a metrics file; a value is a number or (number, standard error)."""
+    metrics = {}
+    for key, value in {**DEFAULT, **values}.items():
+        value, std_error = value if isinstance(value, tuple) else (value, 0.01)
+        interval = None if std_error is None else [value - 2 * std_error, value + 2 * std_error]
+        metrics[key] = {"value": value, "std_error": std_error, "interval": interval}
+    return {
+        "format": 1,
+        "name": name,
+        "digest": "d" * 64,
+        "metrics": metrics,
+        "counts": {
+            "samples": num_samples,
+            "reference": num_reference,
+            "reference_precision_recall": num_reference,
+        },
+        "protocol": {
+            "recipe": 1,
+            "reference": {"path": "data/missing.zip", "sha256": "a" * 64},
+            "samples": {
+                "sha256": "b" * 64,
+                "precision": "float32",
+                "spec": {
+                    "recipe": recipe,
+                    "seed": 3,
+                    "label_policy": "random",
+                    "sampler": {
+                        "method": "ancestral",
+                        "respacing": "50",
+                        "eta": 0.0,
+                        "guidance_scale": None,
+                    },
+                },
+                "versions": {"torch": "2.13"},
+                "git_commit": "c0ffee",
+            },
+            "network": {"name": "digits", "sha256": network * 64, "recipe": 1},
+            "precision": "float32",
+            "seed": 0,
+            "versions": {"numpy": "2.3"},
+            "git_commit": "c0ffee",
+        },
+    }
+
+
+@pytest.fixture
+def metrics():
+    return metrics_content
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Work in an empty folder, with helpers that write there."""
+    monkeypatch.chdir(tmp_path)
+
+    class Project:
+        folder = tmp_path
+
+        def write_metrics(self, name, **options):
+            path = tmp_path / f"{name}.json"
+            path.write_text(json.dumps(metrics_content(name, **options)))
+            return path.name
+
+        def write_samples(self, name, num_images=200, size_px=8, labels=True):
+            rng = np.random.default_rng(0)
+            images = rng.integers(0, 256, (num_images, size_px, size_px, 3), dtype=np.uint8)
+            classes = np.arange(num_images, dtype=np.int64) % 10 if labels else None
+            write_batch(tmp_path / f"{name}.npz", images, classes, {})
+            return f"{name}.npz"
+
+        def write_spec(self, spec, name="spec.json"):
+            path = tmp_path / name
+            path.write_text(json.dumps(spec))
+            return path
+
+    return Project()
+
+
+def row_spec(row_id, metrics=None, **options):
+    row = {
+        "id": row_id,
+        "label": row_id,
+        "task": "imagenet_256",
+        "task_words": "8x8 digits",
+        "kind": "model",
+        "settings": {"guidance": False},
+        "published": {"final": {"fid": 5.0, "precision": 0.7}},
+        "notes": [],
+        "assumed": [],
+        "reason": None,
+        "cells": {"final": {"metrics": metrics, "samples": None, "shared_with": None, "seeds": []}},
+        "recipe_words": {"model": row_id, "iterations": "500"},
+    }
+    return {**row, **options}
+
+
+@pytest.fixture
+def make_row():
+    return row_spec
+
+
+@pytest.fixture
+def make_spec():
+    def make(rows, layout="plain", claims=(), seed_groups=(), **options):
+        return {
+            "format": 1,
+            "scale": "digits",
+            "source": "retrain",
+            "root": "results/digits",
+            "table": {
+                "name": "table3",
+                "neurips": 3,
+                "arxiv_v4": 4,
+                "alias": "guidance",
+                "title": "Classifier guidance",
+                "about": "With and without.",
+                "layout": layout,
+                "settings": ["guidance"],
+                "metrics": ["fid", "precision"],
+                "marks": ["final"],
+            },
+            "scale_notes": ["values compare only among themselves"],
+            "rows": rows,
+            "ceilings": {},
+            "claims": list(claims),
+            "seed_groups": list(seed_groups),
+            **options,
+        }
+
+    return make
+
+
+@pytest.fixture
+def make_claim():
+    def make(metric, left, relation, right, towards=None, differ=False, sources=None, **options):
+        def cell(row):
+            return None if row is None else {"row": row, "mark": "final"}
+
+        return {
+            "id": f"claim_{left}",
+            "text": f"{left} {relation} {right}",
+            "where": "Section 4",
+            "sources": sources,
+            "comparisons": [
+                {
+                    "metric": metric,
+                    "left": cell(left),
+                    "relation": relation,
+                    "right": cell(right),
+                    "factor": 1.0,
+                    "margin": 0.0,
+                    "towards": cell(towards),
+                    "trained_models_differ": differ,
+                    **options,
+                }
+            ],
+        }
+
+    return make

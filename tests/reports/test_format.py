@@ -1,0 +1,100 @@
+import pytest
+
+from reports.format import (
+    describe_comparison,
+    describe_effect,
+    escape_markdown,
+    escape_tex,
+    format_exact,
+    format_interval,
+    format_number,
+    format_published,
+    format_seconds,
+    format_setting,
+    format_share,
+    start_sentence,
+)
+
+
+@pytest.mark.parametrize(
+    "value, metric, text",
+    [
+        (12.345, "fid", "12.35"),
+        (-0.21, "fid", "\u22120.21"),
+        (0.0123, "fid", "0.012"),
+        (0.6549, "precision", "0.655"),
+        (0.0, "fid", "0.00"),
+        (-1e-12, "fid", "0.00"),
+        (None, "fid", "\u2013"),
+    ],
+)
+def test_numbers(value, metric, text):
+    assert format_number(value, metric) == text
+
+
+def test_differences_carry_their_sign():
+    assert format_number(0.5, "fid", signed=True) == "+0.50"
+    assert format_number(0.0, "fid", signed=True) == "0.00"
+    assert format_published(-3.0, signed=True) == "\u22123.00"
+    assert format_published(0.16, signed=True) == "+0.16"
+
+
+def test_intervals_shares_and_seconds():
+    assert format_interval(1.0, 2.0, "fid") == "1.00 to 2.00"
+    assert format_interval(None, None, "fid") == ""
+    assert format_share(0.5512) == "55.1 %"
+    assert [format_seconds(s) for s in (3, 90, 7200)] == ["3.0 s", "1.5 min", "2.0 h"]
+
+
+def test_settings():
+    values = (True, None, 1.0, 0.25, 160, [32, 16, 8], "AdaGN")
+    words = ["yes", "\u2013", "1.0", "0.25", "160", "32, 16, 8", "AdaGN"]
+    assert [format_setting(value) for value in values] == words
+
+
+def test_exact_values_lose_nothing():
+    assert format_exact(0.1 + 0.2) == "0.3"
+    assert format_exact(None) == ""
+    assert format_exact(False) == "false"
+
+
+def test_hostile_text_is_harmless_in_latex():
+    assert escape_tex(r"a_b & 50% \input{x} $#~^<>") == (
+        r"a\_b \& 50\% \textbackslash{}input\{x\} \$\#\textasciitilde{}\textasciicircum{}"
+        r"\textless{}\textgreater{}"
+    )
+
+
+def test_hostile_text_is_harmless_in_markdown():
+    assert escape_markdown("<script>|a_b*\n") == r"&lt;script&gt;\|a\_b\* "
+
+
+def comparison(relation, factor=1.0, margin=0.0):
+    cells = [{"label": label, "mark": "final"} for label in "ABC"]
+    return {
+        "metric": "fid",
+        "relation": relation,
+        "factor": factor,
+        "margin": margin,
+        "cells": cells,
+    }
+
+
+def test_comparisons_in_words():
+    assert describe_comparison(comparison("less")) == "FID of “A” is less than that of “B”"
+    assert describe_comparison(comparison("greater", margin=0.02)).endswith("that of “B” less 0.02")
+    assert "less than 2.1 times that of “B”" in describe_comparison(comparison("less", 2.1))
+    assert describe_comparison(comparison("nearer", 0.5)) == (
+        "FID of “A” is nearer to that of “C” than 0.5 times the distance of “B”"
+    )
+
+
+def test_effects_in_words():
+    effect = {"metric": "fid", "effect": 1.5, "low": -0.5, "high": 3.5}
+    assert describe_effect(effect) == "+1.50 (95\u00a0%: \u22120.50 to +3.50)"
+    assert describe_effect({**effect, "low": None, "high": None}) == "+1.50"
+    assert describe_effect({**effect, "effect": None}) == ""
+
+
+def test_sentences_keep_their_names():
+    assert start_sentence("the FID of ADM") == "The FID of ADM"

@@ -1,0 +1,113 @@
+import base64
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from records.errors import UserError
+from reports.grids import (
+    FIRST_IMAGES,
+    choose_images,
+    encode_png,
+    make_grid,
+    make_sheet,
+    read_first_images,
+)
+
+
+def decode(uri):
+    data = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_few_classes_give_a_line_each():
+    indices, classes = choose_images(np.arange(100) % 10, 100)
+    assert classes == list(range(10))
+    assert indices[:9] == [0, 10, 20, 30, 40, 50, 60, 70, 1]
+
+
+@pytest.mark.parametrize("labels", [None, np.zeros(100, int), np.arange(100), np.arange(20) % 10])
+def test_otherwise_the_first_images(labels):
+    count = 100 if labels is None else len(labels)
+    assert choose_images(labels, count) == (list(range(min(FIRST_IMAGES, count))), None)
+
+
+def test_small_images_are_enlarged_by_whole_pixels():
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    image[0, 0, 0] = 255
+    sheet = make_sheet(image, columns=1)
+    assert sheet.shape == (32, 32, 3)
+    assert np.all(sheet[:4, :4] == 255) and sheet[4:].max() == 0
+
+
+def test_large_images_are_averaged_down():
+    image = np.zeros((1, 256, 256, 3), np.uint8)
+    image[0, :, ::2] = 200
+    sheet = make_sheet(image, columns=1)
+    assert sheet.shape == (64, 64, 3)
+    assert np.all(sheet == 100)
+
+
+def test_grey_images_are_stored_once():
+    sheet = np.full((4, 4, 3), 7, np.uint8)
+    assert decode(encode_png(sheet)).shape == (4, 4)
+    sheet[0, 0, 0] = 9
+    assert decode(encode_png(sheet)).shape == (4, 4, 3)
+
+
+def test_grid_of_a_batch(project):
+    grid = make_grid(project.write_samples("a"), "Samples of A")
+    assert grid["words"] == "the first 8 images of each class, one class a line"
+    assert grid["alt"].startswith("Samples of A: ")
+    assert decode(grid["png"]).shape[:2] == (grid["height_px"], grid["width_px"])
+    again = make_grid("a.npz", "Samples of A")
+    assert again == grid
+
+
+def test_grid_without_labels_or_file(project):
+    path = project.write_samples("a", num_images=12, labels=False)
+    assert make_grid(path, "A")["words"] == "the first 12 images"
+    assert make_grid("none.npz", "A") is None
+    assert make_grid(None, "A") is None
+
+
+def test_grid_of_a_data_set(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        names = [f"{index}.png" for index in range(20)]
+        for index, name in enumerate(names):
+            buffer = io.BytesIO()
+            Image.fromarray(np.full((8, 8), index, np.uint8)).save(buffer, format="PNG")
+            archive.writestr(name, buffer.getvalue())
+        labels = [[name, index % 2] for index, name in enumerate(names)]
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    grid = make_grid(path, "Real images")
+    sheet = decode(grid["png"])
+    assert sheet[0, 0] == 0 and sheet[-1, 0] == 1 and sheet[0, -1] == 14
+
+
+def test_only_the_first_images_are_read(project):
+    path = project.write_samples("a", num_images=50)
+    with np.load(path) as arrays:
+        assert np.array_equal(read_first_images(path, 3), arrays["arr_0"][:3])
+
+
+def test_wrong_batches_are_refused(project):
+    np.savez(project.folder / "flat.npz", arr_0=np.zeros(3))
+    with pytest.raises(UserError, match=r"flat.npz: no batch of images .*float64 \[3\]"):
+        read_first_images("flat.npz", 3)
+    (project.folder / "cut.npz").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"cut.npz: labels cannot be read"):
+        make_grid("cut.npz", "A")
+    (project.folder / "cut.zip").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"cut.zip: no data set can be read"):
+        make_grid("cut.zip", "A")
+
+
+def test_objects_are_never_unpickled(project):
+    np.savez(project.folder / "object.npz", arr_0=np.array([{}]), arr_1=np.array([{}]))
+    with pytest.raises(UserError, match=r"object\.npz"):
+        make_grid("object.npz", "A")

@@ -1,0 +1,144 @@
+from html.parser import HTMLParser
+
+import pytest
+
+from reports.pictures import make_pictures
+from reports.render import make_allotment_tables, make_allotment_totals, render_index, render_table
+from reports.tables import make_table
+
+HOSTILE = '<script>alert("&%_")</script>'
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Collects what a page is made of and fails on tags that do not nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.text = [], [], [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append((tag, attributes))
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def spec(project, make_spec, make_row, make_claim):
+    rows = [
+        make_row("a", project.write_metrics("a", fid=(12.0, 0.1), memorised=0.58), label=HOSTILE),
+        make_row("b", project.write_metrics("b", fid=(14.0, 0.1))),
+        make_row("late", "later.json", assumed=["learning rate"]),
+        make_row("gan", kind="baseline", reason="quoted from elsewhere", task="other"),
+    ]
+    rows[0]["cells"]["final"]["samples"] = project.write_samples("batch")
+    rows[1]["cells"]["final"]["samples"] = "batch.npz"
+    ceilings = {"imagenet_256": project.write_metrics("real", fid=0.3, memorised=0.55)}
+    claims = [
+        make_claim("fid", "a", "less", "b"),
+        make_claim("fid", "b", "less", "a", differ=True),
+        make_claim("fid", "late", "less", "a"),
+        make_claim("fid", "gan", "less", "a", sources=["rescore"]),
+    ]
+    return make_spec(rows, claims=claims, ceilings=ceilings)
+
+
+@pytest.mark.parametrize("layout", ["plain", "deltas", "by_task"])
+def test_page_is_whole_offline_and_accessible(spec, layout):
+    spec["table"]["layout"] = layout
+    page = Page(render_table(make_table(spec), make_pictures(spec), []))
+    tags = [tag for tag, _ in page.tags]
+    assert "script" not in tags
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
+    assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+    assert ("html", {"lang": "en"}) in page.tags
+    assert tags.count("title") == 1 and tags.count("h1") == 1
+    assert len(page.ids) == len(set(page.ids))
+    assert not [link for link in page.links if "//" in link]
+    targets = [link[1:] for link in page.links if link.startswith("#")]
+    assert targets and set(targets) <= set(page.ids)
+
+
+def test_page_says_numbers_verdicts_and_reasons_in_words(spec):
+    page = Page(render_table(make_table(spec), make_pictures(spec), []))
+    text = " ".join(page.text.split())
+    assert HOSTILE in text
+    for words in (
+        "NeurIPS 2021 Table 3 = arXiv v4 Table 4",
+        "supported",
+        "the spread between training seeds is not known",
+        "Only source rescore can test this",
+        "Not run: “late”",
+        "snakemake --cores all reproduce_table3",
+        "quoted from elsewhere",
+        "not stated by the paper, chosen here: learning rate",
+        "58.0 %",
+        "55.0 %",
+        "real images against real images",
+        "11.80 to 12.20",
+        "paper 5.00",
+    ):
+        assert words in text
+
+
+def test_rows_that_share_samples_share_a_sheet(spec):
+    sheets = make_pictures(spec)[0]["sheets"]
+    assert [sheet["title"] for sheet in sheets] == [f"{HOSTILE} = b"]
+
+
+def test_pages_are_linked(spec):
+    pages = [{"name": "table1", "title": "Table 1"}]
+    page = Page(render_table(make_table(spec), [], pages))
+    assert {"index.html", "table1.html", "table3.csv", "table3.tex"} <= set(page.links)
+
+
+def test_equal_inputs_give_equal_pages(spec):
+    first = render_table(make_table(spec), make_pictures(spec), [])
+    assert render_table(make_table(spec), make_pictures(spec), []) == first
+
+
+def test_index_puts_claims_first_and_links_them(spec):
+    allotment = {
+        "models": [{"name": "m", "iterations": 500, "cpu_seconds": 90.0}],
+        "stages": {"train": {"jobs": 2, "cpu_seconds": 90.0}},
+        "total_cpu_seconds": 7200.0,
+    }
+    text = render_index([make_table(spec)], allotment)
+    page = Page(text)
+    assert page.ids.index("claims") < page.ids.index("tables") < page.ids.index("allotment")
+    assert "table3.html#claim-claim_a" in page.links
+    words = " ".join(page.text.split())
+    assert "4 claims of the paper" in words
+    assert "1 supported, 1 inconclusive, 1 not run, 1 published values only" in words
+    assert "effect +2.00 (95\u00a0%:" in text
+    assert "1.5 min" in words and "2.0 h" in words
+
+
+def test_index_flags_mixed_sources(spec):
+    one, other = make_table(spec), {**make_table(spec), "name": "table9", "source": "rescore"}
+    assert "from different sources" in render_index([one, other], None)
+    assert "from different sources" not in render_index([one], None)
+
+
+def test_allotment_keeps_what_it_does_not_know():
+    allotment = {
+        "rows": [{"name": "a", "num_images": 1000}, {"name": "b", "wall_seconds": 5}],
+        "peak_memory_mb": 512.0,
+        "note": "two cores",
+    }
+    (rows,) = make_allotment_tables(allotment)
+    assert rows["columns"] == ["images", "wall time"]
+    assert [row["cells"] for row in rows["rows"]] == [["1,000", "\u2013"], ["\u2013", "5.0 s"]]
+    totals = [("note", "two cores"), ("peak memory (MB)", "512")]
+    assert make_allotment_totals(allotment) == totals

@@ -1,0 +1,167 @@
+"""The graph: which jobs each target needs, what runs them again, and what does not."""
+
+import json
+import os
+import re
+import shutil
+import time
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import MINI, ROOT, snakemake
+
+
+def job_counts(process):
+    """Read the table of jobs that a dry run prints."""
+    output = process.stdout + process.stderr
+    assert process.returncode == 0, output
+    if "Nothing to be done" in output:
+        return {}
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+@pytest.mark.parametrize(
+    ("target", "counts"),
+    [
+        ("reproduce_table3", {"train": 6, "sample": 9, "evaluate": 9, "table": 1}),
+        ("reproduce_guidance", {"train": 6, "sample": 9, "evaluate": 9, "table": 1}),
+        ("reproduce_table6", {"train": 4, "sample": 4, "evaluate": 4, "table": 1}),
+        ("reproduce_table1", {"train": 18, "sample": 18, "evaluate": 18, "table": 1}),
+        ("reproduce_upsampling", {"train": 12, "sample": 14, "evaluate": 11, "table": 1}),
+        ("reproduce_all", {"train": 50, "sample": 58, "evaluate": 55, "table": 6, "index": 1}),
+    ],
+)
+def test_jobs_of_a_target(tmp_path, target, counts):
+    process = snakemake(
+        ROOT, "--dry-run", "--quiet", "rules", "--config", f"results={tmp_path}", "--", target
+    )
+    got = job_counts(process)
+    assert {name: got.get(name, 0) for name in counts} == counts
+
+
+def test_a_mistake_in_the_parameters_stops_before_any_job(project, tmp_path):
+    tables = yaml.safe_load((project / "mini_tables.yaml").read_text())
+    tables["table3"]["rows"]["t3_cond"]["model"] = "imagenet_25"
+    path = tmp_path / "tables.yaml"
+    path.write_text(yaml.safe_dump(tables, sort_keys=False))
+    process = snakemake(project, "-n", "--config", "scale=mini.yaml", f"tables={path}")
+    assert process.returncode != 0
+    output = process.stdout + process.stderr
+    assert "t3_cond: model: no model at scale mini 'imagenet_25'; did you mean" in output
+    assert "Traceback" not in output
+    process = snakemake(project, "-n", "--config", "scael=mini.yaml")
+    assert process.returncode != 0
+    assert "unknown key scael" in process.stdout + process.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(project, tmp_path_factory):
+    """The whole miniature, run for real."""
+    folder = tmp_path_factory.mktemp("finished") / "project"
+    shutil.copytree(project, folder)
+    process = snakemake(folder, *MINI, "reproduce_all")
+    assert process.returncode == 0, process.stdout + process.stderr
+    return folder
+
+
+def dry_run(folder, *arguments):
+    return job_counts(snakemake(folder, "--dry-run", "--quiet", "rules", *MINI, *arguments))
+
+
+def test_every_page_is_there(finished):
+    report = finished / "results" / "mini" / "report"
+    for name in ("index", "table1", "table3", "table4", "table5"):
+        page = (report / f"{name}.html").read_text()
+        assert "<html" in page and "</html>" in page
+    for ending in ("csv", "md", "tex", "json"):
+        assert (report / f"table3.{ending}").stat().st_size > 0
+    assert "26.21" in (report / "table3.html").read_text()
+    metrics = json.loads((finished / "results/mini/retrain/metrics/t3_cond.json").read_text())
+    assert metrics["name"] == "t3_cond" and metrics["counts"]["samples"] == 12
+
+
+def test_a_second_run_does_nothing(finished):
+    started = time.monotonic()
+    process = snakemake(finished, *MINI, "reproduce_all")
+    assert process.returncode == 0 and "Nothing to be done" in process.stdout + process.stderr
+    assert time.monotonic() - started < 20
+
+
+def test_neither_comments_nor_new_times_run_anything_again(finished, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder)  # every file gets a new time, as after a checkout
+    for name in ("adm/training.py", "adm/unet.py", "adm/sampling.py", "eval/fid.py"):
+        with open(folder / name, "a") as file:
+            file.write("\n# a comment\n")
+    for name in ("workflow/rules/train.smk", "workflow/rules/sample.smk"):
+        path = folder / name
+        path.write_text(
+            "# a comment\n" + path.read_text().replace("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        )
+    for name in ("mini.yaml", "environment.yml"):
+        path = folder / name
+        path.write_text("# a comment\n" + path.read_text())
+    data = folder / "results/mini/data/imagenet_256.zip"
+    os.utime(data)
+    heavy = {"dataset", "train", "sample", "network", "reference", "evaluate"}
+    assert not heavy & set(dry_run(folder, "reproduce_all"))
+
+
+def test_a_changed_spec_runs_what_hangs_on_it(finished, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder)
+    scale = yaml.safe_load((folder / "mini.yaml").read_text())
+    scale["models"]["classifier_64"]["training"]["learning_rate"] = 2.0e-3
+    (folder / "mini.yaml").write_text(yaml.safe_dump(scale, sort_keys=False))
+    counts = dry_run(folder, "reproduce_all")
+    assert counts["train"] == 1
+    assert counts["sample"] == 2  # the guided base and the stack on top of it
+    assert counts["evaluate"] == 1
+    assert counts["table"] == 1
+
+
+def test_a_published_number_changes_its_page_alone(finished, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder)
+    tables = yaml.safe_load((folder / "mini_tables.yaml").read_text())
+    tables["table3"]["rows"]["t3_cond"]["published"]["final"]["fid"] = 11.0
+    (folder / "mini_tables.yaml").write_text(yaml.safe_dump(tables, sort_keys=False))
+    assert set(dry_run(folder, "reproduce_all")) == {"table", "index", "reproduce_all"}
+
+
+def test_one_deleted_metrics_file_is_all_that_is_made_again(finished, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder)
+    (folder / "results/mini/retrain/metrics/t3_uncond.json").unlink()
+    counts = dry_run(folder, "reproduce_all")
+    assert counts == {"evaluate": 1, "table": 1, "index": 1, "reproduce_all": 1}
+
+
+def test_samples_are_the_same_for_one_core_and_two(finished, tmp_path):
+    other = tmp_path / "project"
+    shutil.copytree(finished, other, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    process = snakemake(other, *MINI, "reproduce_table3", timeout=900)
+    assert process.returncode == 0, process.stderr
+    for name in ("t3_uncond", "t3_uncond_guided_10", "t3_cond"):
+        path = f"results/mini/retrain/samples/{name}/samples.npz"
+        assert (finished / path).read_bytes() == (other / path).read_bytes()
+    for name in ("table3.html", "table3.csv", "table3.tex"):
+        path = f"results/mini/report/{name}"
+        assert (finished / path).read_bytes() == (other / path).read_bytes()
+
+
+def test_results_of_a_failed_job_are_not_taken_for_whole(project, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(project, folder)
+    scale = yaml.safe_load((folder / "mini.yaml").read_text())
+    for model in scale["models"].values():
+        model["training"]["learning_rate"] = 1.0e30
+    (folder / "mini.yaml").write_text(yaml.safe_dump(scale, sort_keys=False))
+    target = "results/mini/retrain/models/arch_heads/ema-1200K.safetensors"
+    process = snakemake(folder, *MINI, target)
+    assert process.returncode != 0
+    assert not (folder / target).exists()
+    log = (folder / "results/mini/logs/train/arch_heads-700K.log").read_text()
+    assert "error: " in log and "Traceback" not in log
