@@ -170,7 +170,8 @@ bench: env
 
 # ---- the code -------------------------------------------------------------------------------------------------------
 # One thread per test process: two processes with two threads each on two cores are slower and far less steady.
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS)
+# Tests of a file stay together: they share what is slow to make.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile
 
 ## test: the fast tests
 .PHONY: test

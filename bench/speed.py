@@ -1,8 +1,8 @@
 """Measure training and sampling speed and peak memory, with ratios taken within this one run.
 
 Run `python bench/speed.py`; it prints a table and, with --json, writes it. The two models are the
-embedded scale's 256 model (8x8, grey) and a 32x32, 64-channel, class-conditional model. Variants of one model are
-measured in turns, so that a busy neighbour slows all of them alike.
+embedded scale's 256 model (8x8, grey) and a 32x32, 64-channel, class-conditional model. Variants of
+one model are measured in turns, so that a busy neighbour slows all of them alike.
 """
 
 import argparse

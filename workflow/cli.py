@@ -42,6 +42,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         write_json(args.out, make_allotment(plan))
     else:
         print(format_allotment(make_allotment(plan)))
+        print(f"report: {plan.root}/report/index.html")
     return 0
 
 

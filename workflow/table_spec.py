@@ -39,6 +39,10 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
         "rows": rows,
         "ceilings": {task: plan.ceiling_path(task) for task in tasks},
         "claims": [_claim(plan, table, key, claim) for key, claim in table.claims.items()],
+        "pages": [
+            {"name": one, "title": f"Table {other.neurips}: {other.title}"}
+            for one, other in plan.tables.items()
+        ],
         "seed_groups": [
             [plan.metrics_path(sample) for sample in group] for group in seed_groups(plan, table)
         ],

@@ -29,7 +29,15 @@ ALLOWED = {
     "reports": {"reports", "records", "adm.config"},
     "workflow": {"workflow", "records", "adm.config", "adm.checks"},
 }
-NO_TORCH = ("adm.config", "adm.strict_yaml", "adm.checks", "adm.schedule", "records", "reports", "workflow")
+NO_TORCH = (
+    "adm.config",
+    "adm.strict_yaml",
+    "adm.checks",
+    "adm.schedule",
+    "records",
+    "reports",
+    "workflow",
+)
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

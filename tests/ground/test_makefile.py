@@ -178,8 +178,8 @@ def test_a_python_that_will_not_do_is_one_clear_error(
             ".venv/bin/snakemake --cores 2 --rerun-incomplete --dry-run -- reproduce_table3",
         ),
         ("bench", ".venv/bin/python bench/speed.py --dry-run"),
-        ("test", "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dry-run"),
-        ("test-all", 'python -m pytest -n 2 -m "not gpu" --durations=25 --dry-run'),
+        ("test", "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --dry-run"),
+        ("test-all", 'python -m pytest -n 2 --dist loadfile -m "not gpu" --durations=25 --dry-run'),
         ("check", ".venv/bin/snakemake --lint"),
     ],
 )
