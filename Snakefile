@@ -1,5 +1,7 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
 # Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics.
+from shlex import quote
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -26,7 +28,7 @@ ROOT = PLAN.root
 MADE = f"{ROOT}/{PLAN.source}"
 LOGS = PLAN.logs
 OPTIONS = " ".join(
-    f"--{key} {config.get(key, value)}" for key, value in DEFAULTS.items()
+    f"--{key} {quote(str(config.get(key, value)))}" for key, value in DEFAULTS.items()
 )
 
 

@@ -19,5 +19,5 @@ rule dataset:
     params:
         spec=lambda wildcards: canonical_json(PLAN.datasets[wildcards.task]),
     shell:
-        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
-        " python -m adm dataset --spec {output.spec} --out {output.data} > {log.text} 2>&1; }} 2> {log.times}"
+        "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
+        " python -m adm dataset --spec {output.spec:q} --out {output.data:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"

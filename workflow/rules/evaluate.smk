@@ -22,9 +22,9 @@ rule network:
         spec=canonical_json(PLAN.scale.network.model_dump(exclude={"task"})),
         dataset=canonical_json(PLAN.datasets[PLAN.scale.network.task]),
     shell:
-        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
-        " OMP_NUM_THREADS={threads} python -m eval network {input.data} --spec {output.spec}"
-        " --out {output.weights} > {log.text} 2>&1; }} 2> {log.times}"
+        "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
+        " OMP_NUM_THREADS={threads} python -m eval network {input.data:q} --spec {output.spec:q}"
+        " --out {output.weights:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
 rule reference:
@@ -50,8 +50,8 @@ rule reference:
         num_images=PLAN.scale.evaluation.reference_images,
         seed=PLAN.scale.evaluation.seed,
     shell:
-        "{{ time OMP_NUM_THREADS={threads} python -m eval reference {input.data} --weights {input.weights}"
-        " --num-images {params.num_images} --seed {params.seed} --out {output.batch} > {log.text} 2>&1; }} 2> {log.times}"
+        "{{ time OMP_NUM_THREADS={threads} python -m eval reference {input.data:q} --weights {input.weights:q}"
+        " --num-images {params.num_images:q} --seed {params.seed:q} --out {output.batch:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
 rule ceiling:
@@ -75,9 +75,9 @@ rule ceiling:
         digest=lambda wildcards: digest(PLAN.reference_spec(wildcards.task)),
         seed=PLAN.scale.evaluation.seed,
     shell:
-        "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data} --weights {input.weights}"
-        " --name real-{wildcards.task} --digest {params.digest} --seed {params.seed}"
-        " --json {output} > {log.text} 2>&1; }} 2> {log.times}"
+        "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data:q} --weights {input.weights:q}"
+        " --name real-{wildcards.task} --digest {params.digest:q} --seed {params.seed:q}"
+        " --json {output:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
 rule evaluate:
@@ -105,7 +105,7 @@ rule evaluate:
         seed=PLAN.scale.evaluation.seed,
         batch_size=PLAN.scale.evaluation.batch_size,
     shell:
-        "{{ time OMP_NUM_THREADS={threads} python -m eval {input.reference} {input.samples}"
-        " --weights {input.weights} --name {wildcards.sample} --digest {params.digest}"
-        " --intervals --seed {params.seed} --batch-size {params.batch_size} --json {output}"
-        " > {log.text} 2>&1; }} 2> {log.times}"
+        "{{ time OMP_NUM_THREADS={threads} python -m eval {input.reference:q} {input.samples:q}"
+        " --weights {input.weights:q} --name {wildcards.sample:q} --digest {params.digest:q}"
+        " --intervals --seed {params.seed:q} --batch-size {params.batch_size:q} --json {output:q}"
+        " > {log.text:q} 2>&1; }} 2> {log.times:q}"

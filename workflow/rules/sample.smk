@@ -37,7 +37,7 @@ rule sample:
     params:
         spec=lambda wildcards: canonical_json(PLAN.samples[wildcards.sample]),
         options=lambda wildcards, input: " ".join(
-            f"--{option} {path}"
+            f"--{option} {quote(path)}"
             for option, paths in (
                 ("classifier", input.classifier),
                 ("low-res", input.low_res),
@@ -47,8 +47,8 @@ rule sample:
         device=PLAN.scale.compute.device,
         batch_size=PLAN.scale.sampling.batch_size,
     shell:
-        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
-        " OMP_NUM_THREADS={threads} python -m adm sample --spec {output.spec}"
-        " --weights {input.weights} {params.options} --out {output.batch}"
-        " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
-        " > {log.text} 2>&1; }} 2> {log.times}"
+        "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
+        " OMP_NUM_THREADS={threads} python -m adm sample --spec {output.spec:q}"
+        " --weights {input.weights:q} {params.options} --out {output.batch:q}"
+        " --device {params.device:q} --threads {threads} --batch-size {params.batch_size:q}"
+        " > {log.text:q} 2>&1; }} 2> {log.times:q}"

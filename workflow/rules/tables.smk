@@ -25,9 +25,9 @@ rule table:
         sources=digest_sources("reports", "workflow"),
         options=OPTIONS,
     shell:
-        "{{ time python -m workflow table-spec --table {wildcards.table} {params.options}"
-        " --out {output.spec} > {log.text} 2>&1;"
-        " time python -m reports table --spec {output.spec} --out-dir $(dirname {output.spec}) >> {log.text} 2>&1; }} 2> {log.times}"
+        "{{ time python -m workflow table-spec --table {wildcards.table:q} {params.options}"
+        " --out {output.spec:q} > {log.text:q} 2>&1;"
+        ' time python -m reports table --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})" >> {log.text:q} 2>&1; }} 2> {log.times:q}'
 
 
 rule index:
@@ -51,6 +51,6 @@ rule index:
         sources=digest_sources("reports", "workflow"),
         options=OPTIONS,
     shell:
-        "{{ time python -m workflow allotment {params.options} --out {output.allotment} > {log.text} 2>&1;"
-        " time python -m reports index --out-dir $(dirname {output.page}) --allotment {output.allotment}"
-        " {input.tables} >> {log.text} 2>&1; }} 2> {log.times}"
+        "{{ time python -m workflow allotment {params.options} --out {output.allotment:q} > {log.text:q} 2>&1;"
+        ' time python -m reports index --out-dir "$(dirname {output.page:q})" --allotment {output.allotment:q}'
+        " {input.tables:q} >> {log.text:q} 2>&1; }} 2> {log.times:q}"

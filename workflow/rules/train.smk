@@ -33,8 +33,8 @@ rule train:
         device=PLAN.scale.compute.device,
         save_every_seconds=PLAN.scale.compute.save_every_seconds,
     shell:
-        "printf '%s\\n' {params.spec:q} > {output.spec}; {{ time"
-        " OMP_NUM_THREADS={threads} python -m adm train --spec {output.spec} --data {input.data}"
-        " --state {params.state} --mark {wildcards.mark} --iterations {params.iterations}"
-        " --out {output.weights} --events {params.events} --device {params.device}"
-        " --threads {threads} --save-every-seconds {params.save_every_seconds} > {log.text} 2>&1; }} 2> {log.times}"
+        "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
+        " OMP_NUM_THREADS={threads} python -m adm train --spec {output.spec:q} --data {input.data:q}"
+        " --state {params.state:q} --mark {wildcards.mark:q} --iterations {params.iterations:q}"
+        " --out {output.weights:q} --events {params.events:q} --device {params.device:q}"
+        " --threads {threads} --save-every-seconds {params.save_every_seconds:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"

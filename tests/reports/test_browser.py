@@ -1,0 +1,70 @@
+"""Pages in a real browser: they fit a phone, show their pictures and need nothing from outside."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from records.errors import main_guard
+from reports.cli import main
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MEASURE = """<script>addEventListener("load", () => {
+  const broken = [...document.images].filter(one => !one.complete || !one.naturalWidth).length;
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  const outside = performance.getEntriesByType("resource").filter(
+    one => !one.name.startsWith("data:")).length;
+  document.title = [wide, document.images.length, broken, outside].join(" ");
+});</script></body>"""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
+
+
+def look(page, tmp_path, width_px):
+    """Overflow in pixels, number of pictures, broken ones, and files loaded from elsewhere."""
+    copy = tmp_path / f"look-{page.name}"
+    text = page.read_text()
+    assert text.count("</body>") == 1
+    copy.write_text(text.replace("</body>", MEASURE))
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width_px},900", "--virtual-time-budget=5000", "--dump-dom", copy.as_uri(),
+    ]  # fmt: skip
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    title = re.search(r"<title>([-\d ]+)</title>", process.stdout)
+    assert title, process.stdout[:500] + process.stderr[-500:]
+    return [int(part) for part in title[1].split()]
+
+
+@pytest.fixture
+def report(project, make_spec, make_row, make_claim):
+    rows = []
+    for name in ("a", "b"):
+        row = make_row(name, project.write_metrics(name), label=f"<b>{name}</b> & co")
+        row["cells"]["final"]["samples"] = project.write_samples(f"batch-{name}")
+        rows.append(row)
+    claims = [make_claim("fid", "a", "less", "b")]
+    spec = project.write_spec(make_spec(rows, claims=claims))
+    run = main_guard(main)
+    assert run(["table", "--spec", str(spec), "--out-dir", "report"]) == 0
+    assert run(["index", "--out-dir", "report", "report/table3.json"]) == 0
+    return project.folder / "report"
+
+
+@pytest.mark.parametrize("width_px", [500, 1280])
+def test_pages_fit_and_are_whole(report, tmp_path, width_px):
+    wide, pictures, broken, outside = look(report / "table3.html", tmp_path, width_px)
+    assert (wide, broken, outside) == (0, 0, 0) and pictures >= 2
+    wide, _, broken, outside = look(report / "index.html", tmp_path, width_px)
+    assert (wide, broken, outside) == (0, 0, 0)
+
+
+def test_labels_are_text_not_markup(report, tmp_path):
+    page = (report / "table3.html").read_text()
+    assert "<b>a</b>" not in page and "&lt;b&gt;a&lt;/b&gt; &amp; co" in page
