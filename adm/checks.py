@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from adm.config import Base, Classifier, Row, Sampler, Scale, Table, Upsampler
+from adm.config import Architecture, Base, Classifier, Row, Sampler, Scale, Table, Upsampler
 from adm.schedule import space_timesteps
 from records.errors import UserError
 
@@ -40,14 +40,13 @@ def check_scale(path: str, scale: Scale) -> None:
                 f"{where}: training: microbatch_size {model.training.microbatch_size} does not "
                 f"divide batch_size {model.training.batch_size}; take a divisor"
             )
-        _check_architecture(where, model, task.image_size_px)
+        _check_architecture(where, model.architecture, task.image_size_px)
     if scale.network.task not in scale.tasks:
         raise unknown(f"{path}: network: task", "task", scale.network.task, scale.tasks)
 
 
-def _check_architecture(where: str, model: object, image_size_px: int) -> None:
+def _check_architecture(where: str, shape: Architecture, image_size_px: int) -> None:
     """Check that levels divide the image, and heads and groups divide the widths."""
-    shape = model.architecture  # type: ignore[attr-defined]
     where = f"{where}: architecture"
     factor = 2 ** (len(shape.channel_mult) - 1)
     if image_size_px % factor or image_size_px // factor < 2:

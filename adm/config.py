@@ -107,8 +107,8 @@ class Task(Strict):
     num_images: Positive
 
 
-class DiffusionArchitecture(Strict):
-    """Keyword arguments of `adm.unet.make_unet` that a scale chooses."""
+class Architecture(Strict):
+    """Keyword arguments that networks of every kind take (`adm.unet`, `adm.classifier`)."""
 
     channels: Positive
     depth: Positive
@@ -117,26 +117,21 @@ class DiffusionArchitecture(Strict):
     head_channels: Positive | None
     attention_resolutions: list[int]
     biggan_updown: bool
-    rescale_residual: bool
     embedding: Literal["adagn", "addition"]
     qkv_order: Literal["legacy", "new"]
     num_groups: Positive
+
+
+class DiffusionArchitecture(Architecture):
+    """Keyword arguments of `adm.unet.make_unet` that a scale chooses."""
+
+    rescale_residual: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
-class ClassifierArchitecture(Strict):
+class ClassifierArchitecture(Architecture):
     """Keyword arguments of `adm.classifier.make_classifier` that a scale chooses."""
 
-    channels: Positive
-    depth: Positive
-    channel_mult: Annotated[list[float], Field(min_length=1)]
-    heads: Positive | None
-    head_channels: Positive | None
-    attention_resolutions: list[int]
-    biggan_updown: bool
-    embedding: Literal["adagn", "addition"]
-    qkv_order: Literal["legacy", "new"]
-    num_groups: Positive
     pool: Literal["attention", "adaptive", "spatial", "spatial_v2"]
 
 
@@ -157,17 +152,22 @@ class Training(Strict):
     random_crop: bool
 
 
-class Diffusion(Strict):
-    """A model that denoises images."""
+class Model(Strict):
+    """What every trained model has, whatever its kind."""
 
-    kind: Literal["diffusion"]
     recipe: Positive
     task: str
-    class_conditional: bool
-    architecture: DiffusionArchitecture
     training: Training
     marks: Annotated[dict[str, Positive], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
+
+
+class Diffusion(Model):
+    """A model that denoises images."""
+
+    kind: Literal["diffusion"]
+    class_conditional: bool
+    architecture: DiffusionArchitecture
 
 
 class Upsampler(Diffusion):
@@ -177,16 +177,11 @@ class Upsampler(Diffusion):
     low_res_task: str
 
 
-class Classifier(Strict):
+class Classifier(Model):
     """A classifier of noised images, for guidance."""
 
     kind: Literal["classifier"]
-    recipe: Positive
-    task: str
     architecture: ClassifierArchitecture
-    training: Training
-    marks: Annotated[dict[str, Positive], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)]
 
 
 class Network(Strict):
