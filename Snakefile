@@ -1,5 +1,7 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
 # Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics.
+import sys
+from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
@@ -21,8 +23,10 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-# bash writes real, user and system seconds of each job into its .times log
-shell.prefix('TIMEFORMAT="%R %U %S"; ')
+# Jobs use the Python that runs Snakemake; bash writes real, user and system seconds into .times.
+shell.prefix(
+    f'PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; TIMEFORMAT="%R %U %S"; '
+)
 
 ROOT = PLAN.root
 MADE = f"{ROOT}/{PLAN.source}"
