@@ -19,6 +19,7 @@ rule train:
         times=f"{LOGS}/train/{{model}}-{{mark}}.times",
     benchmark:
         f"{ROOT}/benchmarks/train/{{model}}-{{mark}}.tsv"
+    priority: 50  # the longest jobs first, so that no core idles at the end
     conda:
         "../../environment.yml"
     threads: PLAN.scale.compute.threads
