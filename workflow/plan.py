@@ -57,6 +57,18 @@ class Plan:
         """Return where the averaged weights of a model at a mark lie."""
         return f"{self.root}/{self.source}/models/{model}/ema-{mark}.safetensors"
 
+    def data_spec_path(self, task: str) -> str:
+        """Return the spec of a task's images, as it was when they were made."""
+        return f"{self.root}/data/{task}.spec.json"
+
+    def model_spec_path(self, model: str, mark: str) -> str:
+        """Return the spec of a model's weights, as it was when they were made."""
+        return f"{self.root}/{self.source}/models/{model}/ema-{mark}.spec.json"
+
+    def samples_spec_path(self, name: str) -> str:
+        """Return the spec of a sample batch, as it was when it was drawn."""
+        return f"{self.root}/{self.source}/samples/{name}/spec.json"
+
     def samples_path(self, name: str) -> str:
         """Return where a sample batch lies."""
         return f"{self.root}/{self.source}/samples/{name}/samples.npz"

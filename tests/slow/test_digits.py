@@ -6,12 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from sklearn.datasets import load_digits
-from sklearn.svm import SVC
 
-from records.batches import read_batch
+from bench.recognition import compute_recognised
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,28 +30,19 @@ def table3(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reader():
-    """A support-vector classifier of the real digits, which no part of the pipeline has seen."""
-    digits = load_digits()
-    return SVC(gamma=0.001).fit(digits.data, digits.target)
-
-
-def read(reader, folder, name):
-    images, labels = read_batch(folder / "retrain" / "samples" / name / "samples.npz")
-    values = images[..., 0].reshape(len(images), -1) * (16 / 255)
-    return np.mean(reader.predict(values) == labels)
+def recognised(table3):
+    return compute_recognised(table3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["t3_cond", "t3_cond_guided_1", "t3_cond_guided_10"])
-def test_samples_of_conditional_models_are_read_as_their_label(table3, reader, name):
-    assert read(reader, table3, name) >= 0.95
+def test_samples_of_conditional_models_are_read_as_their_label(recognised, name):
+    assert recognised[name] >= 0.95
 
 
 @pytest.mark.slow
-def test_guidance_makes_an_unconditional_model_draw_the_label(table3, reader):
-    weak, strong = (read(reader, table3, f"t3_uncond_guided_{scale}") for scale in (1, 10))
-    assert strong > weak > 0.2
+def test_guidance_makes_an_unconditional_model_draw_the_label(recognised):
+    assert recognised["t3_uncond_guided_10"] > recognised["t3_uncond_guided_1"] > 0.2
 
 
 @pytest.mark.slow

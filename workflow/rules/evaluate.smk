@@ -4,6 +4,7 @@
 rule network:
     input:
         data=ancient(PLAN.data_path(PLAN.scale.network.task)),
+        specs=PLAN.data_spec_path(PLAN.scale.network.task),
     output:
         weights=f"{ROOT}/network/features.safetensors",
         spec=f"{ROOT}/network/features.spec.json",
@@ -31,6 +32,10 @@ rule reference:
     input:
         data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
         weights=ancient(rules.network.output.weights),
+        specs=lambda wildcards: [
+            PLAN.data_spec_path(wildcards.task),
+            rules.network.output.spec,
+        ],
     output:
         batch=f"{ROOT}/references/{{task}}.npz",
         protocol=f"{ROOT}/references/{{task}}.json",
@@ -58,6 +63,10 @@ rule ceiling:
     input:
         data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
         weights=ancient(rules.network.output.weights),
+        specs=lambda wildcards: [
+            PLAN.data_spec_path(wildcards.task),
+            rules.network.output.spec,
+        ],
     output:
         f"{ROOT}/metrics/real-{{task}}.json",
     log:
@@ -87,6 +96,11 @@ rule evaluate:
         ),
         samples=ancient(rules.sample.output.batch),
         weights=ancient(rules.network.output.weights),
+        specs=lambda wildcards: [
+            f"{ROOT}/references/{PLAN.samples[wildcards.sample]['task']}.json",
+            PLAN.samples_spec_path(wildcards.sample),
+            rules.network.output.spec,
+        ],
     output:
         f"{MADE}/metrics/{{sample}}.json",
     log:

@@ -19,6 +19,19 @@ rule sample:
             for base in [PLAN.samples[wildcards.sample]["low_res"]]
             if base
         ],
+        specs=lambda wildcards: [
+            PLAN.model_spec_path(weights["name"], weights["mark"])
+            for weights in (
+                PLAN.samples[wildcards.sample]["model"],
+                PLAN.samples[wildcards.sample]["classifier"],
+            )
+            if weights
+        ]
+        + [
+            PLAN.samples_spec_path(base["name"])
+            for base in [PLAN.samples[wildcards.sample]["low_res"]]
+            if base
+        ],
     output:
         batch=f"{MADE}/samples/{{sample}}/samples.npz",
         protocol=f"{MADE}/samples/{{sample}}/samples.json",

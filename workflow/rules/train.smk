@@ -11,6 +11,14 @@ rule train:
             for mark in [PLAN.previous_mark(wildcards.model, wildcards.mark)]
             if mark
         ],
+        specs=lambda wildcards: [
+            PLAN.data_spec_path(PLAN.models[wildcards.model]["task"])
+        ]
+        + [
+            PLAN.model_spec_path(wildcards.model, mark)
+            for mark in [PLAN.previous_mark(wildcards.model, wildcards.mark)]
+            if mark
+        ],
     output:
         weights=f"{MADE}/models/{{model}}/ema-{{mark}}.safetensors",
         spec=f"{MADE}/models/{{model}}/ema-{{mark}}.spec.json",

@@ -1,0 +1,52 @@
+"""How many samples of the embedded scale are read as the label they were drawn for.
+
+Run `python bench/recognition.py results/digits`. The reader is a support-vector classifier fitted
+to the real digits, which no part of the pipeline has seen.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from sklearn.svm import SVC
+
+from adm.digits import load_digit_images
+from records.batches import read_batch
+
+
+def make_reader(image_size_px: int) -> SVC:
+    """Fit a support-vector classifier to the real digits of one size."""
+    images, labels = load_digit_images(image_size_px)
+    return SVC(gamma="scale").fit(images.reshape(len(images), -1), labels)
+
+
+def compute_recognised(root: Path) -> dict[str, float]:
+    """Return the share of samples read as their label, for every batch that has labels.
+
+    Args:
+        root: results folder of the embedded scale.
+    """
+    readers: dict[int, SVC] = {}
+    shares = {}
+    for path in sorted(root.glob("*/samples/*/samples.npz")):
+        images, labels = read_batch(path)
+        if labels is None:
+            continue
+        size = images.shape[1]
+        if size not in readers:
+            readers[size] = make_reader(size)
+        read = readers[size].predict(images[..., 0].reshape(len(images), -1))
+        shares[path.parent.name] = float(np.mean(read == labels))
+    return shares
+
+
+def main() -> None:
+    """Print the share of each batch."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="results folder, as results/digits")
+    for name, share in compute_recognised(parser.parse_args().root).items():
+        print(f"{name:34}{share:7.3f}")
+
+
+if __name__ == "__main__":
+    main()
