@@ -22,9 +22,9 @@ from eval.memorisation import compute_memorised
 from eval.network import FeatureNetwork
 from eval.precision_recall import NUM_NEIGHBOURS, compute_precision_recall
 from eval.reference import Reference, load_reference, make_reference_of_features
-from records.batches import protocol_path
+from records.batches import read_protocol
 from records.errors import UserError
-from records.files import read_json, sha256_file
+from records.files import sha256_file
 from records.provenance import environment
 
 FORMAT = 1
@@ -114,8 +114,7 @@ def grade(
             f"{reference_path} {size[0]}x{size[1]} px; both must have one size"
         )
     samples = compute_features(images, network, batch_size=batch_size, where=str(samples_path))
-    beside = protocol_path(samples_path)
-    protocol = read_json(beside, "protocol of the samples") if beside.exists() else {}
+    protocol = read_protocol(samples_path) or {}
     return _make_result(
         reference,
         samples,

@@ -102,4 +102,6 @@ def read_protocol(path: str | Path) -> dict[str, Any] | None:
     try:
         return json.loads(beside.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise UserError(f"{beside}: not a protocol: {error}; delete it or make it again") from None
+        raise UserError(
+            f"{beside}: not a protocol of the samples: {error}; delete it or make it again"
+        ) from None

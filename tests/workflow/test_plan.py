@@ -113,6 +113,17 @@ def test_table_specs_name_rows_cells_and_claims(plan):
     assert len(baselines) == 20 and all(row["reason"] for row in baselines)
 
 
+def test_the_metric_spec_says_what_eval_does(plan):
+    from eval.grade import RECIPE
+    from eval.inception_score import SPLIT_SIZE
+    from eval.precision_recall import NUM_NEIGHBOURS
+
+    spec = plan.metric_spec("t3_cond")
+    assert spec["k"] == NUM_NEIGHBOURS
+    assert spec["inception_split_size"] == SPLIT_SIZE
+    assert spec["recipe"] == RECIPE
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
