@@ -1,31 +1,22 @@
-"""`python -m eval`: grade samples; make reference batches, ceilings and feature networks."""
+"""`python -m eval`: grade samples; make references and networks; check files and machines."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from records.errors import main_guard
+from records.errors import UserError, main_guard
 from records.files import read_json, sha256_file, write_json
 
-TITLES = {
-    "is": "Inception Score",
-    "fid": "FID",
-    "sfid": "sFID",
-    "precision": "Precision",
-    "recall": "Recall",
-    "memorised": "Memorised",
-}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command and run it; the first word picks another command than grading."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    commands = {"reference": _reference, "ceiling": _ceiling, "network": _network}
-    command = commands.get(arguments[0]) if arguments else None
+    command = COMMANDS.get(arguments[0]) if arguments else None
     return command(arguments[1:]) if command else _grade(arguments)
 
 
@@ -37,27 +28,41 @@ def _grade(argv: Sequence[str]) -> int:
     parser = _make_parser(
         "",
         "Grade samples as the paper did: Inception Score, FID, sFID, Precision, Recall.",
-        "other commands: reference, ceiling, network (each with --help)",
+        f"other commands, each with --help: {', '.join(COMMANDS)}. REFERENCE and SAMPLES are an "
+        ".npz with arr_0 uint8 NHWC (the authors' layout), a folder of such, a .zip of PNGs or a "
+        "folder of PNGs.",
     )
-    parser.add_argument("reference", metavar="REFERENCE", help=".npz reference batch, or a .zip")
-    parser.add_argument("samples", metavar="SAMPLES", help=".npz with arr_0 uint8 NHWC, or a .zip")
+    parser.add_argument("reference", metavar="REFERENCE", help="images, with or without statistics")
+    parser.add_argument("samples", metavar="SAMPLES", help="the images to grade")
     _add_naming(parser)
+    _add_metrics(parser)
     parser.add_argument("--intervals", action="store_true", help="add 95 %% intervals")
+    parser.add_argument(
+        "--half-distances",
+        action="store_true",
+        help="precision and recall with the authors' float16 arithmetic, which moves their third "
+        "decimal (default: exact)",
+    )
+    _add_jpeg(parser)
     parser.add_argument("--json", metavar="OUT", help="write metrics and protocol there")
     options = parser.parse_args(argv)
-    _set_threads(options.threads)
+    network = _load_network(options)
     from eval.grade import grade
-    from eval.network import load_network
 
     result = grade(
         options.reference,
         options.samples,
-        load_network(options.weights),
+        network,
         name=options.name or Path(options.samples).stem,
         digest=options.digest,
+        metrics=_parse_metrics(options.metrics),
         intervals=options.intervals,
         seed=options.seed,
         batch_size=options.batch_size,
+        device=options.device,
+        half_distances=options.half_distances,
+        allow_jpeg=options.allow_jpeg,
+        progress=True,
     )
     return _finish(result, options.json)
 
@@ -65,21 +70,24 @@ def _grade(argv: Sequence[str]) -> int:
 def _ceiling(argv: Sequence[str]) -> int:
     """`python -m eval ceiling DATA`."""
     parser = _make_parser("ceiling", "Grade a random half of the real images against the other.")
-    parser.add_argument("data", metavar="DATA", help="zip of PNGs with dataset.json")
+    parser.add_argument("data", metavar="DATA", help="real images: .zip, folder or .npz")
     _add_naming(parser)
+    _add_metrics(parser)
     parser.add_argument("--json", metavar="OUT", required=True, help="write the metrics there")
     options = parser.parse_args(argv)
-    _set_threads(options.threads)
+    network = _load_network(options)
     from eval.grade import grade_ceiling
-    from eval.network import load_network
 
     result = grade_ceiling(
         options.data,
-        load_network(options.weights),
+        network,
         name=options.name or f"real-{Path(options.data).stem}",
         digest=options.digest,
+        metrics=_parse_metrics(options.metrics),
         seed=options.seed,
         batch_size=options.batch_size,
+        device=options.device,
+        progress=True,
     )
     return _finish(result, options.json)
 
@@ -87,26 +95,30 @@ def _ceiling(argv: Sequence[str]) -> int:
 def _reference(argv: Sequence[str]) -> int:
     """`python -m eval reference DATA`."""
     parser = _make_parser("reference", "Make a reference batch in the authors' layout.")
-    parser.add_argument("data", metavar="DATA", help="zip of PNGs with dataset.json")
+    parser.add_argument("data", metavar="DATA", help="images: .zip of PNGs, folder or .npz")
     parser.add_argument(
         "--num-images",
         type=_positive,
         default=10_000,
         help="random images stored for precision and recall (default 10000); statistics use all",
     )
+    _add_jpeg(parser)
     parser.add_argument("--out", metavar="REF.npz", required=True, help="the file to write")
     options = parser.parse_args(argv)
-    _set_threads(options.threads)
-    from eval.network import load_network
+    if Path(options.out).suffix != ".npz":
+        raise UserError(f"--out {options.out}: a reference batch is an .npz; name it so")
+    network = _load_network(options)
     from eval.reference import make_reference
 
     make_reference(
         options.data,
-        load_network(options.weights),
+        network,
         options.out,
         num_images=options.num_images,
         seed=options.seed,
         batch_size=options.batch_size,
+        allow_jpeg=options.allow_jpeg,
+        progress=True,
     )
     return 0
 
@@ -122,16 +134,89 @@ def _network(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     _set_threads(1)
     spec = read_json(options.spec, "feature network spec")
-    from eval.images import load_dataset
-    from eval.network import save_network
-    from eval.network_training import train_network
+    from eval.images import open_images, read_all
+    from eval.small_network import save_small_network
+    from eval.small_network_training import train_small_network
 
-    images, labels = load_dataset(options.data)
-    parameters, description = train_network(images, labels, spec, options.data)
+    images, labels = read_all(open_images(options.data))
+    parameters, description = train_small_network(images, labels, spec, options.data)
     description["data_sha256"] = sha256_file(options.data)
-    save_network(options.out, parameters, description)
+    save_small_network(options.out, parameters, description)
     print(f"Held-out accuracy: {description['held_out_accuracy']:.4f}")
     return 0
+
+
+def _audit(argv: Sequence[str]) -> int:
+    """`python -m eval audit FILE`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m eval audit",
+        description="Tell what a batch of images holds, and what is odd.",
+    )
+    parser.add_argument("path", metavar="FILE", help="a batch: .npz, .zip or folder")
+    _add_jpeg(parser)
+    parser.add_argument("--json", metavar="OUT", help="write the same as JSON there")
+    options = parser.parse_args(argv)
+    from eval.audit import audit, format_audit
+
+    result = audit(options.path, allow_jpeg=options.allow_jpeg)
+    if options.json:
+        write_json(options.json, result)
+    print(format_audit(result))
+    return 0
+
+
+def _selftest(argv: Sequence[str]) -> int:
+    """`python -m eval selftest`."""
+    parser = _make_parser(
+        "selftest",
+        "Check that this machine computes the metrics right; exit code 1 if it does not.",
+    )
+    parser.add_argument(
+        "--reference", metavar="REF.npz", help="the authors' imagenet_256 reference"
+    )
+    parser.add_argument("--samples", metavar="SAMPLES.npz", help="their ADM-G, ADM-U samples")
+    options = parser.parse_args(argv)
+    _set_threads(options.threads)
+    from eval.selftest import format_checks, run_selftest
+
+    checks = run_selftest(
+        weights=options.weights,
+        any_weights=options.any_weights,
+        reference=options.reference,
+        samples=options.samples,
+        device=options.device,
+        batch_size=options.batch_size,
+    )
+    print(format_checks(checks))
+    return 1 if any(check.outcome == "failed" for check in checks) else 0
+
+
+def _weights(argv: Sequence[str]) -> int:
+    """`python -m eval weights --out FILE`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m eval weights",
+        description="Put Inception's frozen graph somewhere: from $ADM_INCEPTION, else from the "
+        "cache, else downloaded.",
+    )
+    parser.add_argument(
+        "--sha256", metavar="HASH", help="what its SHA-256 must be (default: the published one)"
+    )
+    parser.add_argument("--out", metavar="FILE.pb", required=True, help="where to put it")
+    options = parser.parse_args(argv)
+    from eval.weights import INCEPTION_SHA256, copy_inception
+
+    copy_inception(options.out, sha256=options.sha256 or INCEPTION_SHA256)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "reference": _reference,
+    "ceiling": _ceiling,
+    "network": _network,
+    "weights": _weights,
+    "audit": _audit,
+    "selftest": _selftest,
+}
 
 
 def _make_parser(
@@ -142,11 +227,29 @@ def _make_parser(
         prog=f"python -m eval {command}".strip(), description=description, epilog=epilog
     )
     parser.add_argument(
-        "--weights", metavar="NET", required=True, help="file of the feature network"
+        "--weights",
+        metavar="NET",
+        help="the feature network: Inception's frozen graph (default: downloaded once and kept) "
+        "or a small network's .safetensors",
     )
+    parser.add_argument(
+        "--any-weights",
+        action="store_true",
+        help="take a frozen graph with another hash than the published one; its FIDs compare with "
+        "no published ones",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("torch", "tensorflow"),
+        default="torch",
+        help="what runs Inception (default torch)",
+    )
+    parser.add_argument("--device", default="cpu", help="where torch computes (default cpu)")
     parser.add_argument("--seed", type=int, default=0, help="of random draws (default 0)")
     parser.add_argument("--batch-size", type=_positive, default=64, help="images at a time")
-    parser.add_argument("--threads", type=_positive, default=1, help="threads (default 1)")
+    parser.add_argument(
+        "--threads", type=_positive, help="threads (default: as many as there are cores)"
+    )
     return parser
 
 
@@ -154,6 +257,43 @@ def _add_naming(parser: argparse.ArgumentParser) -> None:
     """Add what the result is called."""
     parser.add_argument("--name", help="of the result (default: from the file's name)")
     parser.add_argument("--digest", help="of the spec that asked for it, written into the result")
+
+
+def _add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of metrics."""
+    parser.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        help="with commas, out of is, fid, sfid, precision, recall (the default) and memorised, "
+        "kid, fid_infinity",
+    )
+
+
+def _add_jpeg(parser: argparse.ArgumentParser) -> None:
+    """Add the permission for lossy files."""
+    parser.add_argument(
+        "--allow-jpeg", action="store_true", help="take JPEG files, although they move FID"
+    )
+
+
+def _parse_metrics(text: str | None) -> tuple[str, ...]:
+    """Parse the list of metrics.
+
+    Raises:
+        UserError: an unknown name, or none at all.
+    """
+    from eval.metrics import EXTRAS, METRICS
+
+    if text is None:
+        return METRICS
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in METRICS + EXTRAS]
+    if unknown:
+        raise UserError(
+            f"--metrics {text}: {unknown[0]!r} is not a metric; "
+            f"choose out of {', '.join(METRICS + EXTRAS)}"
+        )
+    return tuple(name for name in METRICS + EXTRAS if name in names)
 
 
 def _positive(text: str) -> int:
@@ -164,8 +304,24 @@ def _positive(text: str) -> int:
     return value
 
 
-def _set_threads(num_threads: int) -> None:
+def _load_network(options: argparse.Namespace) -> Any:
+    """Fix threads, check the device, load the feature network."""
+    _set_threads(options.threads)
+    from eval.device import check_device
+    from eval.network import load_network
+
+    check_device(options.device)
+    return load_network(
+        options.weights,
+        backend=options.backend,
+        device=options.device,
+        any_weights=options.any_weights,
+    )
+
+
+def _set_threads(num_threads: int | None) -> None:
     """Fix the number of threads, of numpy's libraries too when they are not loaded yet."""
+    num_threads = num_threads or len(os.sched_getaffinity(0))
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(num_threads)
     import torch
@@ -175,12 +331,18 @@ def _set_threads(num_threads: int) -> None:
 
 def _finish(result: dict[str, Any], out: str | None) -> int:
     """Write the result and print its numbers."""
+    from eval.metrics import TITLES
+
     if out:
         write_json(out, result)
     for name, title in TITLES.items():
+        if name not in result["metrics"]:
+            continue
         metric = result["metrics"][name]
         line = f"{title}: {metric['value']:.6g}"
         if metric["interval"]:
             line += " (95 % interval {:.6g} to {:.6g})".format(*metric["interval"])
         print(line)
+    for warning in result["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
     return 0

@@ -1,5 +1,6 @@
 """Grade samples against a reference: features once, then metrics, intervals and the protocol."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -7,72 +8,21 @@ import numpy as np
 
 from eval.checks import check_num_images
 from eval.features import Features, compute_features
-from eval.fid import compute_frechet_distance, compute_moments
-from eval.images import load_dataset, load_images
-from eval.inception_score import SPLIT_SIZE, compute_inception_score
-from eval.intervals import (
-    WORDS,
-    estimate_frechet_distance,
-    estimate_inception_score,
-    estimate_recall,
-    estimate_share,
-    make_groups,
-)
-from eval.memorisation import compute_memorised
-from eval.network import FeatureNetwork
-from eval.precision_recall import NUM_NEIGHBOURS, compute_precision_recall
+from eval.fid import make_count_warning
+from eval.images import open_images
+from eval.inception_score import SPLIT_SIZE
+from eval.intervals import MIN_IMAGES as MIN_FOR_INTERVALS
+from eval.intervals import WORDS
+from eval.metrics import METRICS, NEEDED_OF_SAMPLES, compute_metrics
+from eval.network import INCEPTION_NAME, FeatureNetwork
+from eval.precision_recall import MIN_IMAGES, NUM_NEIGHBOURS, WHY
 from eval.reference import Reference, load_reference, make_reference_of_features
 from records.batches import read_protocol
-from records.errors import UserError
-from records.files import sha256_file
 from records.provenance import environment
 
 FORMAT = 1
-RECIPE = 1
-MIN_IMAGES = NUM_NEIGHBOURS + 1
-WHY = f"precision and recall look at {NUM_NEIGHBOURS} neighbours"
-
-
-def compute_metrics(
-    reference: Reference, samples: Features, *, intervals: bool = True, seed: int = 0
-) -> dict[str, dict[str, Any]]:
-    """Compute all metrics of samples.
-
-    Args:
-        reference: statistics and pool features of the reference.
-        samples: features of the samples.
-        intervals: add standard errors and 95 % intervals (null otherwise).
-        seed: of the jackknife's groups and recall's halves; moves intervals, not values.
-
-    Returns:
-        {"fid", "sfid", "is", "precision", "recall", "memorised"}, each with value, std_error and
-        interval.
-    """
-    memorised = compute_memorised(reference.pool, samples.pool)
-    manifolds = compute_precision_recall(reference.pool, samples.pool)
-    pool, spatial = (reference.mu, reference.sigma), (reference.mu_s, reference.sigma_s)
-    if intervals:
-        groups = make_groups(len(samples), seed)
-        return {
-            "fid": estimate_frechet_distance(samples.pool, *pool, groups),
-            "sfid": estimate_frechet_distance(samples.spatial, *spatial, groups),
-            "is": estimate_inception_score(samples.softmax, groups),
-            "precision": estimate_share(manifolds.sample_in_reference),
-            "recall": estimate_recall(reference.pool, samples.pool, seed=seed),
-            "memorised": estimate_share(memorised),
-        }
-    values = {
-        "fid": compute_frechet_distance(*compute_moments(samples.pool), *pool),
-        "sfid": compute_frechet_distance(*compute_moments(samples.spatial), *spatial),
-        "is": compute_inception_score(samples.softmax),
-        "precision": manifolds.precision,
-        "recall": manifolds.recall,
-        "memorised": float(memorised.mean()),
-    }
-    return {
-        name: {"value": value, "std_error": None, "interval": None}
-        for name, value in values.items()
-    }
+RECIPE = 2
+PUBLISHED_SAMPLES = 50_000
 
 
 def grade(
@@ -82,48 +32,77 @@ def grade(
     *,
     name: str,
     digest: str | None = None,
+    metrics: Collection[str] = METRICS,
     intervals: bool = False,
     seed: int = 0,
     batch_size: int = 64,
+    device: str = "cpu",
+    half_distances: bool = False,
+    allow_jpeg: bool = False,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Grade a batch of samples against a reference batch.
 
     Args:
-        reference_path: .npz from make_reference, any .npz of images, or a zip of PNGs.
-        samples_path: .npz with arr_0 uint8 [n, h, w, 3], or a zip of PNGs.
+        reference_path: .npz from make_reference, or any images that open_images reads.
+        samples_path: any images that open_images reads.
         network: the feature network.
         name: of the samples, for the result.
         digest: of the spec that asked for this, for the result.
+        metrics: names from eval.metrics.
         intervals: also compute standard errors and 95 % intervals.
-        seed: of the intervals' random groups.
+        seed: of random groups and subsets.
         batch_size: images at a time.
+        device: where distances are computed.
+        half_distances: precision and recall with the authors' float16 arithmetic.
+        allow_jpeg: take JPEG files.
+        progress: show progress bars.
 
     Returns:
-        The metrics as a JSON object: format, name, digest, metrics, counts, protocol.
+        The metrics as a JSON object: format, name, digest, metrics, warnings, counts, protocol.
 
     Raises:
         UserError: an input is unreadable, not made of 8-bit images of one size, or has too few.
     """
-    images, _ = load_images(samples_path)
-    check_num_images(len(images), str(samples_path), MIN_IMAGES, WHY)
-    reference, size = load_reference(reference_path, network, batch_size=batch_size)
-    check_num_images(len(reference.pool), str(reference_path), MIN_IMAGES, WHY)
-    if size != images.shape[1:3]:
-        raise UserError(
-            f"{samples_path}: images are {images.shape[1]}x{images.shape[2]} px, those of "
-            f"{reference_path} {size[0]}x{size[1]} px; both must have one size"
+    source = open_images(samples_path, allow_jpeg=allow_jpeg)
+    check_num_images(source.num_images, str(samples_path), MIN_IMAGES, WHY)
+    if intervals:
+        check_num_images(
+            source.num_images, str(samples_path), MIN_FOR_INTERVALS, "intervals need that many"
         )
-    samples = compute_features(images, network, batch_size=batch_size, where=str(samples_path))
-    protocol = read_protocol(samples_path) or {}
+    reference = load_reference(
+        reference_path,
+        network,
+        metrics=metrics,
+        image_size_px=source.shape[:2],
+        samples_path=samples_path,
+        batch_size=batch_size,
+        allow_jpeg=allow_jpeg,
+        progress=progress,
+    )
+    samples = compute_features(
+        source,
+        network,
+        outputs={NEEDED_OF_SAMPLES[metric] for metric in metrics},
+        batch_size=batch_size,
+        progress=progress,
+    )
     return _make_result(
         reference,
         samples,
         network,
         name=name,
         digest=digest,
+        metrics=metrics,
         intervals=intervals,
         seed=seed,
-        protocol={**protocol, "sha256": sha256_file(samples_path)},
+        device=device,
+        half_distances=half_distances,
+        protocol={
+            **(read_protocol(samples_path) or {}),
+            "path": str(samples_path),
+            "sha256": source.sha256,
+        },
     )
 
 
@@ -133,32 +112,37 @@ def grade_ceiling(
     *,
     name: str,
     digest: str | None = None,
+    metrics: Collection[str] = METRICS,
     seed: int = 0,
     batch_size: int = 64,
+    device: str = "cpu",
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Grade a random half of the real images against the other: what a perfect model would score.
 
     A floor for FID at these counts, which are half of the data set's, and a ceiling for the rest.
 
     Args:
-        data_path: zip of PNGs.
+        data_path: real images.
         network: the feature network.
         name: of the row, real-<task>.
         digest: of the spec that asked for this, for the result.
-        seed: of the halves and of the intervals' random groups.
+        metrics: names from eval.metrics.
+        seed: of the halves, random groups and subsets.
         batch_size: images at a time.
+        device: where distances are computed.
+        progress: show a progress bar.
 
     Raises:
         UserError: the data cannot be read or are too few.
     """
-    images, _ = load_dataset(data_path)
-    features = compute_features(images, network, batch_size=batch_size, where=str(data_path))
-    shuffled = np.random.default_rng(seed).permutation(len(images))
-    half = len(images) // 2
-    sha256 = sha256_file(data_path)
+    source = open_images(data_path)
+    half = source.num_images // 2
     check_num_images(half, f"{data_path}: one half", MIN_IMAGES, WHY)
+    features = compute_features(source, network, batch_size=batch_size, progress=progress)
+    shuffled = np.random.default_rng(seed).permutation(source.num_images)
     reference = make_reference_of_features(
-        features.take(np.sort(shuffled[half:])), path=str(data_path), sha256=sha256
+        features.take(np.sort(shuffled[half:])), path=str(data_path), sha256=source.sha256
     )
     return _make_result(
         reference,
@@ -166,9 +150,12 @@ def grade_ceiling(
         network,
         name=name,
         digest=digest,
+        metrics=metrics,
         intervals=True,
         seed=seed,
-        protocol={"sha256": sha256, "source": "real images, the other half of the data set"},
+        device=device,
+        half_distances=False,
+        protocol={"sha256": source.sha256, "source": "real images, the other half of the data set"},
     )
 
 
@@ -179,8 +166,11 @@ def _make_result(
     *,
     name: str,
     digest: str | None,
+    metrics: Collection[str],
     intervals: bool,
     seed: int,
+    device: str,
+    half_distances: bool,
     protocol: dict[str, Any],
 ) -> dict[str, Any]:
     """Compute the metrics and put counts and protocol around them."""
@@ -188,23 +178,45 @@ def _make_result(
         "format": FORMAT,
         "name": name,
         "digest": digest,
-        "metrics": compute_metrics(reference, samples, intervals=intervals, seed=seed),
+        "metrics": compute_metrics(
+            reference,
+            samples,
+            metrics=metrics,
+            intervals=intervals,
+            seed=seed,
+            device=device,
+            half_distances=half_distances,
+        ),
+        "warnings": _list_warnings(samples.num_images, network, metrics),
         "counts": {
-            "samples": len(samples),
+            "samples": samples.num_images,
             "reference": reference.num_images,
-            "reference_precision_recall": len(reference.pool),
+            "reference_precision_recall": reference.num_stored,
         },
         "protocol": {
             "recipe": RECIPE,
             "reference": {"path": reference.path, "sha256": reference.sha256},
             "samples": protocol,
-            "network": network.describe(),
+            "network": network.description,
             "k": NUM_NEIGHBOURS,
+            "distances": "float16" if half_distances else "exact",
             "inception_split_size": SPLIT_SIZE,
             "interval": WORDS if intervals else None,
             "seed": seed,
-            "backend": "torch",
-            "precision": "float32",
+            "backend": network.description["backend"],
+            "precision": network.description["precision"],
             **environment(),
         },
     }
+
+
+def _list_warnings(
+    num_samples: int, network: FeatureNetwork, metrics: Collection[str]
+) -> list[str]:
+    """Say so when a value may be taken for one that compares with the published ones."""
+    if network.name != INCEPTION_NAME or not {"fid", "sfid"} & set(metrics):
+        return []
+    warning = make_count_warning(num_samples, PUBLISHED_SAMPLES)
+    if warning is None:
+        return []
+    return [f"the published values are of {PUBLISHED_SAMPLES:,} samples. {warning}"]

@@ -1,18 +1,80 @@
-"""Read batches of images: .npz as the authors published them, .zip of PNGs with dataset.json."""
+"""Open batches of images, whatever holds them, and small arrays of an .npz."""
 
-import io
-import json
 import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from eval.checks import check_images
+from eval.damage import PICKLED, tell_damage
+from eval.image_files import is_image_name, open_image_folder, open_image_zip
+from eval.image_source import ImageSource
+from eval.npz_images import find_shards, open_npy, open_npz, open_npz_folder
+from eval.npz_stream import IMAGES, describe_npz
 from records.errors import UserError
 
-DAMAGE = (ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError)
+STATISTICS = ("mu", "sigma", "mu_s", "sigma_s")
+KINDS = (
+    ".npz with arr_0 (uint8 [n, h, w, 3]), .npy, folder of .npz batches, zip of PNGs or folder of "
+    "PNGs"
+)
+# What people give instead, by how it begins: bytes to skip, then bytes that tell.
+FOREIGN = (
+    (0, b"\x89HDF", "an HDF5 file; write its images to an .npz"),
+    (0, b"\x1f\x8b", "a gzip file; unpack it"),
+    (257, b"ustar", "a tar file; unpack it"),
+    (0, b"\x89PNG", "a single image; put the images into a folder and give that"),
+    (0, b"\xff\xd8\xff", "a single image; put the images into a folder and give that"),
+    (0, b"\x80", PICKLED),
+)
+
+
+def open_images(path: str | Path, *, allow_jpeg: bool = False) -> ImageSource:
+    """Open a batch of images, which is then read piece by piece.
+
+    Taken are: an .npz in the authors' layout (arr_0 images, arr_1 labels), a .npy, a folder of
+    .npz batches, a zip of PNGs, a folder of PNGs (both with or without dataset.json). Type, sizes
+    and labels of all images are checked here, from headers.
+
+    Args:
+        path: the file or folder; what it is is told from its content.
+        allow_jpeg: take JPEGs too, which are refused since lossy compression moves FID.
+
+    Raises:
+        UserError: nothing of that kind, unreadable, or not 8-bit images of one size.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_folder(path, allow_jpeg=allow_jpeg)
+    with tell_damage(path, path.suffix if path.suffix in (".npz", ".npy", ".zip") else "file"):
+        with open(path, "rb") as file:
+            start = file.read(512)
+        if start.startswith(np.lib.format.MAGIC_PREFIX):
+            return open_npy(path)
+        for skip, magic, words in FOREIGN:
+            if start[skip:].startswith(magic):
+                raise UserError(f"{path}: {words}; needed is one of: {KINDS}")
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    if path.suffix == ".npz" or f"{IMAGES}.npy" in names:
+        return open_npz(path)
+    return open_image_zip(path, allow_jpeg=allow_jpeg)
+
+
+def read_all(source: ImageSource, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read all images of a small source into memory.
+
+    Returns:
+        uint8 [n, h, w, 1 or 3] and int64 [n], or None where there are no labels.
+
+    Raises:
+        UserError: the data are damaged.
+    """
+    images = np.empty((source.num_images, *source.shape), np.uint8)
+    start = 0
+    for batch in source.iterate_batches(batch_size):
+        images[start : start + len(batch)] = batch
+        start += len(batch)
+    return images, source.labels
 
 
 def load_arrays(path: str | Path, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -25,116 +87,53 @@ def load_arrays(path: str | Path, needed: tuple[str, ...]) -> dict[str, np.ndarr
     Raises:
         UserError: no such file, damaged, not an .npz, holding Python objects, or lacking a name.
     """
-    try:
-        # The file is opened here since numpy leaves it open when the zip turns out to be damaged.
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise UserError(f"{path}: one bare array (.npy); an .npz with {needed} is needed")
-            missing = [name for name in needed if name not in loaded.files]
-            if missing:
-                raise UserError(
-                    f"{path}: holds {sorted(loaded.files)} and lacks {missing}; "
-                    "images belong in arr_0, statistics in mu, sigma, mu_s and sigma_s"
-                )
-            return {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; an .npz of images is needed here") from None
-    except DAMAGE as error:
-        if "pickle" in str(error):
+    # The file is opened here since numpy leaves it open when the zip turns out to be damaged.
+    with tell_damage(path, ".npz"), open(path, "rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise UserError(f"{path}: one bare array (.npy); an .npz with {needed} is needed")
+        missing = [name for name in needed if name not in loaded.files]
+        if missing:
             raise UserError(
-                f"{path}: holds pickled Python objects, which are never opened since they can run "
-                "code; save plain uint8 arrays instead"
-            ) from None
-        raise UserError(
-            f"{path}: not a readable .npz, it may be cut short ({error}); make or fetch it again"
-        ) from None
+                f"{path}: holds {sorted(loaded.files)} and lacks {missing}; "
+                "images belong in arr_0, statistics in mu, sigma, mu_s and sigma_s"
+            )
+        return {name: loaded[name] for name in loaded.files}
 
 
-def load_images(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Load images and labels from an .npz (arr_0, arr_1) or a .zip data set, by the file's ending.
+def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
+    """Load what an .npz says beside its images, which are left alone.
 
-    Returns:
-        uint8 [n, h, w, 1 or 3] and int64 [n], or None where there are no labels.
-
-    Raises:
-        UserError: unreadable, or not 8-bit images of one size.
-    """
-    if Path(path).suffix == ".zip":
-        return load_dataset(path)
-    arrays = load_arrays(path, ("arr_0",))
-    check_images(arrays["arr_0"], f"{path}: arr_0")
-    return arrays["arr_0"], arrays.get("arr_1")
-
-
-def load_dataset(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Load a zip of PNGs, with labels in its dataset.json.
-
-    Where dataset.json lists labels, it also says which images there are and their order; else all
-    PNGs are taken by name.
+    Args:
+        path: any file or folder that open_images takes.
 
     Returns:
-        uint8 [n, h, w, 1 or 3] and int64 [n], or None where there are no labels.
+        Of mu, sigma, mu_s and sigma_s those that are there, and all single values (num_images,
+        network_sha256); nothing for what is not an .npz.
 
     Raises:
-        UserError: damaged, no PNG in it, a listed image missing, mixed sizes, or a PNG that is
-            neither 8-bit grey nor RGB.
+        UserError: an .npz that is damaged or holds Python objects in those places.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            listed = _read_labels(archive, path) if "dataset.json" in names else None
-            if listed is None:
-                listed = [(name, None) for name in sorted(names) if name.endswith(".png")]
-            if not listed:
-                raise UserError(f"{path}: holds no PNG; images as PNG files are needed")
-            missing = [name for name, _ in listed if name not in names]
-            if missing:
-                raise UserError(
-                    f"{path}: dataset.json lists {len(missing)} images that are not in the file "
-                    f"(first: {missing[0]}); make the data set again"
-                )
-            images = [_read_png(archive.read(name), f"{path}: {name}") for name, _ in listed]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; a zip of PNGs is needed here") from None
-    except DAMAGE as error:
+    if Path(path).is_dir() or not zipfile.is_zipfile(path):
+        return {}
+    stored = describe_npz(path)
+    with tell_damage(path, ".npz"), np.load(path, allow_pickle=False) as loaded:
+        return {
+            name: loaded[name]
+            for name, one in stored.items()
+            if name in STATISTICS or one.shape == ()
+        }
+
+
+def _open_folder(path: Path, *, allow_jpeg: bool) -> ImageSource:
+    """Tell a folder of .npz batches from one of PNGs."""
+    shards = find_shards(path)
+    if not shards:
+        return open_image_folder(path, allow_jpeg=allow_jpeg)
+    images = sorted(one.name for one in path.iterdir() if is_image_name(one.name))
+    if images:
         raise UserError(
-            f"{path}: not a readable zip, it may be cut short ({error}); make or fetch it again"
-        ) from None
-    shapes = sorted({image.shape for image in images})
-    if len(shapes) > 1:
-        raise UserError(
-            f"{path}: images have {len(shapes)} shapes (height, width, channels), "
-            f"{shapes[0]} and {shapes[1]} among them; all must be equal, resize them first"
+            f"{path}: holds both batches ({shards[0].name}) and images ({images[0]}); "
+            "it is not clear which are meant, give a folder of one kind"
         )
-    labels = [label for _, label in listed]
-    return np.stack(images), None if None in labels else np.array(labels, dtype=np.int64)
-
-
-def _read_labels(archive: zipfile.ZipFile, path: str | Path) -> list[tuple[str, int]] | None:
-    """Read the names and labels of a data set; None when its dataset.json says there are none."""
-    try:
-        labels: Any = json.loads(archive.read("dataset.json"))["labels"]
-        return None if labels is None else [(str(name), int(label)) for name, label in labels]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
-        raise UserError(
-            f'{path}: dataset.json is not {{"labels": [[name, number], ...]}} or '
-            '{"labels": null}; make the data set again'
-        ) from None
-
-
-def _read_png(data: bytes, where: str) -> np.ndarray:
-    """Decode one image to uint8 [h, w, 1 or 3]; only lossless 8-bit grey or RGB is taken."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.format != "PNG" or image.mode not in ("L", "RGB"):
-                raise UserError(
-                    f"{where}: a {image.format} of mode {image.mode}; PNG, 8-bit grey or RGB, is "
-                    "needed (lossy compression and conversions move FID)"
-                )
-            pixels = np.asarray(image)
-    except (UnidentifiedImageError, SyntaxError, OSError) as error:
-        raise UserError(f"{where}: not a readable PNG ({error}); make the data set again") from None
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+    return open_npz_folder(path)

@@ -7,34 +7,12 @@ from eval.checks import check_features
 SPLIT_SIZE = 5000
 
 
-def compute_split_sums(softmax: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute what a split needs: probabilities and sum_y p log p of every image, in float64.
-
-    Args:
-        softmax: class probabilities [n, classes].
-
-    Returns:
-        Probabilities float64 [n, classes] and negative entropies float64 [n], 0 log 0 being 0.
-    """
-    check_features(softmax, "Inception Score")
-    probabilities = softmax.astype(np.float64)
-    return probabilities, _compute_plogp(probabilities).sum(axis=1)
-
-
-def compute_score(mean_probabilities: np.ndarray, mean_negative_entropy: float) -> float:
-    """Compute exp(E_x KL(p(y|x) || p(y))) of one split from its means."""
-    return float(np.exp(mean_negative_entropy - _compute_plogp(mean_probabilities).sum()))
-
-
 def compute_inception_score(softmax: np.ndarray, split_size: int = SPLIT_SIZE) -> float:
-    """Compute the Inception Score as the authors do.
-
-    Mean over consecutive splits of exp(mean_x KL(p(y|x) || p(y))), with p(y) the split's own mean
-    (Salimans et al. 2016). A short last split has the weight of a full one.
+    """Compute the Inception Score as the authors do: the mean over consecutive splits.
 
     Args:
         softmax: class probabilities [n, classes], in the order in which the images were drawn.
-        split_size: images per split.
+        split_size: images per split. A short last split has the weight of a full one.
 
     Returns:
         The score, between 1 and the number of classes.
@@ -42,17 +20,49 @@ def compute_inception_score(softmax: np.ndarray, split_size: int = SPLIT_SIZE) -
     Raises:
         UserError: NaN or infinity among the probabilities.
     """
-    probabilities, entropies = compute_split_sums(softmax)
-    scores = [
-        compute_score(
-            probabilities[start : start + split_size].mean(axis=0),
-            entropies[start : start + split_size].mean(),
-        )
-        for start in range(0, len(softmax), split_size)
-    ]
-    return float(np.mean(scores))
+    return float(np.mean(compute_split_scores(softmax, split_size)))
 
 
-def _compute_plogp(probabilities: np.ndarray) -> np.ndarray:
-    """Compute p log p with the limit 0 at p = 0."""
-    return probabilities * np.log(np.where(probabilities > 0, probabilities, 1.0))
+def compute_split_scores(softmax: np.ndarray, split_size: int = SPLIT_SIZE) -> np.ndarray:
+    """Compute the score of every split of consecutive images.
+
+    exp(mean_x KL(p(y|x) || p(y))), with p(y) the split's own mean (Salimans et al. 2016).
+
+    Args:
+        softmax: class probabilities [n, classes], in the order in which the images were drawn.
+        split_size: images per split; the last one may have fewer.
+
+    Returns:
+        float64 [splits].
+
+    Raises:
+        UserError: NaN or infinity among the probabilities.
+    """
+    check_features(softmax, "Inception Score")
+    starts = range(0, len(softmax), split_size)
+    return np.array(
+        [
+            np.exp(compute_image_divergences(softmax[start : start + split_size]).mean())
+            for start in starts
+        ]
+    )
+
+
+def compute_image_divergences(softmax: np.ndarray) -> np.ndarray:
+    """Compute KL(p(y|x) || p(y)) of every image of one split, p(y) being their mean.
+
+    Args:
+        softmax: class probabilities [n, classes].
+
+    Returns:
+        float64 [n], in nats, 0 log 0 being 0.
+    """
+    probabilities = softmax.astype(np.float64)
+    mean = probabilities.mean(axis=0)
+    negative_entropies = (probabilities * _compute_log(probabilities)).sum(axis=1)
+    return negative_entropies - probabilities @ _compute_log(mean)
+
+
+def _compute_log(probabilities: np.ndarray) -> np.ndarray:
+    """Compute log p, with 0 at p = 0, where it is multiplied by 0."""
+    return np.log(np.where(probabilities > 0, probabilities, 1.0))

@@ -1,20 +1,23 @@
 """95 % intervals that contain their own estimate, without a second pass through the network.
 
-Sampling error only: the bias that FID has at a given number of samples is part of the estimate, not
-of the interval, and the training of the model and of the feature network is taken as given.
+What is covered is the expectation of the statistic over samples, at this number of samples and at
+a fixed reference: sampling error only. The bias that FID has at a given number of samples is part
+of the estimate and of what is covered, not of the interval's width; the training of the model and
+of the feature network is taken as given.
 
 A plain bootstrap is not used: its duplicates shrink nearest-neighbour radii and inflate
-covariances, so that its intervals miss their own estimate. Instead (Efron & Stein 1981; Wilson
-1927):
+covariances, so that its intervals miss their own estimate. Instead:
 
-* FID, sFID, Inception Score: delete-group jackknife over the samples, at a fixed reference.
-* Precision, memorised share: Wilson's interval of the membership indicators, at a fixed reference.
-* Recall: Wilson's interval of the reference images' membership at fixed samples, plus the variance
-  over the samples from differences between random halves of them.
+* FID, sFID, Inception Score, KID: the variance is the sum of the first two terms of Hoeffding's
+  decomposition (1948). The first comes from the influence of every sample, which is what a
+  jackknife measures. At or near the reference's own distribution influence vanishes, the second
+  term remains, and a jackknife counts it twice (Efron & Stein 1981: up to 1.4 times too wide). Both
+  are computed in closed form, the double count is taken off, and as the influence grows with the
+  distance the interval is that of Wilson (1927): the values that the estimate does not contradict.
+* Precision, memorised share: Wilson's interval of the membership indicators.
+* Recall: eval/recall_interval.py.
 
-Measured on Gaussian data (150 draws each): recall intervals cover 91 to 97 %. The jackknife of FID
-is right where the samples differ from the reference, and up to 1.6 times too wide, so on the safe
-side, where they do not (FID near its bias).
+`tests/eval/test_coverage.py` measures coverage; docs/numerics.md has the table.
 """
 
 import math
@@ -24,135 +27,200 @@ from typing import Any
 import numpy as np
 
 from eval.checks import check_num_images
-from eval.fid import compute_frechet_distance, compute_moments
-from eval.inception_score import (
-    SPLIT_SIZE,
-    compute_inception_score,
-    compute_score,
-    compute_split_sums,
-)
-from eval.neighbours import compute_nearest, compute_pair_distances, iterate_membership
-from eval.precision_recall import NUM_NEIGHBOURS
+from eval.fid import check_gaussians, compute_factor, compute_frechet_distance
+from eval.inception_score import SPLIT_SIZE, compute_image_divergences, compute_split_scores
+from eval.moments import Moments, compute_mu_sigma, make_moments
 
-NUM_GROUPS = 50
-NUM_SPLITS = 20
 MIN_IMAGES = 10
+NUM_PAIRS = 4096
+BLOCK_ROWS = 4096
+EPSILON = float(np.finfo(np.float64).eps)
 Z = NormalDist().inv_cdf(0.975)
 WORDS = (
-    "95 %, sampling error only, at this number of samples: FID, sFID and Inception Score by a "
-    "delete-group jackknife over the samples at a fixed reference; precision, memorised share by "
-    "Wilson's interval over the samples at a fixed reference; recall by Wilson's interval over "
-    "the reference images plus the variance over the samples from random halves of them"
+    "95 %, sampling error only, of the expectation at this number of samples and at a fixed "
+    "reference: FID, sFID, KID and Inception Score from the first two orders of their variance "
+    "over the samples; precision, memorised share by Wilson's interval over the samples; recall by "
+    "Wilson's interval over the reference images plus the variance over the samples from random "
+    "halves of them"
 )
 
 
-def make_groups(num_images: int, seed: int, num_groups: int = NUM_GROUPS) -> np.ndarray:
-    """Deal images to random groups of nearly equal size.
+def make_estimate(
+    value: float,
+    first_order: float,
+    second_order: float,
+    *,
+    slope: float = 0.0,
+    freedom: int,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> dict[str, Any]:
+    """Make value, std_error and the 95 % interval of a statistic from two orders of its variance.
+
+    The variance is V(value) = max(first_order - second_order, second_order): the variance of the
+    influence contains the second order twice, and the second order alone is left where influence
+    vanishes. The interval holds every x with (value - x)^2 <= q^2 V(x), V growing with slope, q
+    being Student's quantile.
 
     Args:
-        num_images: images, at least 10.
-        seed: of the dealing.
-        num_groups: groups; one image each when there are fewer images.
+        value: of the statistic.
+        first_order: variance of the samples' influence over their number.
+        second_order: variance of the statistic where influence vanishes.
+        slope: by how much its variance grows with the statistic.
+        freedom: degrees of freedom, the number of samples less one.
+        low, high: between which the statistic lies.
 
     Returns:
-        int64 [num_images], every value below the number of groups taken.
-
-    Raises:
-        UserError: fewer than 10 images.
+        {"value", "std_error", "interval"}.
     """
-    check_num_images(num_images, "intervals", MIN_IMAGES, "a jackknife needs that many groups")
-    dealt = np.arange(num_images) % min(num_groups, num_images)
-    return np.random.default_rng(seed).permutation(dealt)
-
-
-def compute_jackknife_variance(values: np.ndarray) -> float:
-    """Compute the delete-group jackknife variance, (g - 1) / g sum (v_i - mean v)^2.
-
-    Args:
-        values: the estimate without each of g groups of equal size, float64 [g].
-    """
-    return float((len(values) - 1) * np.var(values))
-
-
-def make_estimate(value: float, variance: float, num_groups: int, low: float, high: float) -> dict:
-    """Make value, std_error and the 95 % Student interval of a jackknife, kept in [low, high]."""
-    freedom = num_groups - 1
     # Two terms of the Cornish-Fisher expansion of Student's quantile: 2.0095 at 49, 2.26 at 9.
     quantile = Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
-    error = math.sqrt(variance)
-    lower, upper = value - quantile * error, value + quantile * error
+    half = quantile * math.sqrt(second_order)
+    lower, upper = value - half, value + half
+    centre = quantile**2 * slope / 2
+    square = centre**2 + quantile**2 * (first_order - second_order)
+    if square > 0:
+        lower = min(lower, value + centre - math.sqrt(square))
+        upper = max(upper, value + centre + math.sqrt(square))
     return {
         "value": value,
-        "std_error": error,
+        "std_error": math.sqrt(max(first_order - second_order, second_order)),
         "interval": [min(max(lower, low), value), max(min(upper, high), value)],
     }
 
 
 def estimate_frechet_distance(
-    features: np.ndarray, mu: np.ndarray, sigma: np.ndarray, groups: np.ndarray
+    features: np.ndarray,
+    mu: np.ndarray,
+    sigma: np.ndarray,
+    *,
+    seed: int = 0,
+    moments: Moments | None = None,
 ) -> dict[str, Any]:
     """Estimate the Fréchet distance of samples to a fixed Gaussian, with its interval.
 
-    The moments without a group follow from the moments of all and the sums of the group.
-
     Args:
-        features: samples' features [n, dims].
+        features: samples' features [n, dims], n >= 10.
         mu, sigma: of the reference.
-        groups: from make_groups.
+        seed: of the random pairs of samples that the second order is averaged over.
+        moments: of the features, where they are at hand.
 
     Returns:
         {"value", "std_error", "interval"}.
+
+    Raises:
+        UserError: fewer than 10 samples, other dimensions, NaN or infinity.
     """
-    sample_mu, sample_sigma = compute_moments(features)
-    value = compute_frechet_distance(sample_mu, sample_sigma, mu, sigma)
-    num_images, num_groups = len(features), int(groups.max()) + 1
-    without = np.empty(num_groups)
-    for group in range(num_groups):
-        deleted = features[groups == group] - sample_mu
-        kept = num_images - len(deleted)
-        shift = -deleted.sum(axis=0) / kept
-        scatter = sample_sigma * (num_images - 1) - deleted.T @ deleted
-        scatter -= kept * np.outer(shift, shift)
-        without[group] = compute_frechet_distance(
-            sample_mu + shift, scatter / (kept - 1), mu, sigma
-        )
-    return make_estimate(value, compute_jackknife_variance(without), num_groups, 0.0, math.inf)
+    check_num_images(len(features), "intervals", MIN_IMAGES, "a variance of fewer says nothing")
+    moments = moments or make_moments(features)
+    value = compute_frechet_distance(*compute_mu_sigma(moments), mu, sigma)
+    first_order, second_order = compute_frechet_orders(features, moments, mu, sigma, seed=seed)
+    return make_estimate(
+        value,
+        first_order,
+        second_order,
+        slope=first_order / value if value else 0.0,
+        freedom=len(features) - 1,
+        low=0.0,
+    )
 
 
-def estimate_inception_score(
-    softmax: np.ndarray, groups: np.ndarray, split_size: int = SPLIT_SIZE
-) -> dict[str, Any]:
-    """Estimate the Inception Score with its interval; groups are deleted inside the splits.
+def compute_frechet_orders(
+    features: np.ndarray, moments: Moments, mu: np.ndarray, sigma: np.ndarray, *, seed: int
+) -> tuple[float, float]:
+    """Compute two orders of the variance of the Fréchet distance, at a fixed reference.
+
+    With reference covariance A A^T, V diag(s^2) V^T = A^T S A and z = diag(s)^(-1/2) V^T A^T x of a
+    centred sample x, its influence is 2 (m - mu) x + |x|^2 - |z|^2 less the mean, as the optimal
+    map between the Gaussians is A V diag(1/s) V^T A^T. The second order is h(x, x') = z z' + 1/2
+    sum_ij (z_i z_j - s_i 1_ij) (z'_i z'_j - s_i 1_ij) / (s_i + s_j).
 
     Args:
-        softmax: class probabilities [n, classes].
-        groups: from make_groups.
-        split_size: images per split, as in the score itself.
+        features: samples' features [n, dims].
+        moments: of the features.
+        mu, sigma: of the reference.
+        seed: of the random pairs of samples that E h^2 is averaged over.
+
+    Returns:
+        The variance of the influence over n, and 2 E h^2 / n^2.
     """
-    probabilities, entropies = compute_split_sums(softmax)
-    num_groups = int(groups.max()) + 1
-    scores = []
-    for start in range(0, len(softmax), split_size):
-        part = slice(start, start + split_size)
-        one_hot = np.eye(num_groups)[groups[part]]
-        counts, sums = one_hot.sum(axis=0), one_hot.T @ probabilities[part]
-        entropy_sums = one_hot.T @ entropies[part]
-        kept = counts.sum() - counts
-        scores.append(
-            [
-                compute_score(
-                    (sums.sum(axis=0) - sums[group]) / kept[group],
-                    (entropy_sums.sum() - entropy_sums[group]) / kept[group],
-                )
-                if kept[group]
-                else np.nan
-                for group in range(num_groups)
-            ]
+    num_images = len(features)
+    sample_mu, sample_sigma, mu, sigma = check_gaussians(*compute_mu_sigma(moments), mu, sigma)
+    factor = compute_factor(sigma)
+    squares, vectors = np.linalg.eigh(factor.T @ (sample_sigma @ factor))
+    kept = squares > len(squares) * EPSILON * squares.max(initial=0.0)
+    scales = np.sqrt(squares[kept])
+    to_z = factor @ (vectors[:, kept] / np.sqrt(scales))
+    influence = np.empty(num_images)
+    single = to_z.astype(np.float32)
+    for start in range(0, num_images, BLOCK_ROWS):
+        x = features[start : start + BLOCK_ROWS] - sample_mu
+        z = x.astype(np.float32) @ single
+        influence[start : start + len(x)] = (
+            2 * (x @ (sample_mu - mu))
+            + np.einsum("ij,ij->i", x, x)
+            - np.einsum("ij,ij->i", z, z, dtype=np.float64)
         )
-    value = compute_inception_score(softmax, split_size)
-    without = np.nanmean(scores, axis=0)
-    classes = float(softmax.shape[1])
-    return make_estimate(value, compute_jackknife_variance(without), num_groups, 1.0, classes)
+    products = _compute_pair_products(features, sample_mu, to_z, scales, seed)
+    return (
+        float(influence.var(ddof=1)) / num_images,
+        2 * float(np.mean(products**2)) / num_images**2,
+    )
+
+
+def _compute_pair_products(
+    features: np.ndarray, mean: np.ndarray, to_z: np.ndarray, scales: np.ndarray, seed: int
+) -> np.ndarray:
+    """Compute h of random pairs of different samples, float64 [pairs]."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(len(features), size=NUM_PAIRS)
+    second = (first + rng.integers(1, len(features), size=NUM_PAIRS)) % len(features)
+    z, other_z = ((features[chosen] - mean) @ to_z for chosen in (first, second))
+    both = z * other_z
+    squares = (z**2).sum(axis=1) + (other_z**2).sum(axis=1)
+    curved = ((both @ (1 / np.add.outer(scales, scales))) * both).sum(axis=1)
+    return both.sum(axis=1) + (curved - squares / 2 + scales.sum() / 2) / 2
+
+
+def estimate_inception_score(softmax: np.ndarray, split_size: int = SPLIT_SIZE) -> dict[str, Any]:
+    """Estimate the Inception Score with its interval.
+
+    The influence of an image on its split's score is the score times the image's own divergence
+    KL(p(y|x) || p(y)), less the mean. The second order is h(x, x') = -1/2 sum_y (p(y|x) - p(y))
+    (p(y|x') - p(y)) / p(y), with E h^2 = 1/4 |C|^2, C being the covariance of p(y|x) p(y)^(-1/2).
+
+    Args:
+        softmax: class probabilities [n, classes], n >= 10.
+        split_size: images per split, as in the score itself.
+
+    Returns:
+        {"value", "std_error", "interval"}.
+
+    Raises:
+        UserError: fewer than 10 images, NaN or infinity among the probabilities.
+    """
+    check_num_images(len(softmax), "intervals", MIN_IMAGES, "a variance of fewer says nothing")
+    scores = compute_split_scores(softmax, split_size)
+    orders = np.zeros(2)
+    for number, score in enumerate(scores):
+        part = softmax[number * split_size : (number + 1) * split_size].astype(np.float64)
+        mean = part.mean(axis=0)
+        scaled = (part - mean) / np.sqrt(np.where(mean > 0, mean, 1.0))
+        curved = float(((scaled.T @ scaled / len(part)) ** 2).sum()) / (2 * len(part) ** 2)
+        straight = float(compute_image_divergences(part).var()) / max(len(part) - 1, 1)
+        orders += (score / len(scores)) ** 2 * np.array([straight, curved])
+    value, most = float(np.mean(scores)), float(softmax.shape[1])
+    first_order, second_order = map(float, orders)
+    return make_estimate(
+        value,
+        first_order,
+        second_order,
+        # Influence vanishes as the score comes near its largest value.
+        slope=-first_order / (most - value) if value < most else 0.0,
+        freedom=len(softmax) - 1,
+        low=1.0,
+        high=most,
+    )
 
 
 def estimate_share(members: np.ndarray) -> dict[str, Any]:
@@ -169,99 +237,3 @@ def estimate_share(members: np.ndarray) -> dict[str, Any]:
         "std_error": math.sqrt(share * (1 - share) / num),
         "interval": [max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))],
     }
-
-
-def estimate_recall(
-    reference: np.ndarray,
-    samples: np.ndarray,
-    *,
-    k: int = NUM_NEIGHBOURS,
-    seed: int = 0,
-    num_splits: int = NUM_SPLITS,
-) -> dict[str, Any]:
-    """Estimate recall with an interval that counts both the reference images and the samples.
-
-    The spread over the reference images is that of Wilson's interval. The variance over the samples
-    is a quarter of the mean squared difference in recall between two random halves: two halves
-    differ by twice the variance of one, which is twice that of all. (The jackknife's is 1.3 to 1.7
-    times too large in standard error, as it counts interactions of neighbours more than once.) It
-    is added to both half-widths in quadrature.
-
-    Args:
-        reference, samples: features [m, dims] and [n, dims], n >= 10.
-        k: neighbours.
-        seed: of the splits.
-        num_splits: random splits into halves.
-
-    Returns:
-        {"value", "std_error", "interval"}.
-    """
-    members, halves = compute_recall_of_halves(
-        reference, samples, k=k, seed=seed, num_splits=num_splits
-    )
-    estimate = estimate_share(members)
-    variance = float(np.mean((halves[:, 0] - halves[:, 1]) ** 2)) / 4
-    value, (lower, upper) = estimate["value"], estimate["interval"]
-    return {
-        "value": value,
-        "std_error": math.sqrt(estimate["std_error"] ** 2 + variance),
-        "interval": [
-            max(0.0, value - math.sqrt((value - lower) ** 2 + Z**2 * variance)),
-            min(1.0, value + math.sqrt((upper - value) ** 2 + Z**2 * variance)),
-        ],
-    }
-
-
-def compute_recall_of_halves(
-    reference: np.ndarray, samples: np.ndarray, *, k: int, seed: int, num_splits: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute recall with all samples and with random halves of them, in one pass over distances.
-
-    A half keeps the centres and widens the radii, each to the k-th nearest sample of its own half.
-
-    Returns:
-        Membership of the reference images with all samples, bool [m], and the recall of both halves
-        of every split, float64 [num_splits, 2].
-    """
-    check_num_images(len(samples), "intervals", MIN_IMAGES, "recall is computed of halves too")
-    rng = np.random.default_rng(seed)
-    dealt = np.arange(len(samples)) % 2 == 0
-    in_first = np.stack([rng.permutation(dealt) for _ in range(num_splits)])
-    radii = _compute_radii_of_halves(samples, in_first, k)
-    members = np.empty(len(reference), dtype=bool)
-    covered = np.zeros((num_splits, 2))
-    for rows, number, inside in iterate_membership(reference, samples, radii):
-        if number == 0:
-            members[rows] = inside.any(axis=1)
-            continue
-        first = in_first[number - 1]
-        covered[number - 1] += [inside[:, half].any(axis=1).sum() for half in (first, ~first)]
-    return members, covered / len(reference)
-
-
-def _compute_radii_of_halves(samples: np.ndarray, in_first: np.ndarray, k: int) -> np.ndarray:
-    """Compute squared radii of all samples, then those inside the halves of every split.
-
-    Args:
-        samples: features [n, dims].
-        in_first: bool [splits, n], which half a sample is in.
-        k: neighbours.
-
-    Returns:
-        float64 [1 + splits, n].
-    """
-    num_listed = min(len(samples) - 1, 8 * k)
-    indices, distances = compute_nearest(samples, samples, num_listed, same_set=True)
-    radii = [distances[:, k - 1]]
-    for first in in_first:
-        together = first[indices] == first[:, None]
-        kth = (np.cumsum(together, axis=1) == k).argmax(axis=1)
-        radius = distances[np.arange(len(samples)), kth]
-        # Rare: fewer than k of the listed neighbours are in the same half, so look at all of it.
-        for sample in np.flatnonzero(together.sum(axis=1) < k):
-            half = np.flatnonzero(first == first[sample])
-            own = np.full(len(half), sample)
-            every = compute_pair_distances(samples, samples, own, half)
-            radius[sample] = np.sort(every)[k]  # [0] is the sample itself
-        radii.append(radius)
-    return np.stack(radii)

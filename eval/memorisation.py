@@ -3,10 +3,14 @@
 import numpy as np
 
 from eval.checks import check_features, check_num_images
-from eval.neighbours import compute_nearest
+from eval.distance_screens import make_point_sets
+from eval.neighbours import find_nearest
+from records.errors import UserError
 
 
-def compute_memorised(reference: np.ndarray, samples: np.ndarray) -> np.ndarray:
+def compute_memorised(
+    reference: np.ndarray, samples: np.ndarray, *, device: str = "cpu"
+) -> np.ndarray:
     """Tell which samples are closer to a reference image than any other reference image is.
 
     Sample x with nearest reference image r counts when |x - r| < |r - r'|, r' being the reference
@@ -21,16 +25,23 @@ def compute_memorised(reference: np.ndarray, samples: np.ndarray) -> np.ndarray:
     Args:
         reference: pool features [m, dims], m >= 2.
         samples: pool features [n, dims].
+        device: of torch.
 
     Returns:
         bool [n]; the mean is the share.
 
     Raises:
-        UserError: fewer than 2 reference images, NaN or infinity.
+        UserError: fewer than 2 reference images, other dimensions, NaN or infinity.
     """
     check_features(reference, "reference")
     check_features(samples, "samples")
     check_num_images(len(reference), "reference", 2, "memorisation compares with a second one")
-    nearest, distances = compute_nearest(samples, reference, 1)
-    own_distances = compute_nearest(reference, reference, 1, same_set=True)[1][:, 0]
+    if reference.shape[1] != samples.shape[1]:
+        raise UserError(
+            f"memorisation: reference features have {reference.shape[1]} dimensions, "
+            f"sample features {samples.shape[1]}; compute both with the same network"
+        )
+    sample_set, reference_set = make_point_sets([samples, reference], device)
+    nearest, distances = find_nearest(sample_set, reference_set, 1)
+    own_distances = find_nearest(reference_set, reference_set, 1)[1][:, 0]
     return distances[:, 0] < own_distances[nearest[:, 0]]

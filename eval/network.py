@@ -1,210 +1,66 @@
-"""The small-scale feature network: a convolutional classifier in the place of Inception.
+"""What a feature network is to everything that uses one, and which kind a file holds."""
 
-For images that are too small for Inception. Inputs are brought to its size first: smaller ones
-enlarged bilinearly (half-pixel centres), larger ones area-averaged down. Three outputs: pool (mean
-over positions of the last, rectified map), spatial (the first 7 channels of the second last
-convolution before its rectifier, flattened in height-width-channel order, as sFID does with
-Inception's mixed_6) and softmax. Grey images are repeated to three channels; the first layer sees
-each channel with weights of its own, so colour casts move features.
-
-Its weights are named tensors in a safetensors file whose metadata holds the spec that made them.
-"""
-
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from records.errors import UserError
-from records.files import atomic_write, canonical_json, sha256_file
 
-if TYPE_CHECKING:
-    import torch
-
-RECIPE = 1
-SPATIAL_CHANNELS = 7
-CONVOLUTIONS = ("conv_1", "conv_2", "conv_3", "conv_4")
-SPEC_TYPES = {
-    "recipe": int,
-    "seed": int,
-    "image_size_px": int,
-    "channels": int,
-    "iterations": int,
-    "batch_size": int,
-    "learning_rate": float,
-}
+BACKENDS = ("torch", "tensorflow")
+INCEPTION_NAME = "inception-2015-12-05"
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A trained network: its parameters, what it is called and the SHA-256 of its file."""
+    """A network that is ready to run, and what a protocol says of it.
+
+    run takes uint8 images [n, h, w, 1 or 3] of any size and returns float32 pool [n, pool_dims],
+    spatial [n, spatial_dims] and softmax [n, num_classes]. sha256 is that of the weights' file.
+    """
 
     name: str
     sha256: str
-    recipe: int
-    image_size_px: int
-    parameters: dict[str, "torch.Tensor"]
-
-    @property
-    def pool_dims(self) -> int:
-        """Length of the pool features."""
-        return self.parameters["conv_4.weight"].shape[0]
-
-    @property
-    def spatial_dims(self) -> int:
-        """Length of the spatial features: 7 channels at half the input's height and width."""
-        return SPATIAL_CHANNELS * (self.image_size_px // 2) ** 2
-
-    def describe(self) -> dict[str, Any]:
-        """Return what a protocol says of the network."""
-        return {"name": self.name, "sha256": self.sha256, "recipe": self.recipe}
+    pool_dims: int
+    spatial_dims: int
+    num_classes: int
+    description: dict[str, Any]
+    run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def check_spec(spec: Any, where: str) -> None:
-    """Demand a spec that this code can train.
+def load_network(
+    path: str | Path | None,
+    *,
+    backend: str = "torch",
+    device: str = "cpu",
+    any_weights: bool = False,
+) -> FeatureNetwork:
+    """Load the feature network that a file holds.
+
+    Args:
+        path: a small network (.safetensors), or Inception's frozen graph (any other ending); None
+            for Inception from where it is kept, downloaded when it is absent.
+        backend: what runs Inception, torch or tensorflow.
+        device: where torch runs it, such as cpu or cuda:0.
+        any_weights: take a frozen graph with other weights than the published ones.
 
     Raises:
-        UserError: unknown or missing keys, wrong types, values out of range, or another recipe.
+        UserError: no such file, not such a network, or a backend or device that it cannot run on.
     """
-    if not isinstance(spec, dict) or set(spec) != set(SPEC_TYPES):
-        got = sorted(spec) if isinstance(spec, dict) else type(spec).__name__
-        raise UserError(f"{where}: has {got}; exactly {sorted(SPEC_TYPES)} are needed")
-    for key, kind in SPEC_TYPES.items():
-        value = spec[key]
-        right_type = isinstance(value, (int, float) if kind is float else int)
-        if isinstance(value, bool) or not right_type or value < 0 or (key != "seed" and not value):
-            raise UserError(f"{where}: {key} is {value!r}; a positive {kind.__name__} is needed")
-    if spec["recipe"] != RECIPE:
-        raise UserError(f"{where}: recipe {spec['recipe']} is asked for; this code trains {RECIPE}")
-    if spec["image_size_px"] % 2:
-        raise UserError(f"{where}: image_size_px is {spec['image_size_px']}; it is halved, so even")
+    if path is not None and Path(path).suffix == ".safetensors":
+        if backend != "torch":
+            raise UserError(
+                f"{path}: a small feature network runs with torch; got backend {backend}; "
+                "leave it out"
+            )
+        from eval.small_network import load_small_network
 
+        return load_small_network(path, device=device)
+    from eval.inception import load_inception
+    from eval.weights import find_inception
 
-def make_parameters(
-    *, channels: int, num_classes: int, generator: "torch.Generator"
-) -> dict[str, "torch.Tensor"]:
-    """Draw initial weights: He-normal before rectifiers, 1 / fan-in at the end, biases zero.
-
-    Args:
-        channels: width of the two convolutions at full resolution; the next two are twice as wide.
-        num_classes: outputs.
-        generator: source of all random numbers.
-
-    Returns:
-        float32 tensors by name.
-    """
-    import torch
-
-    widths = (3, channels, channels, 2 * channels, 2 * channels)
-    parameters = {}
-    for name, width_in, width_out in zip(CONVOLUTIONS, widths[:-1], widths[1:], strict=True):
-        weight = torch.randn(width_out, width_in, 3, 3, generator=generator)
-        parameters[f"{name}.weight"] = weight * (2 / (9 * width_in)) ** 0.5
-        parameters[f"{name}.bias"] = torch.zeros(width_out)
-    weight = torch.randn(num_classes, widths[-1], generator=generator)
-    parameters["output.weight"] = weight / widths[-1] ** 0.5
-    parameters["output.bias"] = torch.zeros(num_classes)
-    return parameters
-
-
-def prepare_images(images: np.ndarray, image_size_px: int) -> "torch.Tensor":
-    """Bring 8-bit images to the network's size and range.
-
-    Args:
-        images: uint8 [n, h, w, 1 or 3]; grey is repeated to three channels.
-        image_size_px: side of the network's input.
-
-    Returns:
-        float32 [n, 3, image_size_px, image_size_px] in [-1, 1].
-    """
-    import torch
-
-    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    x = (x / 127.5 - 1).expand(-1, 3, -1, -1)
-    return resize(x, image_size_px)
-
-
-def resize(x: "torch.Tensor", image_size_px: int) -> "torch.Tensor":
-    """Resize to a square: bilinearly when that enlarges, else by area averages."""
-    import torch.nn.functional as F
-
-    if x.shape[-2:] == (image_size_px, image_size_px):
-        return x
-    size = (image_size_px, image_size_px)
-    if max(x.shape[-2:]) > image_size_px:
-        return F.interpolate(x, size=size, mode="area")
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def compute_outputs(
-    parameters: dict[str, "torch.Tensor"], x: "torch.Tensor"
-) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
-    """Run the network.
-
-    Args:
-        parameters: from make_parameters or load_network.
-        x: float32 [n, 3, size, size] in [-1, 1], of the network's own size.
-
-    Returns:
-        pool [n, dims], spatial [n, 7 * (size / 2)^2] and logits [n, classes].
-    """
-    import torch.nn.functional as F
-
-    def convolve(name: str, h: "torch.Tensor") -> "torch.Tensor":
-        return F.conv2d(h, parameters[f"{name}.weight"], parameters[f"{name}.bias"], padding=1)
-
-    h = F.relu(convolve("conv_1", x))  # [n, c, size, size]
-    h = F.avg_pool2d(F.relu(convolve("conv_2", h)), 2)  # [n, c, size/2, size/2]
-    h = convolve("conv_3", h)  # [n, 2c, size/2, size/2]
-    spatial = h[:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
-    pool = F.relu(convolve("conv_4", F.relu(h))).mean(dim=(2, 3))  # [n, 2c]
-    logits = F.linear(pool, parameters["output.weight"], parameters["output.bias"])
-    return pool, spatial, logits
-
-
-def save_network(
-    path: str | Path, parameters: dict[str, "torch.Tensor"], description: dict[str, Any]
-) -> None:
-    """Write weights and their description (name, spec, data, accuracy) as one safetensors file."""
-    from safetensors.torch import save
-
-    # One metadata entry: the library writes several in no fixed order.
-    tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.items()}
-    with atomic_write(path) as file:
-        file.write(save(tensors, metadata={"network": canonical_json(description)}))
-
-
-def load_network(path: str | Path) -> FeatureNetwork:
-    """Load a feature network.
-
-    Raises:
-        UserError: no such file, cut short, not safetensors, or not such a network.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; weights of a feature network are needed") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not readable safetensors ({error}); make it again") from None
-    expected = {
-        f"{layer}.{part}" for layer in (*CONVOLUTIONS, "output") for part in ("weight", "bias")
-    }
-    if "network" not in metadata or set(parameters) != expected:
-        raise UserError(
-            f"{path}: not a feature network (holds {len(parameters)} tensors, metadata "
-            f"{sorted(metadata)}); make one with `python -m eval network`"
-        )
-    description = json.loads(metadata["network"])
-    return FeatureNetwork(
-        name=description["name"],
-        sha256=sha256_file(path),
-        recipe=description["spec"]["recipe"],
-        image_size_px=description["spec"]["image_size_px"],
-        parameters=parameters,
+    return load_inception(
+        find_inception(path, verify=not any_weights), backend=backend, device=device
     )

@@ -5,40 +5,48 @@ ignore: network_sha256, so that statistics of one network are never used with an
 num_images, the count behind the statistics.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from eval.checks import check_images
-from eval.features import Features, compute_features
+from eval.checks import check_num_images
+from eval.features import Features, compute_features, iterate_features
 from eval.fid import compute_moments
-from eval.images import load_arrays, load_dataset, load_images
-from eval.network import FeatureNetwork
+from eval.image_source import ImageSource
+from eval.images import STATISTICS, load_statistics, open_images
+from eval.metrics import NEEDED_OF_REFERENCE
+from eval.moments import Moments, compute_mu_sigma, extend_moments
+from eval.network import INCEPTION_NAME, FeatureNetwork
+from eval.precision_recall import MIN_IMAGES, WHY
+from records.batches import open_archive, open_array, write_array
 from records.errors import UserError
 from records.files import atomic_write, sha256_file, write_json
 from records.provenance import environment
 
 FORMAT = 1
-STATISTICS = ("mu", "sigma", "mu_s", "sigma_s")
 
 
 @dataclass(frozen=True)
 class Reference:
     """What samples are compared with.
 
-    pool float32 [m, d] are features of the images for precision and recall; the moments are those
-    of num_images images (None where the file does not say).
+    pool float32 [num_stored, d] are features of the images for precision and recall; the moments
+    are those of num_images images (None where the file does not say). None in the place of what no
+    metric asked for.
     """
 
     path: str
     sha256: str
-    pool: np.ndarray
-    mu: np.ndarray
-    sigma: np.ndarray
-    mu_s: np.ndarray
-    sigma_s: np.ndarray
+    num_stored: int
     num_images: int | None
+    pool: np.ndarray | None = None
+    mu: np.ndarray | None = None
+    sigma: np.ndarray | None = None
+    mu_s: np.ndarray | None = None
+    sigma_s: np.ndarray | None = None
 
 
 def make_reference(
@@ -49,91 +57,166 @@ def make_reference(
     num_images: int = 10_000,
     seed: int = 0,
     batch_size: int = 64,
+    allow_jpeg: bool = False,
+    progress: bool = False,
 ) -> None:
     """Write the reference batch of a data set, and beside it (.json) what it was made of.
 
     Args:
-        data_path: zip of PNGs.
+        data_path: any images that open_images reads.
         network: the feature network.
         out: the .npz to write.
         num_images: images stored for precision and recall, drawn at random without replacement and
             kept in their order; all when there are fewer. Statistics are over all images.
         seed: of the draw.
         batch_size: images at a time.
+        allow_jpeg: take JPEG files.
+        progress: show a progress bar.
 
     Raises:
         UserError: the data cannot be read, or there are fewer than 2 images.
     """
-    images, labels = load_dataset(data_path)
-    features = compute_features(images, network, batch_size=batch_size, where=str(data_path))
-    drawn = np.random.default_rng(seed).permutation(len(images))[:num_images]
+    source = open_images(data_path, allow_jpeg=allow_jpeg)
+    if source.num_images < 2:
+        raise UserError(
+            f"{data_path}: got {source.num_images} image; the statistics of a reference need 2 or "
+            "more"
+        )
+    drawn = np.random.default_rng(seed).permutation(source.num_images)[:num_images]
     drawn.sort()
-    arrays = {"arr_0": images[drawn]}
-    if labels is not None:
-        arrays["arr_1"] = labels[drawn]
-    arrays["mu"], arrays["sigma"] = compute_moments(features.pool)
-    arrays["mu_s"], arrays["sigma_s"] = compute_moments(features.spatial)
-    arrays["network_sha256"] = np.array(network.sha256)
-    arrays["num_images"] = np.array(len(images))
-    with atomic_write(out) as file:
-        np.savez(file, **arrays)
+    with atomic_write(out) as file, open_archive(file) as archive:
+        moments = _write_images(archive, source, network, drawn, batch_size, progress)
+        if source.labels is not None:
+            write_array(archive, "arr_1", source.labels[drawn])
+        for suffix, part in zip(("", "_s"), moments, strict=True):
+            mu, sigma = compute_mu_sigma(part)
+            write_array(archive, f"mu{suffix}", mu)
+            write_array(archive, f"sigma{suffix}", sigma)
+        write_array(archive, "network_sha256", np.array(network.sha256))
+        write_array(archive, "num_images", np.array(source.num_images))
     write_json(
         Path(out).with_suffix(".json"),
         {
             "format": FORMAT,
             "sha256": sha256_file(out),
-            "data": {"path": str(data_path), "sha256": sha256_file(data_path)},
-            "network": network.describe(),
-            "counts": {"statistics": len(images), "precision_recall": len(drawn)},
+            "data": {"path": str(data_path), "sha256": source.sha256},
+            "network": network.description,
+            "counts": {"statistics": source.num_images, "precision_recall": len(drawn)},
             "seed": seed,
             **environment(),
         },
     )
 
 
+def _write_images(
+    archive: Any,
+    source: ImageSource,
+    network: FeatureNetwork,
+    drawn: np.ndarray,
+    batch_size: int,
+    progress: bool,
+) -> tuple[Moments, Moments]:
+    """Write the drawn images as they come by; return the pool and spatial moments of all."""
+    pool: Moments | None = None
+    spatial: Moments | None = None
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(drawn), *source.shape)}
+    with open_array(archive, "arr_0") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        for rows, images, outputs in iterate_features(
+            source, network, batch_size=batch_size, progress=progress
+        ):
+            first, last = np.searchsorted(drawn, (rows.start, rows.stop))
+            member.write(images[drawn[first:last] - rows.start].tobytes())
+            pool = extend_moments(pool, outputs["pool"])
+            spatial = extend_moments(spatial, outputs["spatial"])
+    assert pool is not None and spatial is not None
+    return pool, spatial
+
+
 def load_reference(
-    path: str | Path, network: FeatureNetwork, *, batch_size: int = 64
-) -> tuple[Reference, tuple[int, ...]]:
+    path: str | Path,
+    network: FeatureNetwork,
+    *,
+    metrics: Collection[str],
+    image_size_px: tuple[int, int],
+    samples_path: str | Path,
+    batch_size: int = 64,
+    allow_jpeg: bool = False,
+    progress: bool = False,
+) -> Reference:
     """Load a reference batch, or images to serve as one, and compute what is not stored.
 
     Statistics in the file are used when this network made them; a file of images alone gets its
     statistics from those images.
 
-    Returns:
-        The reference and the shape [h, w] of its images.
+    Args:
+        path: the reference.
+        network: the feature network.
+        metrics: those to be computed; what none of them needs is left out.
+        image_size_px: height and width of the samples, which the reference's must have too.
+        samples_path: where the samples are, for the message.
+        batch_size: images at a time.
+        allow_jpeg: take JPEG files.
+        progress: show a progress bar.
 
     Raises:
-        UserError: unreadable, incomplete, or with statistics of another network.
+        UserError: unreadable, incomplete, of another size, or with statistics of another network.
     """
-    arrays: dict[str, np.ndarray] = {}
-    if Path(path).suffix == ".zip":
-        images, _ = load_images(path)
-    else:
-        arrays = load_arrays(path, ("arr_0",))
-        images = arrays["arr_0"]
-        check_images(images, f"{path}: arr_0")
-    stored = {name: arrays[name] for name in STATISTICS if name in arrays}
-    if stored:
-        _check_statistics(arrays, network, path)
-    features = compute_features(images, network, batch_size=batch_size, where=str(path))
-    count = int(arrays["num_images"]) if "num_images" in arrays and stored else None
-    reference = make_reference_of_features(features, path=str(path), sha256=sha256_file(path))
-    if stored:
-        reference = Reference(
-            path=reference.path,
-            sha256=reference.sha256,
-            pool=features.pool,
-            num_images=count,
-            **stored,
+    source = open_images(path, allow_jpeg=allow_jpeg)
+    if source.shape[:2] != tuple(image_size_px):
+        raise UserError(
+            f"{samples_path}: images are {image_size_px[0]}x{image_size_px[1]} px, those of {path} "
+            f"{source.shape[0]}x{source.shape[1]} px; both must have one size"
         )
-    return reference, images.shape[1:3]
+    needed = set().union(*(NEEDED_OF_REFERENCE[metric] for metric in metrics))
+    if "pool" in needed:
+        check_num_images(source.num_images, str(path), MIN_IMAGES, WHY)
+    stored = load_statistics(path)
+    if any(name in stored for name in STATISTICS):
+        _check_statistics(stored, network, path)
+        count = int(stored["num_images"]) if "num_images" in stored else None
+        moments = {name: stored[name] for name in STATISTICS}
+        outputs = needed & {"pool"}
+    else:
+        count, moments = source.num_images, {}
+        outputs = {{"mu": "pool", "mu_s": "spatial"}.get(name, name) for name in needed}
+    features = Features(source.num_images)
+    if outputs:
+        features = compute_features(
+            source, network, outputs=outputs, batch_size=batch_size, progress=progress
+        )
+    if not moments:
+        moments = _compute_statistics(features, needed)
+    return Reference(
+        path=str(path),
+        sha256=source.sha256,
+        num_stored=source.num_images,
+        num_images=count,
+        pool=features.pool,
+        **moments,
+    )
 
 
 def make_reference_of_features(features: Features, *, path: str, sha256: str) -> Reference:
     """Make a reference whose statistics and images are the same ones."""
-    mu, sigma = compute_moments(features.pool)
-    mu_s, sigma_s = compute_moments(features.spatial)
-    return Reference(path, sha256, features.pool, mu, sigma, mu_s, sigma_s, len(features))
+    return Reference(
+        path=path,
+        sha256=sha256,
+        num_stored=features.num_images,
+        num_images=features.num_images,
+        pool=features.pool,
+        **_compute_statistics(features, {"mu", "mu_s"}),
+    )
+
+
+def _compute_statistics(features: Features, needed: Collection[str]) -> dict[str, np.ndarray]:
+    """Compute mu and sigma of pool, and mu_s and sigma_s of spatial features, where needed."""
+    moments = {}
+    if "mu" in needed:
+        moments["mu"], moments["sigma"] = compute_moments(features.pool)
+    if "mu_s" in needed:
+        moments["mu_s"], moments["sigma_s"] = compute_moments(features.spatial)
+    return moments
 
 
 def _check_statistics(
@@ -154,6 +237,8 @@ def _check_statistics(
                 f"{path}: {name} is {list(arrays[name].shape)}; network {network.name} needs "
                 f"{list(needed)}; these statistics were made with another network"
             )
+    if "network_sha256" not in arrays and network.name == INCEPTION_NAME:
+        return  # the authors' files do not say so, but there was no other network
     made_with = (
         str(arrays["network_sha256"]) if "network_sha256" in arrays else "an unnamed network"
     )

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -44,23 +44,32 @@ def write_batch(
                 f"int64 [{len(images)}] is needed"
             )
         arrays["arr_1"] = labels
-    with atomic_write(path) as file:
-        _write_npz(file, arrays)
+    with atomic_write(path) as file, open_archive(file) as archive:
+        for name, array in arrays.items():
+            write_array(archive, name, array)
     write_json(
         protocol_path(path),
         {**protocol, "sha256": sha256_file(path), "num_images": len(images), "shape": images.shape},
     )
 
 
-def _write_npz(file: Any, arrays: dict[str, np.ndarray]) -> None:
-    """Write an uncompressed .npz whose bytes depend on the arrays alone (fixed time stamps)."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, array in arrays.items():
-            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            with archive.open(entry, "w", force_zip64=True) as member:
-                np.lib.format.write_array(
-                    member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
-                )
+def open_archive(file: BinaryIO) -> zipfile.ZipFile:
+    """Begin an uncompressed .npz of any size in an open file."""
+    return zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
+
+
+def open_array(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Begin an array of an .npz; its bytes depend on the array alone (fixed time stamp)."""
+    entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    return archive.open(entry, "w", force_zip64=True)
+
+
+def write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    """Add a whole array to an .npz."""
+    with open_array(archive, name) as member:
+        np.lib.format.write_array(
+            member, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False
+        )
 
 
 def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:

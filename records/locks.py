@@ -37,8 +37,11 @@ def exclusive_lock(path: str | Path, what: str) -> Iterator[None]:
                 f"{what}: already being worked on by {holder} (lock {path}); "
                 "wait for it to end, or stop it, and run the same command again"
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        except OSError as error:
+            raise explain_os_error(error, path) or error from error
         yield
     finally:
         os.close(handle)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.network import load_network, save_network
-from eval.network_training import train_network
+from eval.image_source import ImageSource
+from eval.network import load_network
+from eval.small_network import save_small_network
+from eval.small_network_training import train_small_network
 
 FOLDER = Path(__file__).parents[1] / "data" / "reference"
 QUICK_SPEC = {
@@ -55,6 +57,16 @@ def write_zip(path, images, labels=None, listing=...):
     return path
 
 
+def make_source(images, path="images"):
+    """Images in memory as a source."""
+
+    def iterate_batches(batch_size):
+        for start in range(0, len(images), batch_size):
+            yield images[start : start + batch_size]
+
+    return ImageSource(path, "0" * 64, len(images), images.shape[1:], None, iterate_batches)
+
+
 @pytest.fixture(scope="session")
 def digits():
     from sklearn.datasets import load_digits
@@ -73,7 +85,7 @@ def network_path(digits, tmp_path_factory):
     """A feature network that is hardly trained, which is enough for most tests."""
     images, labels = digits
     path = tmp_path_factory.mktemp("network") / "quick.safetensors"
-    save_network(path, *train_network(images[..., None], labels, QUICK_SPEC))
+    save_small_network(path, *train_small_network(images[..., None], labels, QUICK_SPEC))
     return path
 
 

@@ -28,12 +28,13 @@ def test_from_digits_to_numbers(digits_zip, samples_path, tmp_path, capsys):
     command = [str(reference), str(samples_path), *weights, "--batch-size", "100"]
     assert run([*command, "--intervals", "--json", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    titles = ["Inception Score", "FID", "sFID", "Precision", "Recall", "Memorised"]
+    titles = ["Inception Score", "FID", "sFID", "Precision", "Recall"]
     assert [line.split(":")[0] for line in lines] == titles
     assert all("95 % interval" in line for line in lines)
     result = json.loads(out.read_text())
     assert (result["name"], result["digest"]) == ("noisy", None)
     assert result["counts"]["reference_precision_recall"] == 500
+    assert list(result["metrics"]) == ["fid", "is", "precision", "recall", "sfid"]
     first = out.read_bytes()
     assert run([*command, "--intervals", "--json", str(out)]) == 0
     assert out.read_bytes() == first
@@ -97,3 +98,41 @@ def test_starting_loads_neither_torch_nor_numpy():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "False False\n"
+
+
+def test_metrics_are_chosen_by_name(reference_path, samples_path, network_path, capsys):
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    assert run([*command, "--metrics", "recall, memorised,kid"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["Recall", "Memorised", "KID"]
+    assert run([*command, "--metrics", "fid,fud"]) == 2
+    assert "--metrics fid,fud: 'fud' is not a metric; choose out of is, fid" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_device_that_is_not_there_is_told(reference_path, samples_path, network_path, capsys):
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    for device in ("cuda:77", "meta", "nonsense"):
+        assert run([*command, "--device", device]) == 2
+        assert f"device {device}: cannot be used (" in capsys.readouterr().err
+
+
+def test_a_small_network_runs_with_torch_alone(reference_path, samples_path, network_path, capsys):
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    assert run([*command, "--backend", "tensorflow"]) == 2
+    assert "a small feature network runs with torch; got backend tensorflow" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_reference_is_an_npz(digits_zip, network_path, capsys):
+    command = ["reference", str(digits_zip), "--weights", str(network_path)]
+    assert run([*command, "--out", "ref.zip"]) == 2
+    assert "--out ref.zip: a reference batch is an .npz" in capsys.readouterr().err
+
+
+def test_an_audit_is_printed_and_written(samples_path, tmp_path, capsys):
+    assert run(["audit", str(samples_path), "--json", str(tmp_path / "a.json")]) == 0
+    assert "300" in capsys.readouterr().out
+    assert json.loads((tmp_path / "a.json").read_text())["odd"]

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from eval.fid import compute_frechet_distance, compute_moments
+from eval.fid import (
+    compute_factor,
+    compute_frechet_distance,
+    compute_moments,
+    make_count_warning,
+)
 from records.errors import UserError
 
 SINGULAR = ("fewer_samples_than_dims", "dead_dims")
@@ -89,7 +94,7 @@ def test_symmetric_and_not_negative(ranks):
     forth = compute_frechet_distance(mu, first, mu, second)
     back = compute_frechet_distance(mu, second, mu, first)
     traces = np.trace(first) + np.trace(second)
-    assert forth >= -1e-9 * traces
+    assert forth >= 0
     assert abs(forth - back) < 1e-9 * traces
 
 
@@ -117,3 +122,46 @@ def test_not_finite_features_are_refused():
 def test_one_row_has_no_covariance():
     with pytest.raises(UserError, match="got 1 row of features; a covariance needs 2 or more"):
         compute_moments(np.zeros((1, 3)))
+
+
+SPECTRA = {
+    "even": lambda index: np.ones(len(index)),
+    "like an image network's": lambda index: (index + 1.0) ** -1.2 * np.exp(-index / 24),
+    "steep": lambda index: np.exp(-index / 9),
+    "cliff": lambda index: np.where(index < len(index) // 2, 1, 1e-9),
+    "deep cliff": lambda index: np.where(index < len(index) // 2, 1, 1e-12),
+    "one large": lambda index: np.where(index < 1, 1, 1e-6),
+}
+
+
+def make_rotated(name, dims, seed):
+    basis = np.linalg.qr(np.random.default_rng(seed).normal(size=(dims, dims)))[0]
+    return basis * SPECTRA[name](np.arange(dims)) @ basis.T
+
+
+@pytest.mark.parametrize("first", SPECTRA)
+@pytest.mark.parametrize("second", SPECTRA)
+def test_small_eigenvalues_keep_their_roots(first, second):
+    """In unrelated bases, against the singular values of A^T B, which square nothing."""
+    mu = np.zeros(120)
+    sigmas = make_rotated(first, 120, 0), make_rotated(second, 120, 1)
+    factors = [compute_factor(sigma) for sigma in sigmas]
+    traces = np.trace(sigmas[0]) + np.trace(sigmas[1])
+    exact = traces - 2 * np.linalg.svd(factors[0].T @ factors[1], compute_uv=False).sum()
+    assert abs(compute_frechet_distance(mu, sigmas[0], mu, sigmas[1]) - exact) < 2e-10 * traces
+
+
+@pytest.mark.parametrize("rank", [40, 17, 1, 0])
+def test_a_factor_has_the_covariances_rank(rank):
+    sigma = make_covariance(40, 0, rank=rank) if rank else np.zeros((40, 40))
+    factor = compute_factor(sigma)
+    assert factor.shape == (40, rank)
+    np.testing.assert_allclose(factor @ factor.T, sigma, atol=1e-12 * max(1, np.trace(sigma)))
+
+
+def test_distances_of_other_counts_are_not_compared_without_a_word():
+    assert make_count_warning(50_000, 50_000) is None
+    warning = make_count_warning(50_000, 10_000)
+    assert "50,000 and 10,000 samples do not compare" in warning and "bias" in warning
+    for unknown in ((None, 10), (10, None), (None, None)):
+        assert "an unknown number of" in make_count_warning(*unknown)

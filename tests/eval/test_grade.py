@@ -1,20 +1,23 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from eval.features import Features
-from eval.grade import RECIPE, compute_metrics, grade, grade_ceiling
+from eval.grade import RECIPE, grade, grade_ceiling
+from eval.metrics import METRICS, compute_metrics
 from eval.reference import make_reference_of_features
 from records.errors import UserError
 from records.files import sha256_file
 from tests.eval.conftest import write_zip
 
-METRICS = {"fid", "sfid", "is", "precision", "recall", "memorised"}
+PIPELINE = (*METRICS, "memorised")
 GOLDEN = {
-    "fid": (1.497111827708565, 0.26439223014030866),
-    "sfid": (1.2386020456332183, 0.1715690295630205),
-    "is": (1.3706776161151397, 0.031059701743564417),
+    "fid": (1.497111827708565, 0.2712151911438471),
+    "sfid": (1.2386020456332183, 0.18581195201618175),
+    "is": (1.3706776161151397, 0.028016771664899787),
     "precision": (0.6, 0.04898979485566356),
-    "recall": (0.9583333333333334, 0.02041950093705814),
+    "recall": (0.9583333333333334, 0.018337285245909586),
     "memorised": (0.36, 0.048),
 }
 
@@ -22,6 +25,7 @@ GOLDEN = {
 def make_features(rng, num, scale=1.0):
     softmax = np.exp(rng.normal(size=(num, 5)))
     return Features(
+        num,
         (scale * rng.normal(size=(num, 6))).astype(np.float32),
         (scale * rng.normal(size=(num, 9))).astype(np.float32),
         (softmax / softmax.sum(axis=1, keepdims=True)).astype(np.float32),
@@ -32,8 +36,8 @@ def test_the_recipe_is_raised_when_numbers_move():
     """Golden values: whoever changes them raises RECIPE in eval/grade.py and here."""
     rng = np.random.default_rng(0)
     reference = make_reference_of_features(make_features(rng, 120), path="r", sha256="0")
-    metrics = compute_metrics(reference, make_features(rng, 100, 1.3))
-    assert RECIPE == 1
+    metrics = compute_metrics(reference, make_features(rng, 100, 1.3), metrics=PIPELINE)
+    assert RECIPE == 2
     found = {name: (m["value"], m["std_error"]) for name, m in metrics.items()}
     assert found == {
         name: (pytest.approx(value, rel=1e-5), pytest.approx(error, rel=1e-5))
@@ -42,15 +46,32 @@ def test_the_recipe_is_raised_when_numbers_move():
 
 
 def test_the_result_is_as_agreed(reference_path, samples_path, network):
-    result = grade(reference_path, samples_path, network, name="noisy", digest="d", intervals=True)
-    assert set(result) == {"format", "name", "digest", "metrics", "counts", "protocol"}
+    result = grade(
+        reference_path,
+        samples_path,
+        network,
+        name="noisy",
+        digest="d",
+        intervals=True,
+        metrics=PIPELINE,
+    )
+    assert set(result) == {
+        "format",
+        "name",
+        "digest",
+        "metrics",
+        "warnings",
+        "counts",
+        "protocol",
+    }
+    assert result["warnings"] == []
     assert (result["format"], result["name"], result["digest"]) == (1, "noisy", "d")
     assert result["counts"] == {
         "samples": 300,
         "reference": 1797,
         "reference_precision_recall": 1797,
     }
-    assert set(result["metrics"]) == METRICS
+    assert set(result["metrics"]) == set(PIPELINE)
     for metric in result["metrics"].values():
         lower, upper = metric["interval"]
         assert lower <= metric["value"] <= upper and metric["std_error"] >= 0
@@ -58,13 +79,14 @@ def test_the_result_is_as_agreed(reference_path, samples_path, network):
     assert protocol["samples"] == {
         "name": "noisy",
         "seed": 5,
+        "path": str(samples_path),
         "sha256": sha256_file(samples_path),
     }
     assert protocol["reference"] == {
         "path": str(reference_path),
         "sha256": sha256_file(reference_path),
     }
-    assert protocol["network"] == network.describe()
+    assert protocol["network"] == network.description
     assert (protocol["k"], protocol["inception_split_size"]) == (3, 5000)
     assert "versions" in protocol and "git_commit" in protocol
 
@@ -79,7 +101,8 @@ def test_values_are_the_same_without_intervals_in_other_batches_and_orders(
     expected = grade(reference_path, samples_path, network, name="a", intervals=True)["metrics"]
     plain = grade(reference_path, samples_path, network, name="a")["metrics"]
     for name, metric in plain.items():
-        assert metric == {"value": expected[name]["value"], "std_error": None, "interval": None}
+        assert metric["value"] == expected[name]["value"]
+        assert metric["std_error"] is None and metric["interval"] is None
     other = grade(reference_path, shuffled, network, name="a", batch_size=7)["metrics"]
     for name in METRICS:
         assert other[name]["value"] == pytest.approx(expected[name]["value"], rel=1e-4)
@@ -108,8 +131,9 @@ def test_directions_on_digits(digits, reference_path, network, tmp_path):
 
 
 def test_the_ceiling_is_half_against_half(digits_zip, network):
-    result = grade_ceiling(digits_zip, network, name="real-digits", digest="d", seed=0)
-    assert result["name"] == "real-digits" and set(result["metrics"]) == METRICS
+    options = {"name": "real-digits", "digest": "d", "seed": 0, "metrics": PIPELINE}
+    result = grade_ceiling(digits_zip, network, **options)
+    assert result["name"] == "real-digits" and set(result["metrics"]) == set(PIPELINE)
     assert result["counts"] == {
         "samples": 898,
         "reference": 899,
@@ -118,7 +142,7 @@ def test_the_ceiling_is_half_against_half(digits_zip, network):
     values = {name: metric["value"] for name, metric in result["metrics"].items()}
     assert values["precision"] > 0.85 and values["recall"] > 0.85
     assert 0.4 < values["memorised"] < 0.6
-    assert result == grade_ceiling(digits_zip, network, name="real-digits", digest="d", seed=0)
+    assert result == grade_ceiling(digits_zip, network, **options)
     other = grade_ceiling(digits_zip, network, name="real-digits", seed=1)
     assert other["metrics"]["fid"]["value"] != values["fid"]
 
@@ -127,6 +151,20 @@ def test_too_few_samples_are_told(reference_path, network, digits, tmp_path):
     np.savez(tmp_path / "a.npz", digits[0][:3, :, :, None])
     with pytest.raises(UserError, match=r"a.npz: got 3 images; at least 4 are needed"):
         grade(reference_path, tmp_path / "a.npz", network, name="a")
+
+
+def test_too_few_samples_for_intervals_are_told_first(reference_path, network, digits, tmp_path):
+    np.savez(tmp_path / "a.npz", digits[0][:9, :, :, None])
+    with pytest.raises(UserError, match=r"a.npz: got 9 images; at least 10 are needed \(intervals"):
+        grade(reference_path, tmp_path / "a.npz", network, name="a", intervals=True)
+
+
+def test_a_count_unlike_the_published_one_is_said(reference_path, samples_path, network):
+    inception = dataclasses.replace(network, name="inception-2015-12-05")
+    (warning,) = grade(reference_path, samples_path, inception, name="a")["warnings"]
+    assert warning.startswith("the published values are of 50,000 samples. FID and sFID of 300 and")
+    result = grade(reference_path, samples_path, inception, name="a", metrics=["precision"])
+    assert result["warnings"] == [] and list(result["metrics"]) == ["precision"]
 
 
 def test_too_few_references_are_told(samples_path, network, digits, tmp_path):

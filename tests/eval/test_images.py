@@ -1,65 +1,101 @@
+import gzip
 import io
 import pickle
+import tarfile
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from eval.images import load_dataset, load_images
+from eval.images import load_arrays, load_statistics, open_images, read_all
 from records.errors import UserError
 from tests.eval.conftest import write_zip
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
 LABELS = np.array([3, 1, 4, 1, 5, 9])
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_npz_as_the_authors_write_it(tmp_path, save):
-    save(tmp_path / "a.npz", IMAGES, LABELS)
-    images, labels = load_images(tmp_path / "a.npz")
-    np.testing.assert_array_equal(images, IMAGES)
-    np.testing.assert_array_equal(labels, LABELS)
+def write_kind(folder, kind):
+    """Write IMAGES as one of the kinds that are read."""
+    path = folder / "a"
+    if kind == "npz":
+        np.savez(path.with_suffix(".npz"), IMAGES, LABELS)
+    elif kind == "npz, compressed":
+        np.savez_compressed(path.with_suffix(".npz"), IMAGES, LABELS, mu=np.zeros(3))
+    elif kind == "npz, otherwise named":
+        np.savez(folder / "b.npz", IMAGES)
+        (folder / "b.npz").rename(path.with_suffix(".zip"))
+    elif kind == "npy":
+        np.save(path.with_suffix(".npy"), IMAGES)
+    elif kind == "npy, named npz":
+        np.save(folder / "b.npy", IMAGES)
+        (folder / "b.npy").rename(path.with_suffix(".npz"))
+    elif kind == "zip":
+        write_zip(path.with_suffix(".zip"), IMAGES, LABELS)
+    elif kind == "folder":
+        with zipfile.ZipFile(write_zip(folder / "b.zip", IMAGES, LABELS)) as archive:
+            archive.extractall(path)
+    else:
+        path.mkdir()
+        np.savez(path / "1.npz", IMAGES[:2])
+        np.savez(path / "2.npz", IMAGES[2:])
+    return next(folder.glob("a*"))
 
 
-def test_a_zip_with_labels_keeps_the_order_of_dataset_json(tmp_path):
-    names = [f"00000/img{index:08d}.png" for index in range(6)]
-    listing = {"labels": [[names[5], 9], [names[2], 4]]}
-    path = write_zip(tmp_path / "a.zip", IMAGES, listing=listing)
-    images, labels = load_images(path)
-    np.testing.assert_array_equal(images, IMAGES[[5, 2]])
-    np.testing.assert_array_equal(labels, [9, 4])
+KINDS = (
+    "npz",
+    "npz, compressed",
+    "npz, otherwise named",
+    "npy",
+    "npy, named npz",
+    "zip",
+    "folder",
+    "shards",
+)
 
 
-@pytest.mark.parametrize("listing", [..., None], ids=["labels null", "no dataset.json"])
-def test_a_zip_without_labels(tmp_path, listing):
-    images, labels = load_dataset(write_zip(tmp_path / "a.zip", IMAGES, listing=listing))
-    np.testing.assert_array_equal(images, IMAGES)
-    assert labels is None
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_kinds_are_told_by_their_content(tmp_path, kind):
+    path = write_kind(tmp_path, kind)
+    for given in (path, str(path)):
+        source = open_images(given)
+        images, labels = read_all(source)
+        np.testing.assert_array_equal(images, IMAGES)
+        assert source.path == str(path) and source.num_jpegs == 0 and len(source.sha256) == 64
+        if kind in ("npz", "npz, compressed", "zip", "folder"):
+            np.testing.assert_array_equal(labels, LABELS)
+        else:
+            assert labels is None
 
 
-def test_grey_has_one_channel(tmp_path):
-    images, _ = load_dataset(write_zip(tmp_path / "a.zip", IMAGES[..., 0]))
-    np.testing.assert_array_equal(images, IMAGES[..., :1])
+def test_a_folder_of_batches_and_images_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", IMAGES)
+    Image.fromarray(IMAGES[0]).save(tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"holds both batches \(a.npz\) and images \(b.png\)"):
+        open_images(tmp_path)
+
+
+def test_jpegs_need_to_be_asked_for(tmp_path):
+    Image.fromarray(IMAGES[0]).save(tmp_path / "b.jpg")
+    with pytest.raises(UserError, match=r"b.jpg: a JPEG; lossy compression moves FID"):
+        open_images(tmp_path)
+    assert open_images(tmp_path, allow_jpeg=True).num_jpegs == 1
 
 
 def test_missing_files_are_told(tmp_path):
-    with pytest.raises(UserError, match=r"a.npz: no such file; an .npz of images"):
-        load_images(tmp_path / "a.npz")
-    with pytest.raises(UserError, match=r"a.zip: no such file; a zip of PNGs"):
-        load_images(tmp_path / "a.zip")
+    for name, what in (("a.npz", ".npz"), ("a.zip", ".zip"), ("a", "file")):
+        with pytest.raises(UserError, match=f"{name}: no such file; a readable {what} is needed"):
+            open_images(tmp_path / name)
 
 
 def test_missing_keys_are_told(tmp_path):
     np.savez(tmp_path / "a.npz", images=IMAGES)
-    with pytest.raises(UserError, match=r"holds \['images'\] and lacks \['arr_0'\]"):
-        load_images(tmp_path / "a.npz")
-
-
-def test_a_bare_array_is_told(tmp_path):
-    np.save(tmp_path / "a.npy", IMAGES)
-    with pytest.raises(UserError, match=r"a.npy: one bare array"):
-        load_images(tmp_path / "a.npy")
+    words = r"a.npz: holds \['images'\] and lacks \['arr_0'\]; images belong in arr_0"
+    with pytest.raises(UserError, match=words):
+        open_images(tmp_path / "a.npz")
+    with pytest.raises(UserError, match=words):
+        load_arrays(tmp_path / "a.npz", ("arr_0",))
 
 
 def test_pickles_are_never_opened(tmp_path):
@@ -69,73 +105,104 @@ def test_pickles_are_never_opened(tmp_path):
 
     np.savez(tmp_path / "a.npz", arr_0=np.array([Trap(), None], dtype=object))
     (tmp_path / "b.npz").write_bytes(pickle.dumps(Trap()))
-    for name in ("a.npz", "b.npz"):
+    np.savez(tmp_path / "c.npz", arr_0=IMAGES, mu=np.array([Trap(), None], dtype=object))
+    np.save(tmp_path / "d.npy", np.array([Trap(), None], dtype=object))
+    for name in ("a.npz", "b.npz", "d.npy"):
         with pytest.raises(UserError, match="pickled Python objects, which are never opened"):
-            load_images(tmp_path / name)
+            open_images(tmp_path / name)
+    for name in ("a.npz", "b.npz", "c.npz"):
+        with pytest.raises(UserError, match="pickled Python objects, which are never opened"):
+            load_arrays(tmp_path / name, ())
+    with pytest.raises(UserError, match="pickled Python objects, which are never opened"):
+        load_statistics(tmp_path / "c.npz")
+    assert open_images(tmp_path / "c.npz").num_images == 6
     assert not (tmp_path / "trapped").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_cut_files_are_told(tmp_path, share):
     np.savez(tmp_path / "a.npz", IMAGES)
+    np.save(tmp_path / "a.npy", IMAGES)
     write_zip(tmp_path / "a.zip", IMAGES)
-    for name, what in (("a.npz", "readable .npz"), ("a.zip", "readable zip")):
+    for name in ("a.npz", "a.npy", "a.zip"):
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: int(share * len(data))])
-        with pytest.raises(UserError, match=f"{name}: not a {what}, it may be cut short"):
-            load_images(tmp_path / name)
+        with pytest.raises(UserError, match=f"{name}: not a readable {name[1:]}, it may be cut"):
+            open_images(tmp_path / name)
 
 
-def test_damage_inside_is_told(tmp_path):
-    np.savez_compressed(tmp_path / "a.npz", np.zeros((9, 8, 8, 3), np.uint8))
+def write_tar(path):
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("a.png"), io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda path: Image.fromarray(IMAGES[0]).save(path, "PNG"), "a single image; put the"),
+        (lambda path: Image.fromarray(IMAGES[0]).save(path, "JPEG"), "a single image; put the"),
+        (write_tar, "a tar file; unpack it"),
+        (lambda path: path.write_bytes(gzip.compress(b"x")), "a gzip file; unpack it"),
+        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "an HDF5 file; write its images to"),
+        (lambda path: path.write_text("hello"), "not a readable file, it may be cut short"),
+    ],
+)
+def test_other_kinds_are_told(tmp_path, write, words):
+    write(tmp_path / "a")
+    with pytest.raises(UserError, match=f"a: {words}"):
+        open_images(tmp_path / "a")
+
+
+def test_all_arrays_are_loaded(tmp_path):
+    np.savez(tmp_path / "a.npz", IMAGES, mu=np.arange(3.0))
+    arrays = load_arrays(tmp_path / "a.npz", ("arr_0", "mu"))
+    np.testing.assert_array_equal(arrays["arr_0"], IMAGES)
+    np.testing.assert_array_equal(arrays["mu"], np.arange(3.0))
+    np.save(tmp_path / "a.npy", IMAGES)
+    with pytest.raises(UserError, match=r"a.npy: one bare array"):
+        load_arrays(tmp_path / "a.npy", ("mu",))
+    with pytest.raises(UserError, match=r"b.npz: no such file"):
+        load_arrays(tmp_path / "b.npz", ("mu",))
+
+
+def test_statistics_are_loaded_without_the_images(tmp_path):
+    statistics = {
+        "mu": np.arange(3.0),
+        "sigma": np.eye(3),
+        "num_images": np.array(7),
+        "network_sha256": np.array("abc"),
+    }
+    images = np.zeros((6, 60, 60, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images, LABELS, other=np.zeros(4), **statistics)
+    # With its pixels damaged, the file can only be read by who leaves them alone.
     data = bytearray((tmp_path / "a.npz").read_bytes())
-    data[60:70] = b"\xff" * 10
+    data[20_000] = 1
     (tmp_path / "a.npz").write_bytes(data)
-    with pytest.raises(UserError, match=r"a.npz: not a readable .npz"):
-        load_images(tmp_path / "a.npz")
+    with pytest.raises(UserError, match="CRC"):
+        load_arrays(tmp_path / "a.npz", ())
+    loaded = load_statistics(tmp_path / "a.npz")
+    assert set(loaded) == set(statistics)
+    for name, array in statistics.items():
+        np.testing.assert_array_equal(loaded[name], array)
 
 
-def test_mixed_sizes_are_told(tmp_path):
-    path = write_zip(tmp_path / "a.zip", [IMAGES[0], IMAGES[1][:3]])
-    with pytest.raises(UserError, match=r"2 shapes .*\(3, 4, 3\) and \(4, 4, 3\).*resize them"):
-        load_dataset(path)
+@pytest.mark.parametrize("kind", ["npz", "npy", "zip", "folder", "shards"])
+def test_nothing_else_has_statistics(tmp_path, kind):
+    assert load_statistics(write_kind(tmp_path, kind)) == {}
 
 
-def test_an_empty_zip_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"a.zip: holds no PNG"):
-        load_dataset(write_zip(tmp_path / "a.zip", []))
-
-
-def test_a_listed_image_that_is_missing_is_told(tmp_path):
-    path = write_zip(tmp_path / "a.zip", IMAGES, listing={"labels": [["b.png", 1]]})
-    with pytest.raises(UserError, match=r"lists 1 images that are not in .*\(first: b.png\)"):
-        load_dataset(path)
-
-
-@pytest.mark.parametrize("listing", [{"a": 1}, [], {"labels": [3]}, {"labels": [["a", "b"]]}])
-def test_a_wrong_listing_is_told(tmp_path, listing):
-    path = write_zip(tmp_path / "a.zip", IMAGES, listing=listing)
-    with pytest.raises(UserError, match=r"a.zip: dataset.json is not"):
-        load_dataset(path)
-
-
-def test_jpegs_and_other_modes_are_refused(tmp_path):
-    for kind, mode in (("JPEG", "RGB"), ("PNG", "RGBA")):
-        file = io.BytesIO()
-        Image.fromarray(IMAGES[0]).convert(mode).save(file, kind)
-        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-            archive.writestr("x.png", file.getvalue())
-        with pytest.raises(UserError, match=f"a.zip: x.png: a {kind} of mode {mode}; PNG, 8-bit"):
-            load_dataset(tmp_path / "a.zip")
-
-
-@pytest.mark.parametrize("data", [b"hello", "half"])
-def test_broken_pngs_are_told(tmp_path, data):
-    if data == "half":
-        file = io.BytesIO()
-        Image.fromarray(IMAGES[0]).save(file, "PNG")
-        data = file.getvalue()[:60]
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("x.png", data)
-    with pytest.raises(UserError, match=r"a.zip: x.png: not a readable PNG"):
-        load_dataset(tmp_path / "a.zip")
+@pytest.mark.parametrize("kind", ["npz", "npz, compressed", "npy", "zip"])
+def test_damage_anywhere_is_told_or_harmless(tmp_path, kind):
+    path = write_kind(tmp_path, kind)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(80):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            data[rng.integers(len(data))] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            assert sum(len(batch) for batch in open_images(path).iterate_batches(4)) <= 6
+            load_statistics(path)
+        except UserError as error:
+            assert str(path) in str(error)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eval.inception_score import compute_inception_score
+from eval.inception_score import compute_inception_score, compute_split_scores
 from records.errors import UserError
 
 
@@ -26,6 +26,14 @@ def test_uninformative_scores_one():
 def test_a_short_last_split_has_full_weight():
     softmax = np.concatenate([np.eye(2).repeat(5, axis=0), np.full((1, 2), 0.5)])
     assert compute_inception_score(softmax, 10) == pytest.approx((2 + 1) / 2)
+
+
+def test_the_score_is_the_mean_of_its_splits():
+    softmax = np.random.default_rng(0).dirichlet(np.ones(6), size=25)
+    scores = compute_split_scores(softmax, 10)
+    assert scores.dtype == np.float64 and scores.shape == (3,)
+    assert compute_inception_score(softmax, 10) == scores.mean()
+    assert scores[1] == compute_inception_score(softmax[10:20])
 
 
 def test_nan_is_refused():

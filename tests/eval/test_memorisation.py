@@ -29,3 +29,16 @@ def test_copies_give_one():
 def test_one_reference_image_is_too_few():
     with pytest.raises(UserError, match="reference: got 1 image; at least 2 are needed"):
         compute_memorised(np.zeros((1, 2)), np.zeros((3, 2)))
+
+
+def test_other_dimensions_are_refused():
+    with pytest.raises(UserError, match="reference features have 2 dimensions, sample features 3"):
+        compute_memorised(np.zeros((4, 2)), np.zeros((4, 3)))
+
+
+def test_the_order_of_samples_does_not_matter():
+    rng = np.random.default_rng(0)
+    reference, samples = rng.normal(size=(60, 5)), rng.normal(size=(40, 5))
+    order = rng.permutation(40)
+    found = compute_memorised(reference, samples)
+    np.testing.assert_array_equal(compute_memorised(reference, samples[order]), found[order])

@@ -1,6 +1,11 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from eval import distance_screens, neighbours
 from eval.precision_recall import compute_precision_recall
 from records.errors import UserError
 
@@ -22,9 +27,85 @@ def test_a_float64_brute_force_of_the_authors_definition(metrics_reference, name
     np.testing.assert_allclose(
         found.radii_of_samples, arrays[f"{name}.pr_exact.radii_of_samples"], rtol=1e-12
     )
-    # The authors' float16 arithmetic is coarser.
-    assert found.precision == pytest.approx(expected["precision_reference"], abs=0.03)
-    assert found.recall == pytest.approx(expected["recall_reference"], abs=0.03)
+
+
+def make_features(num_images, dims, seed, shift=0.0):
+    """Rectified, correlated, in modes."""
+    rng, shared = np.random.default_rng(seed), np.random.default_rng(99)
+    loadings, modes = shared.normal(size=(16, dims)), 2 * shared.normal(size=(10, 16))
+    factors = modes[rng.integers(10, size=num_images)] + rng.normal(size=(num_images, 16)) + shift
+    features = factors @ loadings + 0.5 * rng.normal(size=(num_images, dims))
+    return np.maximum(features, 0).astype(np.float32)
+
+
+def compute_by_brute_force(reference, samples, k):
+    def distances(first, second):
+        return np.array([((row - second.astype(np.float64)) ** 2).sum(axis=1) for row in first])
+
+    radii = [np.sort(distances(part, part), axis=1)[:, k] for part in (reference, samples)]
+    between = distances(samples, reference)
+    return (between <= radii[0]).any(axis=1), (between <= radii[1][:, None]).any(axis=0)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_realistic_features_by_either_screen(monkeypatch, k, narrow):
+    monkeypatch.setattr(distance_screens, "MIN_POINTS", 1 if narrow else 1 << 40)
+    monkeypatch.setattr(distance_screens, "PAIR_COST", 0)
+    monkeypatch.setitem(neighbours.BLOCK_ROWS, "cpu", 128)
+    reference, samples = make_features(300, 256, 1), make_features(500, 256, 2, shift=0.3)
+    samples[7], samples[9], reference[4] = samples[8], reference[5], reference[5]
+    expected = compute_by_brute_force(reference, samples, k)
+    found = compute_precision_recall(reference, samples, k)
+    np.testing.assert_array_equal(found.sample_in_reference, expected[0])
+    np.testing.assert_array_equal(found.reference_in_samples, expected[1])
+    assert found.precision == expected[0].mean()
+    assert found.recall == expected[1].mean()
+
+
+def test_block_sizes_do_not_matter(monkeypatch):
+    reference, samples = make_features(300, 40, 1), make_features(250, 40, 2, shift=0.5)
+    expected = compute_precision_recall(reference, samples)
+    for block_rows in (32, 100, 257):
+        monkeypatch.setitem(neighbours.BLOCK_ROWS, "cpu", block_rows)
+        found = compute_precision_recall(reference, samples)
+        for name, value in vars(expected).items():
+            np.testing.assert_array_equal(getattr(found, name), value)
+
+
+MEASURE_MEMORY = """
+import threading, psutil
+import numpy as np
+from eval.precision_recall import compute_precision_recall
+
+rng = np.random.default_rng(0)
+scales = np.arange(1, 513, dtype=np.float32) ** -0.5
+reference, samples = (
+    scales * rng.standard_normal((n, 512), dtype=np.float32) for n in (3000, 6000)
+)
+compute_precision_recall(reference[:20], samples[:20])
+process, done, peak = psutil.Process(), threading.Event(), [0]
+before = process.memory_info().rss
+
+def watch():
+    while not done.wait(0.002):
+        peak[0] = max(peak[0], process.memory_info().rss)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+compute_precision_recall(reference, samples)
+done.set()
+watcher.join()
+print((peak[0] - before) / 2**20)
+"""
+
+
+def test_memory_is_bounded_beyond_the_features():
+    """18 MB of features; all distances of the samples alone would be 144 MB, in float32."""
+    run = [sys.executable, "-c", MEASURE_MEMORY]
+    folder = Path(__file__).parents[2]
+    found = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True)
+    assert 0 < float(found.stdout) < 128
 
 
 def test_a_collapsed_generator_is_precise_and_a_scattered_one_recalls():

@@ -1,105 +1,146 @@
 # The feature network, reference statistics, and the metrics of each batch of samples.
 
 
-rule network:
-    input:
-        data=ancient(PLAN.data_path(PLAN.scale.network.task)),
-        specs=PLAN.data_spec_path(PLAN.scale.network.task),
-    output:
-        weights=f"{ROOT}/network/features.safetensors",
-        spec=f"{ROOT}/network/features.spec.json",
-    log:
-        text=f"{LOGS}/network/features.log",
-        times=f"{LOGS}/network/features.times",
-    benchmark:
-        f"{ROOT}/benchmarks/network/features.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        spec=canonical_json(PLAN.scale.network.model_dump(exclude={"task"})),
-        dataset=canonical_json(PLAN.datasets[PLAN.scale.network.task]),
-    shell:
-        "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
-        " OMP_NUM_THREADS={threads} python -m eval network {input.data:q} --spec {output.spec:q}"
-        " --out {output.weights:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+# What every command that runs the feature network takes. None of it is among the params of a rule, since another
+# device or batch size makes nothing stale. The hash of the weights is checked when they are made.
+EVALUATION_OPTIONS = PLAN.evaluation_options()
+NETWORK_IS_TRAINED = PLAN.scale.network.kind == "small"
+
+if NETWORK_IS_TRAINED:
+
+    rule network:
+        input:
+            data=ancient(PLAN.data_path(PLAN.scale.network.task)),
+            specs=PLAN.data_spec_path(PLAN.scale.network.task),
+        output:
+            weights=PLAN.network_path,
+            spec=PLAN.network_spec_path,
+        log:
+            text=f"{LOGS}/network/network.log",
+            times=f"{LOGS}/network/network.times",
+        benchmark:
+            f"{BENCHMARKS}/network/network.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            spec=canonical_json(PLAN.scale.network.model_dump(exclude={"kind", "task"})),
+            dataset=canonical_json(PLAN.datasets[PLAN.scale.network.task]),
+        shell:
+            "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
+            " OMP_NUM_THREADS={threads} python -m eval network {input.data:q} --spec {output.spec:q}"
+            " --out {output.weights:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+
+else:
+
+    rule network:
+        output:
+            weights=PLAN.network_path,
+            spec=PLAN.network_spec_path,
+        log:
+            text=f"{LOGS}/network/network.log",
+            times=f"{LOGS}/network/network.times",
+        localrule: True  # a cluster's nodes often have no internet
+        conda:
+            "../../environment.yml"
+        threads: 1
+        params:
+            spec=canonical_json(PLAN.network_spec()),
+            sha256=PLAN.scale.network.sha256,
+            artefact=canonical_json(
+                {
+                    **ARTEFACTS[PLAN.released.inception_graph.path],
+                    "sha256": PLAN.scale.network.sha256,
+                }
+            ),
+            folder=DOWNLOADS,
+        shell:
+            "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
+            ' if [ -n "${{ADM_INCEPTION:-}}" ]; then python -m eval weights --sha256 {params.sha256:q} --out {output.weights:q};'
+            " else python -m workflow.fetching --artefact {params.artefact:q} --folder {params.folder:q} --out {output.weights:q}; fi"
+            " > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
-rule reference:
-    input:
-        data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
-        weights=ancient(rules.network.output.weights),
-        specs=lambda wildcards: [
-            PLAN.data_spec_path(wildcards.task),
-            rules.network.output.spec,
-        ],
-    output:
-        batch=f"{ROOT}/references/{{task}}.npz",
-        protocol=f"{ROOT}/references/{{task}}.json",
-    log:
-        text=f"{LOGS}/reference/{{task}}.log",
-        times=f"{LOGS}/reference/{{task}}.times",
-    benchmark:
-        f"{ROOT}/benchmarks/reference/{{task}}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        spec=lambda wildcards: canonical_json(PLAN.reference_spec(wildcards.task)),
-        num_images=PLAN.scale.evaluation.reference_images,
-        seed=PLAN.scale.evaluation.seed,
-    shell:
-        "{{ time OMP_NUM_THREADS={threads} python -m eval reference {input.data:q} --weights {input.weights:q}"
-        " --num-images {params.num_images:q} --seed {params.seed:q} --out {output.batch:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+if PLAN.scale.evaluation.reference == "own":
+
+    rule reference:
+        input:
+            data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
+            weights=ancient(PLAN.network_path),
+            specs=lambda wildcards: [
+                PLAN.data_spec_path(wildcards.task),
+                PLAN.network_spec_path,
+            ],
+        output:
+            batch=f"{ROOT}/references/{{task}}.npz",
+            protocol=f"{ROOT}/references/{{task}}.json",
+        log:
+            text=f"{LOGS}/reference/{{task}}.log",
+            times=f"{LOGS}/reference/{{task}}.times",
+        benchmark:
+            f"{BENCHMARKS}/reference/{{task}}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            spec=lambda wildcards: canonical_json(PLAN.reference_spec(wildcards.task)),
+            num_images=PLAN.scale.evaluation.reference_images,
+            seed=PLAN.scale.evaluation.seed,
+        shell:
+            "{{ time OMP_NUM_THREADS={threads} python -m eval reference {input.data:q} --weights {input.weights:q}"
+            " {EVALUATION_OPTIONS} --num-images {params.num_images:q} --seed {params.seed:q} --out {output.batch:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
-rule ceiling:
-    input:
-        data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
-        weights=ancient(rules.network.output.weights),
-        specs=lambda wildcards: [
-            PLAN.data_spec_path(wildcards.task),
-            rules.network.output.spec,
-        ],
-    output:
-        f"{ROOT}/metrics/real-{{task}}.json",
-    log:
-        text=f"{LOGS}/ceiling/{{task}}.log",
-        times=f"{LOGS}/ceiling/{{task}}.times",
-    benchmark:
-        f"{ROOT}/benchmarks/ceiling/{{task}}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        digest=lambda wildcards: digest(PLAN.reference_spec(wildcards.task)),
-        seed=PLAN.scale.evaluation.seed,
-    shell:
-        "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data:q} --weights {input.weights:q}"
-        " --name real-{wildcards.task} --digest {params.digest:q} --seed {params.seed:q}"
-        " --json {output:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+if PLAN.source == "retrain":
+
+    rule ceiling:
+        input:
+            data=lambda wildcards: ancient(PLAN.data_path(wildcards.task)),
+            weights=ancient(PLAN.network_path),
+            specs=lambda wildcards: [
+                PLAN.data_spec_path(wildcards.task),
+                PLAN.network_spec_path,
+            ],
+        output:
+            f"{ROOT}/metrics/real-{{task}}.json",
+        log:
+            text=f"{LOGS}/ceiling/{{task}}.log",
+            times=f"{LOGS}/ceiling/{{task}}.times",
+        benchmark:
+            f"{BENCHMARKS}/ceiling/{{task}}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            digest=lambda wildcards: digest(PLAN.reference_spec(wildcards.task)),
+            metrics=",".join(PLAN.scale.evaluation.metrics),
+            seed=PLAN.scale.evaluation.seed,
+        shell:
+            "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data:q} --weights {input.weights:q}"
+            " {EVALUATION_OPTIONS} --metrics {params.metrics:q} --name real-{wildcards.task} --digest {params.digest:q} --seed {params.seed:q}"
+            " --json {output:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
 rule evaluate:
     input:
         reference=lambda wildcards: ancient(
-            f"{ROOT}/references/{PLAN.samples[wildcards.sample]['task']}.npz"
+            PLAN.reference_path(PLAN.samples[wildcards.sample]["task"])
         ),
-        samples=ancient(rules.sample.output.batch),
-        weights=ancient(rules.network.output.weights),
+        samples=lambda wildcards: ancient(PLAN.samples_path(wildcards.sample)),
+        weights=ancient(PLAN.network_path),
         specs=lambda wildcards: [
-            f"{ROOT}/references/{PLAN.samples[wildcards.sample]['task']}.json",
+            PLAN.reference_protocol_path(PLAN.samples[wildcards.sample]["task"]),
             PLAN.samples_spec_path(wildcards.sample),
-            rules.network.output.spec,
+            PLAN.network_spec_path,
         ],
     output:
         f"{MADE}/metrics/{{sample}}.json",
@@ -107,7 +148,7 @@ rule evaluate:
         text=f"{LOGS}/evaluate/{{sample}}.log",
         times=f"{LOGS}/evaluate/{{sample}}.times",
     benchmark:
-        f"{ROOT}/benchmarks/evaluate/{{sample}}.tsv"
+        f"{BENCHMARKS}/evaluate/{{sample}}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -116,10 +157,10 @@ rule evaluate:
         runtime=60,
     params:
         digest=lambda wildcards: digest(PLAN.metric_spec(wildcards.sample)),
+        metrics=",".join(PLAN.scale.evaluation.metrics),
         seed=PLAN.scale.evaluation.seed,
-        batch_size=PLAN.scale.evaluation.batch_size,
     shell:
         "{{ time OMP_NUM_THREADS={threads} python -m eval {input.reference:q} {input.samples:q}"
-        " --weights {input.weights:q} --name {wildcards.sample:q} --digest {params.digest:q}"
-        " --intervals --seed {params.seed:q} --batch-size {params.batch_size:q} --json {output:q}"
+        " --weights {input.weights:q} {EVALUATION_OPTIONS} --metrics {params.metrics:q} --name {wildcards.sample:q} --digest {params.digest:q}"
+        " --intervals --seed {params.seed:q} --json {output:q}"
         " > {log.text:q} 2>&1; }} 2> {log.times:q}"

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.network import check_spec, compute_outputs, load_network, prepare_images
+from eval.network import load_network
+from eval.small_network import check_spec, compute_outputs, load_parameters, prepare_images
 from records.errors import UserError
 from tests.eval.conftest import QUICK_SPEC
 
@@ -46,19 +47,19 @@ def test_smaller_is_enlarged_bilinearly_and_larger_averaged():
 
 
 def test_outputs_have_the_shapes_that_the_network_tells(network):
-    pool, spatial, logits = compute_outputs(network.parameters, torch.zeros(5, 3, 8, 8))
+    pool, spatial, softmax = network.run(np.zeros((5, 8, 8, 1), np.uint8))
     assert pool.shape == (5, network.pool_dims) == (5, 64)
     assert spatial.shape == (5, network.spatial_dims) == (5, 112)
-    assert logits.shape == (5, 10)
+    assert softmax.shape == (5, network.num_classes) == (5, 10)
     assert pool.min() >= 0 > spatial.min()
 
 
-def test_spatial_is_flattened_height_width_channel(network):
+def test_spatial_is_flattened_height_width_channel(network_path):
+    own, _ = load_parameters(network_path)
     x = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    flipped = compute_outputs(network.parameters, x)[1].reshape(4, 4, 7)
+    flipped = compute_outputs(own, x)[1].reshape(4, 4, 7)
     parameters = {
-        name: tensor.flip(3) if tensor.ndim == 4 else tensor
-        for name, tensor in network.parameters.items()
+        name: tensor.flip(3) if tensor.ndim == 4 else tensor for name, tensor in own.items()
     }
     mirrored = compute_outputs(parameters, x.flip(3))[1].reshape(4, 4, 7)
     torch.testing.assert_close(mirrored, flipped.flip(1))

@@ -10,14 +10,20 @@ import torch
 import torch.nn.functional as F
 
 from eval.checks import check_images
-from eval.network import check_spec, compute_outputs, make_parameters, prepare_images, resize
+from eval.small_network import (
+    check_spec,
+    compute_outputs,
+    make_parameters,
+    prepare_images,
+    resize,
+)
 from records.errors import UserError
 
 HELD_OUT_SHARE = 0.2
 MIN_IMAGES = 50
 
 
-def train_network(
+def train_small_network(
     images: np.ndarray, labels: np.ndarray | None, spec: dict[str, Any], where: str = "data"
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a classifier on clean labelled images.
