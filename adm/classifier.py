@@ -132,20 +132,20 @@ def make_classifier(
     Raises:
         UserError: if the architecture cannot be built as asked.
     """
-    check_architecture(
-        "make_classifier",
-        image_size_px=image_size_px,
-        channels=channels,
-        depth=depth,
-        channel_mult=channel_mult,
-        attention_resolutions=attention_resolutions,
-        heads=heads,
-        head_channels=head_channels,
-        dropout=dropout,
-        embedding=embedding,
-        qkv_order=qkv_order,
-        num_groups=num_groups,
-    )
+    shared = {
+        "image_size_px": image_size_px,
+        "channels": channels,
+        "depth": depth,
+        "channel_mult": channel_mult,
+        "attention_resolutions": attention_resolutions,
+        "heads": heads,
+        "head_channels": head_channels,
+        "dropout": dropout,
+        "embedding": embedding,
+        "qkv_order": qkv_order,
+        "num_groups": num_groups,
+    }
+    check_architecture("make_classifier", **shared)
     if in_channels < 1 or num_classes < 1:
         raise UserError(
             f"make_classifier: in_channels is {in_channels} and num_classes {num_classes}; give at "
@@ -164,21 +164,11 @@ def make_classifier(
             f"{SPATIAL_POOL_WIDTH}, or another pool"
         )
     return Classifier(
-        image_size_px=image_size_px,
+        **shared,
         in_channels=in_channels,
         num_classes=num_classes,
-        channels=channels,
-        depth=depth,
-        channel_mult=channel_mult,
-        attention_resolutions=attention_resolutions,
-        heads=heads,
-        head_channels=head_channels,
-        dropout=dropout,
         biggan_updown=biggan_updown,
         rescale_residual=rescale_residual,
-        embedding=embedding,
-        qkv_order=qkv_order,
-        num_groups=num_groups,
         conv_resample=conv_resample,
         pool=pool,
     )

@@ -185,21 +185,21 @@ def make_unet(
     Raises:
         UserError: if the architecture cannot be built as asked.
     """
-    check_architecture(
-        "make_unet",
-        image_size_px=image_size_px,
-        channels=channels,
-        depth=depth,
-        channel_mult=channel_mult,
-        attention_resolutions=attention_resolutions,
-        heads=heads,
-        head_channels=head_channels,
-        heads_upsample=heads_upsample,
-        dropout=dropout,
-        embedding=embedding,
-        qkv_order=qkv_order,
-        num_groups=num_groups,
-    )
+    shared = {
+        "image_size_px": image_size_px,
+        "channels": channels,
+        "depth": depth,
+        "channel_mult": channel_mult,
+        "attention_resolutions": attention_resolutions,
+        "heads": heads,
+        "head_channels": head_channels,
+        "heads_upsample": heads_upsample,
+        "dropout": dropout,
+        "embedding": embedding,
+        "qkv_order": qkv_order,
+        "num_groups": num_groups,
+    }
+    check_architecture("make_unet", **shared)
     if in_channels < 1 or out_channels not in (in_channels, 2 * in_channels):
         raise UserError(
             f"make_unet: out_channels is {out_channels} for in_channels {in_channels}; give "
@@ -216,23 +216,12 @@ def make_unet(
             "upsampler needs a smaller size, a diffusion model none at all"
         )
     return UNet(
-        image_size_px=image_size_px,
+        **shared,
         in_channels=in_channels,
         out_channels=out_channels,
-        channels=channels,
-        depth=depth,
-        channel_mult=channel_mult,
-        attention_resolutions=attention_resolutions,
-        heads=heads,
-        head_channels=head_channels,
-        heads_upsample=heads_upsample,
         num_classes=num_classes,
-        dropout=dropout,
         biggan_updown=biggan_updown,
         rescale_residual=rescale_residual,
-        embedding=embedding,
-        qkv_order=qkv_order,
-        num_groups=num_groups,
         conv_resample=conv_resample,
         low_res_px=low_res_px,
     )

@@ -2,15 +2,18 @@
 
 Run `python bench/speed.py`; it prints a table and, with --json, writes it. The two models are the
 embedded scale's 256 model (8x8, grey) and a 32x32, 64-channel, class-conditional model. Variants of
-one model are measured in turns, so that a busy neighbour slows all of them alike.
+one model are measured in turns, there and back, so that a busy neighbour slows all of them alike.
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,11 +26,31 @@ from adm.schedule import make_schedule
 from records.provenance import environment
 from workflow.settings import load_plan
 
-ROUNDS = 5
+NUM_ROUNDS = 5  # turns of each variant that count, after one to warm up
+TURN_SECONDS = 0.5  # least length of a turn; a step that takes longer is a turn of its own
+NUM_CALLS = 2  # network calls of the chain that is measured
+SAMPLING_STEPS = 25  # the embedded scale's chain, for which images per second are given
+VARIANTS: dict[str, dict[str, Any]] = {
+    "eager fp32": {"dtype": torch.float32, "channels_last": False},
+    "eager bf16": {"dtype": torch.bfloat16, "channels_last": False},
+    "eager bf16, channels last": {"dtype": torch.bfloat16, "channels_last": True},
+}
 
 
-def make_specs() -> dict[str, dict[str, Any]]:
-    """Return the model specs to measure, by the name they are printed under."""
+def has_amx() -> bool:
+    """Tell whether this machine's CPU has AMX, which multiplies matrices of bf16."""
+    flags = Path("/proc/cpuinfo")  # torch names AVX512 at the most
+    return flags.exists() and "amx_bf16" in flags.read_text(encoding="utf-8").split()
+
+
+def choose_variants(device: str) -> dict[str, dict[str, Any]]:
+    """Return the variants worth measuring: channels last gains only on GPUs and CPUs with AMX."""
+    has_tiles = not device.startswith("cpu") or has_amx()
+    return {name: one for name, one in VARIANTS.items() if has_tiles or not one["channels_last"]}
+
+
+def make_specs() -> dict[str, tuple[dict[str, Any], int]]:
+    """Return the model specs to measure and their batch sizes, by the name to print."""
     digits = load_plan({"scale": "digits"}).models["imagenet_256"]
     larger = {
         **digits,
@@ -41,7 +64,7 @@ def make_specs() -> dict[str, dict[str, Any]]:
             "attention_resolutions": [16, 8],
         },
     }
-    return {"digits 8x8, 32 channels": digits, "32x32, 64 channels": larger}
+    return {"digits 8x8, 32 channels": (digits, 64), "32x32, 64 channels": (larger, 16)}
 
 
 def make_training(
@@ -72,10 +95,10 @@ def make_training(
 def make_sampling(
     spec: dict[str, Any], *, dtype: torch.dtype, channels_last: bool, batch: int, device: str
 ) -> Callable[[], None]:
-    """Return a function that draws a batch with 5 ancestral steps."""
+    """Return a function that draws a batch with NUM_CALLS ancestral steps."""
     torch.manual_seed(0)
     model = _place(make_model(spec).eval().requires_grad_(False), channels_last, device)
-    schedule = make_schedule("linear", 1000, "5")
+    schedule = make_schedule("linear", 1000, str(NUM_CALLS))
     noise = _images(spec["architecture"], batch, channels_last, device)
     y = torch.arange(batch, device=device) % 10
 
@@ -101,56 +124,98 @@ def _images(architecture: dict[str, Any], batch: int, channels_last: bool, devic
     return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
-def measure(work: dict[str, Callable[[], None]], device: str, steps: int) -> dict[str, float]:
+def measure(work: dict[str, Callable[[], None]], device: str) -> dict[str, float]:
     """Return the median seconds of each kind of work, measured in turns after a warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
-    for round_number in range(ROUNDS + 1):
-        for name, step in work.items():
-            started = time.perf_counter()
-            for _ in range(steps):
-                step()
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
+    for round_number in range(NUM_ROUNDS + 1):
+        names = list(work) if round_number % 2 else list(reversed(work))
+        for name in names:
+            started, elapsed, num_steps = time.perf_counter(), 0.0, 0
+            while elapsed < TURN_SECONDS:
+                work[name]()
+                if device.startswith("cuda"):
+                    torch.cuda.synchronize()
+                num_steps += 1
+                elapsed = time.perf_counter() - started
             if round_number:
-                seconds[name].append((time.perf_counter() - started) / steps)
+                seconds[name].append(elapsed / num_steps)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def measure_peak_memory_mb(make: Callable[[], Callable[[], None]], device: str) -> float:
+    """Measure the peak memory of two steps.
+
+    Args:
+        make: makes the work, so that its networks are counted.
+        device: on a GPU what torch allocates there is counted; on a CPU the whole process, a fork
+            of this one that does nothing else (call it before torch has started threads).
+
+    Returns:
+        Megabytes (2^20 bytes).
+    """
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        step = make()
+        step()
+        step()
+        return torch.cuda.max_memory_allocated() / 2**20
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+
+    def report() -> None:
+        step = make()
+        step()
+        step()
+        there.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        there.close()
+
+    process = fork.Process(target=report)
+    process.start()
+    there.close()
+    peak = here.recv()
+    process.join()
+    return peak
 
 
 def run(device: str, threads: int) -> list[dict[str, Any]]:
     """Measure everything on one device; return a row for each model and variant."""
     torch.set_num_threads(threads)
-    variants = {
-        "eager fp32": {"dtype": torch.float32, "channels_last": False},
-        "eager fp32, channels last": {"dtype": torch.float32, "channels_last": True},
-        "eager bf16": {"dtype": torch.bfloat16, "channels_last": False},
-        "eager bf16, channels last": {"dtype": torch.bfloat16, "channels_last": True},
+    variants, specs = choose_variants(device), make_specs()
+    kinds = {"training": make_training, "sampling": make_sampling}
+
+    def make(model: str, variant: str, kind: str) -> Callable[[], None]:
+        spec, batch = specs[model]
+        return kinds[kind](spec, batch=batch, device=device, **variants[variant])
+
+    memory_mb = {
+        (model, variant, kind): measure_peak_memory_mb(
+            lambda chosen=(model, variant, kind): make(*chosen), device
+        )
+        for model in specs
+        for variant in variants
+        for kind in kinds
     }
     rows = []
-    for model_name, spec in make_specs().items():
-        batch = 64 if spec["architecture"]["image_size_px"] == 8 else 32
-        steps = 4 if batch == 64 else 1
-        options = {"batch": batch, "device": device}
-        training = measure(
-            {name: make_training(spec, **variant, **options) for name, variant in variants.items()},
-            device,
-            steps,
+    for model, (_, batch) in specs.items():
+        drawn = batch * NUM_CALLS / SAMPLING_STEPS  # images' worth of steps in one call of the work
+        training, sampling = (
+            measure({variant: make(model, variant, kind) for variant in variants}, device)
+            for kind in kinds
         )
-        sampling = measure(
-            {name: make_sampling(spec, **variant, **options) for name, variant in variants.items()},
-            device,
-            1,
-        )
-        for name in variants:
-            rows.append(
-                {
-                    "model": model_name,
-                    "variant": name,
-                    "training_images_per_second": batch / training[name],
-                    "training_ratio": training["eager fp32"] / training[name],
-                    "network_calls_per_second": 5 * batch / sampling[name],
-                    "sampling_ratio": sampling["eager fp32"] / sampling[name],
-                }
-            )
+        rows += [
+            {
+                "model": model,
+                "variant": variant,
+                "training_images_per_second": batch / training[variant],
+                "training_ratio": training["eager fp32"] / training[variant],
+                "training_peak_memory_mb": memory_mb[model, variant, "training"],
+                "sampling_images_per_second": drawn / sampling[variant],
+                "sampling_ratio": sampling["eager fp32"] / sampling[variant],
+                "sampling_peak_memory_mb": memory_mb[model, variant, "sampling"],
+            }
+            for variant in variants
+        ]
     return rows
 
 
@@ -161,20 +226,27 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", help="write the figures here too")
     args = parser.parse_args()
+    started = time.perf_counter()
     rows = run(args.device, args.threads)
-    head = f"{'train img/s':>12}{'ratio':>7}{'image-steps/s':>15}{'ratio':>7}"
-    print(f"{'model':26}{'variant':28}{head}")
+    seconds = time.perf_counter() - started
+    print(f"{'':49}{'training':>25}{f'sampling, {SAMPLING_STEPS} steps':>25}")
+    print(f"{'model':24}{'variant':25}" + 2 * f"{'images/s':>10}{'ratio':>7}{'MB':>8}")
     for row in rows:
         print(
-            f"{row['model']:26}{row['variant']:28}{row['training_images_per_second']:12.1f}"
-            f"{row['training_ratio']:7.2f}{row['network_calls_per_second']:15.1f}"
-            f"{row['sampling_ratio']:7.2f}"
+            f"{row['model']:24}{row['variant']:25}{row['training_images_per_second']:10.1f}"
+            f"{row['training_ratio']:7.2f}{row['training_peak_memory_mb']:8.0f}"
+            f"{row['sampling_images_per_second']:10.2f}{row['sampling_ratio']:7.2f}"
+            f"{row['sampling_peak_memory_mb']:8.0f}"
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"device {args.device}, {args.threads} threads, peak memory {peak:.0f} MB")
+    capability = torch.backends.cpu.get_cpu_capability() + (" with AMX" if has_amx() else "")
+    print(
+        f"device {args.device}, {args.threads} threads of {os.cpu_count()} cores, CPU instructions "
+        f"{capability}; measured in {seconds:.0f} s"
+    )
     if args.json:
+        about = {"device": args.device, "threads": args.threads, "cpu_capability": capability}
         with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"rows": rows, "peak_memory_mb": peak, **environment()}, file, indent=1)
+            json.dump({"rows": rows, **about, **environment()}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""The benchmark's own parts: turns, memory, and which variants a machine gets."""
+
+import pytest
+
+from bench import speed
+
+
+@pytest.fixture
+def short_turns(monkeypatch):
+    monkeypatch.setattr(speed, "TURN_SECONDS", 1e-9)
+
+
+def test_variants_are_measured_in_turns_there_and_back(short_turns):
+    calls = []
+    work = {name: (lambda name=name: calls.append(name)) for name in "abc"}
+    seconds = speed.measure(work, "cpu")
+    assert "".join(calls) == "cbaabc" * (len(calls) // 6)
+    assert len(calls) == 3 * (speed.NUM_ROUNDS + 1)
+    assert set(seconds) == set("abc") and min(seconds.values()) > 0
+
+
+def test_peak_memory_counts_what_the_work_takes():
+    def make(num_bytes):
+        held = bytearray(b"x") * num_bytes
+        return lambda: len(held)
+
+    small = speed.measure_peak_memory_mb(lambda: make(1), "cpu")
+    large = speed.measure_peak_memory_mb(lambda: make(100 * 2**20), "cpu")
+    assert 80 < large - small < 250
+
+
+@pytest.mark.parametrize(("device", "amx", "num"), [("cpu", False, 2), ("cpu", True, 3)])
+def test_channels_last_is_measured_where_it_can_gain(monkeypatch, device, amx, num):
+    monkeypatch.setattr(speed, "has_amx", lambda: amx)
+    assert len(speed.choose_variants(device)) == num
+    assert len(speed.choose_variants("cuda")) == 3
+
+
+def test_both_models_train_and_sample(short_turns):
+    for spec, _ in speed.make_specs().values():
+        shape = {**spec["architecture"], "image_size_px": 8, "attention_resolutions": [4]}
+        for make in (speed.make_training, speed.make_sampling):
+            options = {"batch": 2, "device": "cpu", **speed.VARIANTS["eager bf16"]}
+            make({**spec, "architecture": shape}, **options)()
