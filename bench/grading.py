@@ -1,6 +1,6 @@
 """Grade synthetic images end to end: seconds and peak memory of `python -m eval` as users run it.
 
-    python bench/grading.py [--num-samples 10000] [--num-reference 10000] [--image-size-px 64]
+    python bench/grading.py [--num-samples 10000] [--num-reference 1000] [--image-size-px 64]
         [--weights GRAPH.pb] [--threads N] [--device cpu] [--intervals]
 
 Without weights a frozen graph of Inception's shapes with random weights is made: the same work,
@@ -26,7 +26,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--num-samples", type=int, default=10_000)
-    parser.add_argument("--num-reference", type=int, default=10_000)
+    parser.add_argument("--num-reference", type=int, default=1_000)
     parser.add_argument("--image-size-px", type=int, default=64)
     parser.add_argument("--weights", help="Inception's frozen graph")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from eval.checks import check_num_images
+from eval.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
 from eval.features import Features, compute_features
 from eval.fid import make_count_warning
 from eval.images import open_images
@@ -66,9 +67,13 @@ def grade(
     """
     source = open_images(samples_path, allow_jpeg=allow_jpeg)
     check_num_images(source.num_images, str(samples_path), MIN_IMAGES, WHY)
-    if intervals:
+    if intervals or "kid" in metrics:
         check_num_images(
-            source.num_images, str(samples_path), MIN_FOR_INTERVALS, "intervals need that many"
+            source.num_images, str(samples_path), MIN_FOR_INTERVALS, "intervals and KID need them"
+        )
+    if "fid_infinity" in metrics:
+        check_num_images(
+            source.num_images, str(samples_path), MIN_FOR_EXTRAPOLATION, "quarters are compared"
         )
     reference = load_reference(
         reference_path,

@@ -157,6 +157,10 @@ def test_too_few_samples_for_intervals_are_told_first(reference_path, network, d
     np.savez(tmp_path / "a.npz", digits[0][:9, :, :, None])
     with pytest.raises(UserError, match=r"a.npz: got 9 images; at least 10 are needed \(intervals"):
         grade(reference_path, tmp_path / "a.npz", network, name="a", intervals=True)
+    with pytest.raises(UserError, match=r"a.npz: got 9 images; at least 10 are needed \(.* KID"):
+        grade(reference_path, tmp_path / "a.npz", network, name="a", metrics=["kid"])
+    with pytest.raises(UserError, match=r"a.npz: got 9 images; at least 40 are needed \(quarters"):
+        grade(reference_path, tmp_path / "a.npz", network, name="a", metrics=["fid_infinity"])
 
 
 def test_a_count_unlike_the_published_one_is_said(reference_path, samples_path, network):
