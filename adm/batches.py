@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from adm.data import ImageZip
+from adm.datasets.centre_crop import resize_short_side
 from adm.diffusion import from_uint8
 from adm.seeds import make_generator
 from records.errors import UserError
@@ -96,12 +97,7 @@ def crop_image(image: np.ndarray, *, image_size_px: int, fractions: Sequence[flo
     smallest = ceil(image_size_px / MAX_CROP_FRACTION)
     largest = ceil(image_size_px / MIN_CROP_FRACTION)
     short_px = smallest + floor(fractions[0] * (largest - smallest + 1))
-    picture = Image.fromarray(image)
-    while min(picture.size) >= 2 * short_px:
-        picture = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BOX)
-    scale = short_px / min(picture.size)
-    size = (round(picture.width * scale), round(picture.height * scale))
-    pixels = np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
+    pixels = np.asarray(resize_short_side(Image.fromarray(image), short_px))
     top = floor(fractions[1] * (pixels.shape[0] - image_size_px + 1))
     left = floor(fractions[2] * (pixels.shape[1] - image_size_px + 1))
     return pixels[top : top + image_size_px, left : left + image_size_px]

@@ -1,0 +1,1 @@
+"""Image sets from data that a user brings: ImageNet, LSUN, any folder or zip of images."""

@@ -1,0 +1,159 @@
+"""`python -m adm dataset`: from the user's images, or from a spec of the workflow, to one zip."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from adm.datasets.centre_crop import CROPS
+from adm.datasets.image_sources import DATASETS
+from adm.datasets.image_tree import LABELS
+from adm.datasets.prepare import Order, manifest_path, prepare_dataset
+from records.errors import UserError
+from records.files import read_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command.
+
+    Either --spec says what is to be made, as the workflow does, or --dataset and --image-size-px.
+    """
+    parser.add_argument("--out", required=True, type=Path, help="the zip to write")
+    parser.add_argument("--spec", help="dataset spec (JSON); instead of the next six")
+    parser.add_argument("--dataset", choices=DATASETS, help="what the images are")
+    parser.add_argument("--image-size-px", type=int, help="height and width of the images to make")
+    parser.add_argument(
+        "--crop", choices=CROPS, help="centre (default; LSUN: centre_box), or none for whole images"
+    )
+    parser.add_argument(
+        "--labels", choices=LABELS, help="where a folder's or zip's labels come from"
+    )
+    parser.add_argument("--classes", nargs="+", help="names of the classes to keep (default: all)")
+    parser.add_argument("--num-classes", type=int, help="how many classes there must be")
+    parser.add_argument(
+        "--path", type=Path, help="the images: tar, lmdb, folder or zip (not for digits)"
+    )
+    parser.add_argument(
+        "--path-variable", help="environment variable that gives the path when it is set"
+    )
+    parser.add_argument(
+        "--workers", type=int, help="processes that convert images (default: all cores)"
+    )
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave out images that cannot be used"
+    )
+    parser.add_argument("--licence", help="licence of the images, for the manifest")
+    parser.add_argument("--words", help="where the images come from, for the manifest")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make a dataset.
+
+    Raises:
+        UserError: see `prepare_dataset`; no path; options that do not go together.
+    """
+    by_hand = {
+        "dataset": args.dataset,
+        "image_size_px": args.image_size_px,
+        "crop": args.crop,
+        "labels": args.labels,
+        "classes": args.classes,
+        "num_classes": args.num_classes,
+    }
+    if args.spec is None:
+        if args.dataset is None:
+            raise UserError(
+                f"dataset: give --dataset ({', '.join(DATASETS)}) with --path and --image-size-px, "
+                "or --spec"
+            )
+        return _prepare(args, by_hand)
+    given = [name for name, value in by_hand.items() if value is not None]
+    if given:
+        option = given[0].replace("_", "-")
+        raise UserError(f"--{option}: the spec says that; leave one of the two out")
+    spec = read_json(args.spec, "dataset spec")
+    if spec["dataset"] == "digits":
+        from adm.digits import make_digits
+
+        make_digits(args.out, image_size_px=spec["image_size_px"], classes=spec["classes"])
+        return 0
+    return _prepare(args, _read_spec(args.spec, spec))
+
+
+def _read_spec(where: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Take from a spec what decides the images."""
+    if spec["dataset"] not in DATASETS:
+        raise UserError(
+            f"{where}: dataset: got {spec['dataset']!r}; needed: digits, {', '.join(DATASETS)}"
+        )
+    classes = spec.get("classes")
+    if classes is not None and not all(isinstance(one, str) for one in classes):
+        raise UserError(f"{where}: classes: got {classes}; needed: names of classes, or null")
+    if spec.get("image_channels", 3) != 3:
+        raise UserError(
+            f"{where}: image_channels: got {spec['image_channels']}; images are made as RGB: 3"
+        )
+    labels = spec.get("labels", "auto") if spec.get("num_classes") else "none"
+    return {
+        "dataset": spec["dataset"],
+        "image_size_px": spec.get("image_size_px"),
+        "crop": spec.get("crop"),
+        "labels": labels,
+        "classes": classes,
+        "num_classes": spec.get("num_classes"),
+    }
+
+
+def _prepare(args: argparse.Namespace, what: dict[str, Any]) -> int:
+    """Make a dataset from the user's images and say what came out."""
+    dataset = what["dataset"]
+    crop = what["crop"] or ("centre_box" if dataset == "lsun" else "centre")
+    manifest = prepare_dataset(
+        Order(
+            dataset=dataset,
+            path=find_path(args.path, args.path_variable, dataset),
+            out=args.out,
+            image_size_px=what["image_size_px"],
+            crop=crop,
+            labels=what["labels"] or "auto",
+            classes=None if what["classes"] is None else tuple(what["classes"]),
+            num_classes=what["num_classes"],
+            num_workers=len(os.sched_getaffinity(0)) if args.workers is None else args.workers,
+            skip_broken=args.skip_broken,
+            licence=args.licence,
+            words=args.words,
+        )
+    )
+    size = manifest["image_size_px"]
+    classes = manifest["num_classes"]
+    print(
+        f"{args.out}: {manifest['count']} images"
+        + (f" of {size}x{size} px" if size else " of their own sizes")
+        + (f", {classes} classes" if classes else ", without labels")
+        + f", {manifest['bytes'] / 1e6:.1f} MB, {manifest['images_per_second']:.1f} images/s"
+        + (f", {len(manifest['skipped'])} skipped" if manifest["skipped"] else "")
+        + f"; {manifest_path(args.out)}"
+    )
+    for note in manifest["notes"]:
+        print(f"note: {note}")
+    return 0
+
+
+def find_path(path: Path | None, variable: str | None, dataset: str) -> Path:
+    """Return where the user's images are: the environment variable's word counts first.
+
+    Args:
+        path: as given on the command line or in the scale's file.
+        variable: name of an environment variable.
+        dataset: what is looked for, for the message.
+
+    Raises:
+        UserError: neither is given.
+    """
+    value = os.environ.get(variable) if variable else None
+    if value:
+        return Path(value)
+    if path is None:
+        how = f"set {variable}=/path/to/the/images, or give --path" if variable else "give --path"
+        raise UserError(f"{dataset}: where the images are is not known; {how}")
+    return path

@@ -1,0 +1,109 @@
+"""Which kind of source a path is, and how each kind is read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from adm.datasets.image_archive import make_archive_reader, open_image_archive
+from adm.datasets.image_tree import LABELS, has_folders, make_folder_reader, open_image_folder
+from adm.datasets.imagenet_tar import make_tar_reader, open_imagenet_tar
+from adm.datasets.lsun_lmdb import make_lmdb_reader, open_lsun
+from adm.datasets.source import Reader, Source, check_num_classes, show_some
+from adm.datasets.wnids import WNIDS
+from records.errors import UserError
+
+READERS: dict[str, Callable[[Path], Reader]] = {
+    "imagenet_tar": make_tar_reader,
+    "folder": make_folder_reader,
+    "zip": make_archive_reader,
+    "lmdb": make_lmdb_reader,
+}
+DATASETS = ("imagenet", "lsun", "images")
+
+
+def open_source(
+    dataset: str,
+    path: str | Path,
+    *,
+    labels: str = "auto",
+    classes: Sequence[str] | None = None,
+    num_classes: int | None = None,
+) -> Source:
+    """Open the images that a user brings.
+
+    Args:
+        dataset: `imagenet` (its tar, a folder per class, or WNID_xxx.JPEG files; 1,000 classes
+            unless num_classes says otherwise), `lsun` (an lmdb), `images` (a folder or a zip).
+        path: the file or folder.
+        labels: where labels come from, one of LABELS; only folders and zips leave a choice.
+        classes: names of the classes to keep, labelled in sorted order; None keeps all.
+        num_classes: the number of classes that must be there; None takes what is found.
+
+    Raises:
+        UserError: see the function of each kind; another number of classes; a class to keep that
+            is not there.
+    """
+    path = Path(path)
+    if dataset not in DATASETS:
+        raise UserError(f"dataset: got {dataset!r}; needed: one of {', '.join(DATASETS)}")
+    if labels not in LABELS:
+        raise UserError(f"labels: got {labels!r}; needed: one of {', '.join(LABELS)}")
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; give the path of the images")
+    if dataset == "lsun":
+        return open_lsun(path)
+    way = "auto" if labels == "none" and classes is not None else labels
+    if dataset == "imagenet" and way == "auto" and path.is_dir():
+        way = "folders" if has_folders(path) else "prefix"
+    if path.is_dir():
+        source = open_image_folder(path, labels=way)
+    elif dataset == "imagenet" and path.suffix != ".zip":
+        source = open_imagenet_tar(path)
+    else:
+        source = open_image_archive(path, labels=way, num_classes=num_classes)
+    expected = num_classes or (len(WNIDS) if dataset == "imagenet" and classes is None else None)
+    if classes is not None:
+        source = _keep_classes(source, classes)
+    if expected is not None and source.class_names is not None:
+        check_num_classes(
+            path, source.class_names, expected=expected, imagenet=dataset == "imagenet"
+        )
+    elif num_classes is not None and not source.labelled:
+        raise UserError(
+            f"{path}: no labels; {expected} classes are needed: one folder per class, or say "
+            "--labels prefix"
+        )
+    return _drop_labels(source) if labels == "none" and source.labelled else source
+
+
+def _keep_classes(source: Source, classes: Sequence[str]) -> Source:
+    """Return the images of some classes, labelled by their places in the sorted names."""
+    names = source.class_names or ()
+    missing = sorted(set(classes) - set(names))
+    if missing or not classes or len(set(classes)) < len(classes):
+        there = show_some(list(names)) if names else "none with names"
+        raise UserError(
+            f"{source.path}: classes: got {list(classes)}; needed: different classes out of those "
+            f"there are: {there}"
+        )
+    kept = sorted(classes)
+    labels = {names.index(name): label for label, name in enumerate(kept)}
+    return replace(
+        source,
+        class_names=tuple(kept),
+        iterate_images=lambda: (
+            replace(one, label=labels[one.label])
+            for one in source.iterate_images()
+            if one.label in labels
+        ),
+    )
+
+
+def _drop_labels(source: Source) -> Source:
+    """Return the same images without labels."""
+    return replace(
+        source,
+        class_names=None,
+        labelled=False,
+        iterate_images=lambda: (replace(one, label=None) for one in source.iterate_images()),
+    )

@@ -1,0 +1,85 @@
+"""LSUN from its lmdb: WebP or JPEG files in the order of their keys, without labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from adm.datasets.source import Listed, Reader, Source, UnusableImage, check_num_bytes, make_stamp
+from records.errors import UserError
+
+NEEDED = "give the folder of data.mdb, as bedroom_train_lmdb, unpacked from LSUN's zip"
+
+
+def open_lsun(path: str | Path) -> Source:
+    """Open an LSUN category.
+
+    Args:
+        path: the folder of data.mdb, or the file itself.
+
+    Raises:
+        UserError: no lmdb, cut short, damaged, or the package lmdb is missing.
+    """
+    path = Path(path)
+    data = path / "data.mdb" if path.is_dir() else path
+    _open_environment(path).close()
+
+    def iterate_images() -> Iterator[Listed]:
+        import lmdb
+
+        environment = _open_environment(path)
+        try:
+            with environment.begin() as transaction:
+                for key in transaction.cursor().iternext(keys=True, values=False):
+                    text = bytes(key).decode("latin-1")
+                    yield Listed(text, None, [text])
+        except lmdb.Error as error:
+            raise UserError(f"{path}: damaged ({error}); unpack it again") from None
+        finally:
+            environment.close()
+
+    return Source("lmdb", path, None, False, make_stamp(data), iterate_images)
+
+
+def make_lmdb_reader(path: Path) -> Reader:
+    """Return a function that reads a value from its [key]."""
+    import lmdb
+
+    environment = _open_environment(path)
+
+    def read(place: list[str]) -> bytes:
+        try:
+            with environment.begin(buffers=True) as transaction:
+                value = transaction.get(place[0].encode("latin-1"))
+                if value is None:
+                    raise UnusableImage("no such key")
+                check_num_bytes(len(value))
+                return bytes(value)
+        except lmdb.Error as error:
+            raise UnusableImage(f"cannot be read ({error})") from None
+
+    return read
+
+
+def _open_environment(path: Path) -> Any:
+    """Open an lmdb for reading, without a lock: it may lie on a read-only disk."""
+    try:
+        import lmdb
+    except ImportError:
+        raise UserError("the package lmdb is missing; `pip install lmdb` to read LSUN") from None
+    data = path / "data.mdb" if path.is_dir() else path
+    if not data.is_file():
+        raise UserError(f"{data}: no such file; {NEEDED}")
+    try:
+        environment = lmdb.open(
+            str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False
+        )
+    except lmdb.Error as error:
+        raise UserError(f"{path}: not an lmdb, or damaged ({error}); {NEEDED}") from None
+    # What lies behind the end of a mapped file cannot be read: the system would end the process.
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if data.stat().st_size < needed:
+        environment.close()
+        raise UserError(
+            f"{data}: cut short: {data.stat().st_size} of {needed} bytes; unpack it again"
+        )
+    return environment

@@ -1,0 +1,381 @@
+"""From the images that a user brings to one zip of PNGs: parallel, resumable, whole or absent."""
+
+import json
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from adm.datasets.centre_crop import CROPS
+from adm.datasets.conversion import PNG_LEVEL, Converted, list_versions
+from adm.datasets.describe import (
+    LICENCES,
+    PREPROCESSING,
+    WORDS,
+    check_contents,
+    count_contents,
+    make_about,
+    make_notes,
+)
+from adm.datasets.image_sources import open_source
+from adm.datasets.listing import Summary, iterate_listing, make_listing
+from adm.datasets.partial import PartialZip
+from adm.datasets.source import SHOWN, Listed, Source
+from adm.datasets.workers import Work, WorkerDied, convert_in_order
+from adm.interrupts import Stopped, catch_stop_signals
+from records.errors import UserError
+from records.files import atomic_write, explain_os_error, write_json
+from records.locks import exclusive_lock
+
+RECIPE = 1
+MAX_SIZE_PX = 4096
+# A photograph's PNG takes about this many bytes a pixel.
+PNG_BYTES_PER_PIXEL = 1.9
+
+
+class Interrupted(Stopped):
+    """A run was ended from the keyboard."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made.
+
+    Attributes:
+        dataset: `imagenet`, `lsun` or `images`.
+        path: where the user's images are.
+        out: the zip to write.
+        image_size_px: height and width; None with crop `none`.
+        crop: see `adm.datasets.centre_crop.make_square`.
+        labels: see `adm.datasets.image_sources.open_source`.
+        classes: names of the classes to keep; None keeps all.
+        num_classes: how many there must be; None takes what is found.
+        num_workers: processes.
+        skip_broken: leave out what cannot be used, and list it.
+        licence: of the images; None takes what is known of the dataset.
+        words: where they come from; None takes what is known of the dataset.
+    """
+
+    dataset: str
+    path: Path
+    out: Path
+    image_size_px: int | None
+    crop: str = "centre"
+    labels: str = "auto"
+    classes: tuple[str, ...] | None = None
+    num_classes: int | None = None
+    num_workers: int = 1
+    skip_broken: bool = False
+    licence: str | None = None
+    words: str | None = None
+
+
+def state_folder(out: Path) -> Path:
+    """Return the folder in which an unfinished dataset is kept."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def manifest_path(out: Path) -> Path:
+    """Return where the manifest of a dataset lies."""
+    return out.with_name(f"{out.stem}.manifest.json")
+
+
+def broken_path(out: Path) -> Path:
+    """Return where the images that cannot be used are listed when that ends the run."""
+    return out.with_name(f"{out.stem}.broken.txt")
+
+
+def prepare_dataset(order: Order) -> dict[str, Any]:
+    """Make a dataset; the zip is the same bytes whatever the number of processes and of restarts.
+
+    Finished images are kept in a hidden folder beside the output, so that the same command goes
+    on where a run was killed.
+
+    Args:
+        order: what is to be made.
+
+    Returns:
+        The manifest, which also lies beside the zip.
+
+    Raises:
+        UserError: anything wrong with the source, the order or the output's folder; images that
+            cannot be used, after all were tried.
+        Stopped: asked to stop; what is finished is kept.
+    """
+    _check_order(order)
+    source = open_source(
+        order.dataset,
+        order.path,
+        labels=order.labels,
+        classes=order.classes,
+        num_classes=order.num_classes,
+    )
+    folder = state_folder(order.out)
+    with _explained(order.out), exclusive_lock(folder / "lock", str(order.out)):
+        _check_options(folder, order)
+        try:
+            summary, num_same = make_listing(source, folder)
+        except UserError:
+            if not (folder / "records.bin").exists():
+                shutil.rmtree(folder)
+            raise
+        _say_what_it_needs(order, summary)
+        manifest = _make(order, source, folder, summary, num_same)
+        shutil.rmtree(folder)
+    return manifest
+
+
+def _check_order(order: Order) -> None:
+    """Check what does not depend on the source."""
+    size = order.image_size_px
+    if order.crop not in CROPS:
+        raise UserError(f"crop: got {order.crop!r}; needed: one of {', '.join(CROPS)}")
+    if order.crop == "none" and size is not None:
+        raise UserError("image_size_px: with crop none images keep their sizes; leave it out")
+    if order.crop != "none" and (type(size) is not int or not 1 <= size <= MAX_SIZE_PX):
+        raise UserError(f"image_size_px: got {size!r}; needed: a number from 1 to {MAX_SIZE_PX}")
+    if order.num_classes is not None and order.num_classes < 1:
+        raise UserError(f"num_classes: got {order.num_classes}; needed: 1 or more, or nothing")
+    if order.num_workers < 1:
+        raise UserError(f"workers: got {order.num_workers}; needed: 1 or more")
+    if order.out.suffix != ".zip" or order.out.is_dir():
+        raise UserError(f"{order.out}: the output is one zip; give a name that ends in .zip")
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Turn refusals of the output's file system into errors with advice."""
+    try:
+        yield
+    except OSError as error:
+        raise explain_os_error(error, out) or UserError(
+            f"{out}: cannot be written ({error.strerror or error}); choose another place for the "
+            "output"
+        ) from error
+
+
+def _check_options(folder: Path, order: Order) -> None:
+    """Throw away what an order with other pixels has left behind."""
+    options = {
+        "recipe": RECIPE,
+        "dataset": order.dataset,
+        "image_size_px": order.image_size_px,
+        "crop": order.crop,
+        "png_level": PNG_LEVEL,
+        "versions": list_versions(),
+    }
+    path = folder / "options.json"
+    try:
+        known = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = None
+    write_json(folder / "options.new", options)
+    if known is not None and known != (folder / "options.new").read_text(encoding="utf-8"):
+        _say(f"{order.out}: what was unfinished is of another size or version; starting afresh")
+        for name in ("images.part", "records.bin"):
+            (folder / name).unlink(missing_ok=True)
+    (folder / "options.new").replace(path)
+
+
+def _say_what_it_needs(order: Order, summary: Summary) -> None:
+    """Say what is coming, and whether the disk is likely to be too small."""
+    classes = f" of {summary.num_classes} classes" if summary.num_classes else ""
+    _say(f"{order.path}: {summary.num_images} images{classes}")
+    if order.image_size_px is None:
+        return
+    needed = summary.num_images * (order.image_size_px**2 * PNG_BYTES_PER_PIXEL + 200)
+    free = shutil.disk_usage(order.out.parent).free
+    if needed > free:
+        _say(
+            f"note: photographs of that size take about {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free in {order.out.parent}"
+        )
+
+
+def _make(
+    order: Order, source: Source, folder: Path, summary: Summary, num_same: int
+) -> dict[str, Any]:
+    """Convert all images, then give the zip its end and its name."""
+    started = time.monotonic()
+    work = Work(source.kind, str(source.path), order.image_size_px, order.crop)
+    broken = folder / "broken.jsonl"
+    partial = _reopen(folder, num_same, work, broken)
+    with closing(partial):
+        num_kept = partial.num_records
+        if num_kept:
+            _say(f"{order.out}: going on after {num_kept} images that are finished")
+        _convert_all(order, partial, work, folder, summary, broken)
+        seconds = time.monotonic() - started
+        if partial.num_usable < partial.num_records and not order.skip_broken:
+            raise _report_broken(order, broken, partial)
+        contents = count_contents(partial, summary.num_classes)
+        check_contents(source, contents)
+        fields = {
+            "name": order.out.stem,
+            "image_size_px": order.image_size_px,
+            "image_channels": 3,
+            "num_classes": summary.num_classes,
+            "class_names": source.class_names and list(source.class_names),
+            "count": contents.num_images,
+            "preprocessing": PREPROCESSING[order.crop],
+            "source": order.words or WORDS[order.dataset],
+            "licence": order.licence or LICENCES[order.dataset],
+        }
+        about = make_about(partial, fields=fields, labelled=source.labelled)
+        sha256, num_bytes = partial.finish(about)
+    manifest = {
+        **fields,
+        "file": order.out.name,
+        "sha256": sha256,
+        "bytes": num_bytes,
+        "pixels_sha256": contents.pixels_sha256,
+        "images_per_class": contents.per_class or None,
+        "dataset": order.dataset,
+        "recipe": RECIPE,
+        "classes_kept": order.classes and list(order.classes),
+        "source_path": str(source.path.resolve()),
+        "source_kind": source.kind,
+        "num_listed": summary.num_images,
+        "num_ignored_files": summary.num_ignored,
+        "some_ignored_files": summary.some_ignored,
+        "traits": contents.traits,
+        "skipped": list(_read_broken(broken)),
+        "notes": make_notes(order.dataset, source, contents),
+        "versions": {**list_versions(), "python": platform.python_version()},
+        "num_workers": order.num_workers,
+        "num_from_earlier_run": num_kept,
+        "seconds": round(seconds, 3),
+        "images_per_second": round((summary.num_images - num_kept) / max(seconds, 1e-9), 2),
+    }
+    write_json(manifest_path(order.out), manifest)
+    (folder / "images.part").replace(order.out)
+    broken_path(order.out).unlink(missing_ok=True)
+    return manifest
+
+
+def _reopen(folder: Path, num_same: int, work: Work, broken: Path) -> PartialZip:
+    """Open what is finished, without what follows an image that was unusable and no longer is.
+
+    What could not be used is tried again: a disk or a network may have failed, not the file.
+    """
+    partial = PartialZip(folder, num_same)
+    pairs = zip(partial.iterate_records(), iterate_listing(folder), strict=False)
+    unusable, listed = [], []
+    for number, (record, one) in enumerate(pairs):
+        if not record.usable:
+            unusable.append(number)
+            listed.append(one)
+    results = convert_in_order([one.place for one in listed], work, num_workers=1)
+    with open(broken, "w", encoding="utf-8") as file:
+        for number, one, result in zip(unusable, listed, results, strict=True):
+            if isinstance(result, Converted):
+                partial.close()
+                return PartialZip(folder, number)
+            _write_broken(file, one, result)
+    return partial
+
+
+def _convert_all(
+    order: Order,
+    partial: PartialZip,
+    work: Work,
+    folder: Path,
+    summary: Summary,
+    broken: Path,
+) -> None:
+    """Convert what is left of the list and append it.
+
+    Raises:
+        Stopped: by a signal; what was appended is kept.
+    """
+    start = partial.num_records
+    listed = iterate_listing(folder, start)
+    results = convert_in_order(
+        (one.place for one in iterate_listing(folder, start)), work, num_workers=order.num_workers
+    )
+    progress = tqdm(
+        desc=order.out.name,
+        total=summary.num_images,
+        initial=start,
+        unit=" images",
+        mininterval=0.5 if sys.stderr.isatty() else 60.0,
+        dynamic_ncols=True,
+    )
+    with (
+        catch_stop_signals() as caught,
+        closing(results),
+        progress,
+        open(broken, "a", encoding="utf-8") as file,
+    ):
+        try:
+            for one, result in zip(listed, results, strict=True):
+                label = -1 if one.label is None else one.label
+                if isinstance(result, Converted):
+                    partial.append_image(
+                        result.png,
+                        label=label,
+                        traits=result.traits,
+                        pixels_sha256=result.pixels_sha256,
+                    )
+                else:
+                    partial.append_unusable(label=label)
+                    _write_broken(file, one, result)
+                progress.update()
+                if caught:
+                    raise Stopped(_stopped_words(order, partial, summary, caught[0]))
+        except WorkerDied:  # a batch system sends its signal to all processes of a job
+            if caught:
+                raise Stopped(_stopped_words(order, partial, summary, caught[0])) from None
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(_stopped_words(order, partial, summary, "the keyboard")) from None
+
+
+def _stopped_words(order: Order, partial: PartialZip, summary: Summary, by: str) -> str:
+    """Say how far a stopped run came."""
+    return (
+        f"{order.out}: stopped by {by} after {partial.num_records} of {summary.num_images} images; "
+        "they are kept: run the same command again to go on"
+    )
+
+
+def _write_broken(file: TextIO, one: Listed, reason: str) -> None:
+    """Note an image that cannot be used."""
+    file.write(json.dumps([one.name, reason]) + "\n")
+
+
+def _read_broken(path: Path) -> Iterator[list[str]]:
+    """Read the images that cannot be used: name and reason of each."""
+    with open(path, encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def _report_broken(order: Order, broken: Path, partial: PartialZip) -> UserError:
+    """Write the list of what cannot be used beside the output; return the error that names it."""
+    num_broken = partial.num_records - partial.num_usable
+    path = broken_path(order.out)
+    with atomic_write(path) as file:
+        for name, reason in _read_broken(broken):
+            file.write(f"{name}: {reason}\n".encode(errors="backslashreplace"))
+    first = [f"{name}: {reason}" for name, reason in islice(_read_broken(broken), SHOWN)]
+    more = f"\n  and {num_broken - SHOWN} more" if num_broken > SHOWN else ""
+    return UserError(
+        f"{order.path}: {num_broken} of {partial.num_records} images cannot be used; all are "
+        f"listed in {path}. Mend or remove them, or leave them out with --skip-broken; what is "
+        "finished is kept.\n  " + "\n  ".join(first) + more
+    )
+
+
+def _say(words: str) -> None:
+    """Tell the user, on stderr as the progress bar does."""
+    print(words, file=sys.stderr, flush=True)

@@ -1,0 +1,113 @@
+import os
+
+import pytest
+
+from adm.datasets.image_tree import make_folder_reader, open_image_folder
+from adm.datasets.source import UnusableImage
+from records.errors import UserError
+from tests.adm.datasets.small_sources import make_classes, make_jpeg, write_flat, write_tree
+
+
+def names_and_labels(source):
+    return [(one.name, one.label) for one in source.iterate_images() if one.place is not None]
+
+
+def test_one_folder_per_class(tmp_path):
+    classes = make_classes(num_images=2)
+    source = open_image_folder(write_tree(tmp_path / "x", classes))
+    assert source.class_names == ("n01", "n02", "n03")
+    got = names_and_labels(source)
+    assert got[:3] == [("n01/n01_0.JPEG", 0), ("n01/n01_1.JPEG", 0), ("n02/n02_0.JPEG", 1)]
+    read = make_folder_reader(source.path)
+    place = next(iter(source.iterate_images())).place
+    assert read(place) == classes["n01"]["n01_0.JPEG"]
+
+
+def test_the_authors_labels_by_prefix(tmp_path):
+    source = open_image_folder(write_flat(tmp_path / "x", make_classes()), labels="prefix")
+    assert source.class_names == ("n01", "n02", "n03")
+    assert [label for _, label in names_and_labels(source)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_without_labels(tmp_path):
+    source = open_image_folder(write_flat(tmp_path / "x", make_classes()))
+    assert not source.labelled
+    assert {label for _, label in names_and_labels(source)} == {None}
+    tree = open_image_folder(write_tree(tmp_path / "y", make_classes()), labels="none")
+    assert len(names_and_labels(tree)) == 9
+    assert not tree.labelled
+
+
+def test_deeper_folders_belong_to_their_class(tmp_path):
+    write_tree(tmp_path, {"a": {"2.png": b"1"}, "a/b": {"1.png": b"2"}, "c": {"3.png": b"3"}})
+    got = names_and_labels(open_image_folder(tmp_path))
+    assert got == [("a/2.png", 0), ("a/b/1.png", 0), ("c/3.png", 1)]
+
+
+def test_what_is_no_image_is_listed_as_that(tmp_path):
+    write_tree(tmp_path, {"a": {"1.png": b"1", "notes.txt": b"2", ".hidden.png": b"3"}})
+    write_tree(tmp_path, {"__MACOSX": {"1.png": b"1"}, ".git": {"1.png": b"1"}})
+    source = open_image_folder(tmp_path)
+    assert source.class_names == ("a",)
+    assert [(one.name, one.place is None) for one in source.iterate_images()] == [
+        ("a/1.png", False),
+        ("a/notes.txt", True),
+    ]
+
+
+def test_a_changed_file_is_another_place(tmp_path):
+    source = open_image_folder(write_tree(tmp_path, {"a": {"1.png": b"1"}}))
+    before = next(iter(source.iterate_images()))
+    os.utime(tmp_path / "a" / "1.png", ns=(1, 1))
+    assert next(iter(source.iterate_images())) != before
+
+
+def test_links(tmp_path):
+    write_tree(tmp_path / "elsewhere", {"a": {"1.png": b"1"}})
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a").symlink_to(tmp_path / "elsewhere" / "a")
+    write_tree(tmp_path / "x", {"b": {}})
+    (tmp_path / "x" / "b" / "nothing.png").symlink_to(tmp_path / "gone")
+    (tmp_path / "x" / "b" / "circle").symlink_to(tmp_path / "x")
+    source = open_image_folder(tmp_path / "x")
+    assert names_and_labels(source) == [("a/1.png", 0), ("b/nothing.png", 1)]
+    with pytest.raises(UnusableImage, match="cannot be read \\(No such file"):
+        make_folder_reader(tmp_path / "x")(["b/nothing.png", 0, 0])
+
+
+def test_two_classes_with_one_name(tmp_path):
+    write_tree(tmp_path, {"cat": {"1.png": b"1"}, "Cat": {"1.png": b"1"}})
+    with pytest.raises(UserError, match=r"two classes with one name, 'Cat' and 'cat'; every class"):
+        open_image_folder(tmp_path)
+    (tmp_path / "x").mkdir()
+    write_tree(tmp_path / "x", {"\u00e9t": {"1.png": b""}, "e\u0301t": {"1.png": b""}})
+    with pytest.raises(UserError, match="two classes with one name"):
+        open_image_folder(tmp_path / "x")
+
+
+def test_images_beside_folders(tmp_path):
+    write_tree(tmp_path, {"a": {"1.png": b"1"}})
+    (tmp_path / "2.png").write_bytes(make_jpeg())
+    with pytest.raises(UserError, match=r"1 images \(as 2\.png\) lie beside 1 folders \(as a\)"):
+        open_image_folder(tmp_path)
+
+
+def test_name_without_prefix(tmp_path):
+    write_flat(tmp_path / "x", {"a": {"a_1.png": b"1", "b.png": b"2"}})
+    with pytest.raises(UserError, match=r"'b\.png' has no underscore; .* <class>_<anything>"):
+        open_image_folder(tmp_path / "x", labels="prefix")
+
+
+def test_no_folders_and_no_folder(tmp_path):
+    write_flat(tmp_path / "x", {"a": {"a_1.png": b"1"}})
+    with pytest.raises(UserError, match="no folders in it; one folder per class is needed"):
+        open_image_folder(tmp_path / "x", labels="folders")
+    with pytest.raises(UserError, match=r"cannot be read \(No such file"):
+        open_image_folder(tmp_path / "y")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_folder_without_permission(tmp_path):
+    (tmp_path / "x").mkdir(mode=0)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)"):
+        open_image_folder(tmp_path / "x")

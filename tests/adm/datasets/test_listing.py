@@ -1,0 +1,64 @@
+import os
+
+import pytest
+
+from adm.datasets import listing
+from adm.datasets.image_tree import open_image_folder
+from adm.datasets.imagenet_tar import open_imagenet_tar
+from adm.datasets.listing import iterate_listing, make_listing
+from records.errors import UserError
+from tests.adm.datasets.small_sources import make_classes, write_imagenet_tar, write_tree
+
+
+def list_tree(tmp_path):
+    (tmp_path / "state").mkdir(exist_ok=True)
+    return make_listing(open_image_folder(tmp_path / "x"), tmp_path / "state")
+
+
+def test_a_list_holds_what_the_source_lists(tmp_path):
+    write_tree(tmp_path / "x", {**make_classes(), "n04": {"1.png": b"1", "notes.txt": b"2"}})
+    summary, num_same = list_tree(tmp_path)
+    assert (summary.num_images, summary.num_classes, num_same) == (10, 4, 0)
+    assert (summary.num_ignored, summary.some_ignored) == (1, ["n04/notes.txt"])
+    images = [one for one in open_image_folder(tmp_path / "x").iterate_images() if one.place]
+    assert list(iterate_listing(tmp_path / "state")) == images
+    assert list(iterate_listing(tmp_path / "state", 7)) == images[7:]
+
+
+def test_a_folder_is_listed_anew_and_compared(tmp_path):
+    write_tree(tmp_path / "x", make_classes())
+    list_tree(tmp_path)
+    assert list_tree(tmp_path)[1] == 9
+    os.utime(tmp_path / "x" / "n02" / "n02_1.JPEG", ns=(1, 1))
+    assert list_tree(tmp_path)[1] == 4
+    (tmp_path / "x" / "n01" / "n01_0.JPEG").unlink()
+    summary, num_same = list_tree(tmp_path)
+    assert (summary.num_images, num_same) == (8, 0)
+
+
+def test_an_archive_is_listed_once_unless_it_changed(tmp_path, monkeypatch):
+    path = write_imagenet_tar(tmp_path / "x.tar", make_classes())
+    first = make_listing(open_imagenet_tar(path), tmp_path)
+    calls = []
+    write = listing._write_listing
+    monkeypatch.setattr(listing, "_write_listing", lambda *all_: calls.append(1) or write(*all_))
+    assert make_listing(open_imagenet_tar(path), tmp_path) == (first[0], 9)
+    assert calls == []
+    os.utime(path, ns=(1, 1))
+    assert make_listing(open_imagenet_tar(path), tmp_path)[1] == 0
+    assert make_listing(open_imagenet_tar(path), tmp_path)[1] == 9
+    (tmp_path / "listing.jsonl").write_text("[]\n")
+    assert make_listing(open_imagenet_tar(path), tmp_path)[1] == 0
+    assert calls == [1, 1]
+
+
+def test_empty_classes_are_named(tmp_path):
+    write_tree(tmp_path / "x", {**make_classes(), "n00": {}, "n05": {"notes.txt": b"1"}})
+    with pytest.raises(UserError, match="no image in 2 of 5 classes: n00, n05; fill or remove"):
+        list_tree(tmp_path)
+
+
+def test_no_image_at_all(tmp_path):
+    write_tree(tmp_path / "x", {"a": {"notes.txt": b"1"}})
+    with pytest.raises(UserError, match=r"no image in it; 1 other files, as a/notes\.txt; give"):
+        list_tree(tmp_path)
