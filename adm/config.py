@@ -78,9 +78,9 @@ class Claim(Strict):
 
 
 class Table(Strict):
-    """One table of the paper."""
+    """One table of the paper; `scales` names those that compute it, null means every one."""
 
-    neurips: Positive
+    neurips: Positive | None
     arxiv_v4: Positive
     alias: str
     title: str
@@ -90,21 +90,42 @@ class Table(Strict):
     metrics: list[Metric]
     marks: Annotated[list[str], Field(min_length=1)]
     seed_rows: list[str]
+    scales: list[str] | None
     rows: dict[str, Row]
     claims: dict[str, Claim]
 
 
-class Task(Strict):
-    """What stands for one of the paper's tasks at a scale."""
+class TaskBase(Strict):
+    """What stands for one of the paper's tasks at a scale, whatever its images come from."""
 
-    dataset: Literal["digits"]
     words: str
     image_size_px: Positive
     image_channels: Literal[1, 3]
-    classes: list[int] | None
     num_classes: Positive | None
     flip: bool
     num_images: Positive
+
+
+class DigitsTask(TaskBase):
+    """The embedded digits, or some of their classes."""
+
+    dataset: Literal["digits"]
+    classes: list[int] | None
+
+
+class BroughtTask(TaskBase):
+    """Images that the user brings; `place` is the environment variable that says where they are.
+
+    `crop` is how they are made square (`adm.datasets`); `whole` names the set of the same images
+    uncropped, from which random crops are taken (null: from the square ones); `classes` keeps some
+    WNIDs or folders; without num_classes no labels are written.
+    """
+
+    dataset: Literal["imagenet", "lsun", "images"]
+    place: str
+    crop: Literal["centre", "centre_box"]
+    whole: str | None
+    classes: list[str] | None
 
 
 class Architecture(Strict):
@@ -184,9 +205,10 @@ class Classifier(Model):
     architecture: ClassifierArchitecture
 
 
-class Network(Strict):
-    """The small feature network of a scale that has no Inception."""
+class SmallNetwork(Strict):
+    """A feature network trained on a task's images, where those are no food for Inception."""
 
+    kind: Literal["small"]
     task: str
     recipe: Positive
     seed: int
@@ -195,6 +217,15 @@ class Network(Strict):
     iterations: Positive
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]
+
+
+class Inception(Strict):
+    """The authors' frozen Inception graph as the feature network; sha256 is that of its file."""
+
+    kind: Literal["inception"]
+    recipe: Positive
+    backend: Literal["torch", "tensorflow"]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Sampling(Strict):
@@ -208,10 +239,12 @@ class Sampling(Strict):
 
 
 class Evaluation(Strict):
-    """How samples are graded at a scale."""
+    """How samples are graded at a scale; `reference` tells own references from published ones."""
 
     recipe: Positive
     seed: int
+    metrics: list[Metric | Literal["memorised", "kid", "fid_infinity"]]
+    reference: Literal["own", "released"]
     reference_images: Positive
     batch_size: Positive
 
@@ -222,22 +255,42 @@ class Compute(Strict):
     device: str
     threads: Positive
     save_every_seconds: Positive
+    keep_state: bool
+
+
+class SameAs(Strict):
+    """Names of the tables that a scale has under another name."""
+
+    tasks: dict[str, str]
+    models: dict[str, str]
 
 
 class Scale(Strict):
-    """Where the tables are computed: datasets, sizes of models, training and budgets."""
+    """Where the tables are computed: datasets, sizes of models, training and budgets.
+
+    `places` says where the images lie that a user brings, by the environment variable that goes
+    before it.
+    """
 
     name: str
     about: str
     notes: list[str]
     compute: Compute
-    tasks: dict[str, Task]
-    network: Network
+    places: dict[Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]*$")], str] = Field(default={})
+    tasks: dict[str, DigitsTask | BroughtTask]
+    same_as: SameAs = SameAs(tasks={}, models={})
+    network: Annotated[SmallNetwork | Inception, Field(discriminator="kind")]
     sampling: Sampling
     evaluation: Evaluation
     models: dict[str, Diffusion | Upsampler | Classifier]
 
 
+TASKS: dict[str, type[Strict]] = {
+    "digits": DigitsTask,
+    "imagenet": BroughtTask,
+    "lsun": BroughtTask,
+    "images": BroughtTask,
+}
 KINDS: dict[str, type[Strict]] = {
     "diffusion": Diffusion,
     "upsampler": Upsampler,
@@ -249,77 +302,24 @@ def load_tables(path: str | Path) -> dict[str, Table]:
     """Read params/tables.yaml: the tables by name, rows keyed by id in table order.
 
     Raises:
-        UserError: an unknown key, wrong type, an id used twice, a claim about a row that is not
-            there, a published value for another mark or metric.
+        UserError: an unknown key, wrong type, an id used twice, a seed row that is not there.
     """
     content = read_yaml(path)
     tables = {name: validated(Table, table, f"{path}: {name}") for name, table in content.items()}
     owner: dict[str, str] = {}
     for name, table in tables.items():
-        for row_id, row in table.rows.items():
-            where = f"{path}: {name}: rows: {row_id}"
+        for row_id in table.rows:
             if row_id in owner:
                 raise UserError(
-                    f"{where}: this id already stands in {owner[row_id]}; ids are unique"
+                    f"{path}: {name}: rows: {row_id}: this id already stands in {owner[row_id]}; "
+                    "ids are unique"
                 )
             owner[row_id] = name
-            _check_row(where, table, row)
-        for claim_id, claim in table.claims.items():
-            for index, comparison in enumerate(claim.comparisons):
-                where = f"{path}: {name}: claims: {claim_id}: comparisons: {index}"
-                _check_comparison(where, table, comparison)
     for name, table in tables.items():
         for row_id in table.seed_rows:
             if row_id not in owner or tables[owner[row_id]].rows[row_id].model is None:
                 raise UserError(f"{path}: {name}: seed_rows: no row with a model {row_id!r}")
     return tables
-
-
-def _check_row(where: str, table: Table, row: Row) -> None:
-    """Check what types cannot say about a row."""
-    if set(row.published) != set(table.marks):
-        raise UserError(
-            f"{where}: published: got marks {sorted(row.published)}; the table has {table.marks}"
-        )
-    for mark, values in row.published.items():
-        if list(values) != table.metrics:
-            raise UserError(
-                f"{where}: published: {mark}: got {list(values)}; the table's metrics are "
-                f"{table.metrics}, in this order"
-            )
-    if list(row.settings) != table.settings:
-        raise UserError(
-            f"{where}: settings: got {list(row.settings)}; the table has {table.settings}"
-        )
-    if (row.model is None) != (row.sampler is None):
-        raise UserError(f"{where}: a row has both a model and a sampler, or neither (a baseline)")
-    if row.base is not None and row.model is None:
-        raise UserError(f"{where}: base: a baseline has none; write null")
-    for sampler in [row.sampler, row.base.sampler if row.base else None]:
-        if sampler and (sampler.guidance_scale is None) != (sampler.classifier is None):
-            raise UserError(
-                f"{where}: sampler: guidance_scale {sampler.guidance_scale} with classifier "
-                f"{sampler.classifier}; guidance needs both, no guidance neither"
-            )
-
-
-def _check_comparison(where: str, table: Table, comparison: Comparison) -> None:
-    """Check that a comparison speaks of cells that the table has."""
-    for side in ("left", "right", "towards"):
-        row_id = getattr(comparison, side)
-        if row_id is not None and row_id not in table.rows:
-            close = difflib.get_close_matches(row_id, table.rows, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"rows: {', '.join(table.rows)}"
-            raise UserError(f"{where}: {side}: no row {row_id!r} in this table; {hint}")
-    if comparison.mark not in table.marks:
-        raise UserError(f"{where}: mark: got {comparison.mark!r}; the table has {table.marks}")
-    if comparison.metric not in table.metrics:
-        raise UserError(f"{where}: metric: got {comparison.metric!r}; needed: {table.metrics}")
-    if (comparison.relation == "nearer") != (comparison.towards is not None):
-        raise UserError(
-            f"{where}: towards: {comparison.towards!r} with relation "
-            f"{comparison.relation!r}; `nearer` needs it, the others have null"
-        )
 
 
 def load_scale(path: str | Path) -> Scale:
@@ -329,12 +329,28 @@ def load_scale(path: str | Path) -> Scale:
         UserError: an unknown key, a wrong type, an unknown model; each with file, model and key.
     """
     content = read_yaml(path)
-    models = content.get("models")
-    if not isinstance(models, dict):
-        raise UserError(f"{path}: models: got {models!r}; a mapping of model names is needed")
-    built = {name: _build_model(path, models, name) for name in models}
-    scale = validated(Scale, {**content, "models": {}}, str(path))
-    return scale.model_copy(update={"models": built})
+    tasks, models = content.get("tasks"), content.get("models")
+    for key, entries in (("tasks", tasks), ("models", models)):
+        if not isinstance(entries, dict):
+            raise UserError(f"{path}: {key}: got {entries!r}; a mapping of names is needed")
+    scale = validated(Scale, {**content, "tasks": {}, "models": {}}, str(path))
+    return scale.model_copy(
+        update={
+            "tasks": {name: _build_task(path, name, entry) for name, entry in tasks.items()},
+            "models": {name: _build_model(path, models, name) for name in models},
+        }
+    )
+
+
+def _build_task(path: str | Path, name: str, entry: Any) -> Strict:
+    """Give a task's entry the type of its dataset."""
+    where = f"{path}: tasks: {name}"
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: got {entry!r}; a mapping is needed")
+    dataset = entry.get("dataset")
+    if dataset not in TASKS:
+        raise UserError(f"{where}: dataset: got {dataset!r}; needed: {', '.join(TASKS)}")
+    return validated(TASKS[dataset], entry, where)
 
 
 def _build_model(path: str | Path, models: dict[str, Any], name: str) -> Strict:

@@ -1,0 +1,310 @@
+"""The paper's own scale: models, steps and budgets are the published ones; every table plans."""
+
+import json
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from adm.config import load_tables
+from adm.model import make_model
+from tests.workflow.conftest import ROOT, snakemake
+from tests.workflow.test_snakefile import job_counts
+from workflow.places import list_missing, set_places
+from workflow.settings import load_plan
+
+DATA = ROOT / "tests" / "data"
+FACTS = yaml.safe_load((DATA / "paper_hyperparameters.yaml").read_text())
+TABLES = yaml.safe_load((DATA / "paper_tables.yaml").read_text())
+RELEASED = json.loads((DATA / "reference" / "state_dicts.json").read_text())["models"]
+RAW = yaml.safe_load((ROOT / "params" / "scales" / "paper.yaml").read_text())
+PLAN = load_plan({"scale": "paper"})
+
+LSUN = ("lsun_bedroom", "lsun_horse", "lsun_horse_nodropout", "lsun_cat")
+CHECKPOINTS = {
+    "64x64_classifier": "classifier_64",
+    "64x64_diffusion": "imagenet_64",
+    "128x128_classifier": "classifier_128",
+    "128x128_diffusion": "imagenet_128",
+    "256x256_classifier": "classifier_256",
+    "256x256_diffusion": "imagenet_256",
+    "256x256_diffusion_uncond": "imagenet_256_uncond",
+    "512x512_classifier": "classifier_512",
+    "512x512_diffusion": "imagenet_512",
+    "64_256_upsampler": "upsampler_64_256",
+    "128_512_upsampler": "upsampler_128_512",
+    **{name: name for name in LSUN},
+}
+PRINTED = {
+    **dict.fromkeys(LSUN, FACTS["diffusion"]["lsun"]),
+    **{name: facts for name, facts in FACTS["diffusion"].items() if name != "lsun"},
+    "imagenet_64_nodropout": {**FACTS["diffusion"]["imagenet_64"], "dropout": 0.0},
+    "lsun_horse_nodropout": {**FACTS["diffusion"]["lsun"], "dropout": 0.0},
+    **{
+        name.replace("imagenet", "classifier"): facts for name, facts in FACTS["classifier"].items()
+    },
+    "classifier_128_stack": {
+        **FACTS["classifier"]["imagenet_128"],
+        **FACTS["classifier"]["imagenet_128"]["for_the_128_to_512_stack"],
+    },
+    "upsampler_64_256": FACTS["upsampler"]["imagenet_64_to_256"],
+    "upsampler_128_512": {
+        **FACTS["upsampler"]["imagenet_128_to_512"],
+        "attention_resolutions": [32, 16],  # the smallest map has 16 pixels
+    },
+}
+ABLATIONS = [name for name in PLAN.models if name.startswith(("arch_", "attention_", "embedding"))]
+KEYS = {
+    "batch": "batch_size",
+    "steps": "num_timesteps",
+    "class_conditional": None,
+    "size_m": None,
+    "iterations": None,
+    "note": None,
+    "for_the_128_to_512_stack": None,
+}
+
+
+@cache
+def make_shapes(name):
+    with torch.device("meta"):
+        model = make_model(PLAN.models[name])
+    return {key: list(value.shape) for key, value in model.state_dict().items()}
+
+
+def count_parameters(name):
+    return sum(torch.Size(shape).numel() for shape in make_shapes(name).values())
+
+
+@pytest.mark.parametrize(("checkpoint", "name"), CHECKPOINTS.items())
+def test_names_and_shapes_are_those_of_the_released_checkpoint(checkpoint, name):
+    released = RELEASED[checkpoint]
+    assert list(make_shapes(name).items()) == list(released["state_dict"].items())
+    assert count_parameters(name) == released["total_params"]
+
+
+def test_every_released_checkpoint_has_a_model():
+    assert set(CHECKPOINTS) == set(RELEASED)
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_sizes_and_hyperparameters_are_the_printed_ones(name):
+    facts, spec = PRINTED[name], PLAN.models[name]
+    assert abs(count_parameters(name) / 1e6 - facts["size_m"]) < 1  # 552 is 552.81 cut short
+    values = {**spec["architecture"], **spec["training"]}
+    for key, printed in facts.items():
+        if (own := KEYS.get(key, key)) is not None:
+            assert values[own] == printed, key
+    if "class_conditional" in facts:
+        assert (values["num_classes"] is not None) == facts["class_conditional"]
+    iterations = facts["iterations"]
+    if isinstance(iterations, dict):
+        iterations = iterations[name.split("_")[1]]
+    assert PLAN.marks[name] == {"final": iterations}
+    if spec["kind"] == "classifier":
+        assert values["anneal_iterations"] == iterations
+
+
+@pytest.mark.parametrize("name", PLAN.models)
+def test_what_all_models_share(name):
+    spec = PLAN.models[name]
+    training, architecture = spec["training"], spec["architecture"]
+    classifies = spec["kind"] == "classifier"
+    assert training["ema_decay"] == (0.0 if classifies else FACTS["common"]["ema_decay"])
+    assert training["precision"] == "fp16" and architecture["num_groups"] == 32
+    assert training["augmentation"] == {"flip": True, "random_crop": classifies}
+    assert training["dataset"]["task"] == ("imagenet_whole" if classifies else spec["task"])
+    assert PLAN.training_data(name) == training["dataset"]["task"]
+    if not classifies:
+        assert training["weight_decay"] == 0.0 and training["objective"] == "hybrid"
+        new = architecture["qkv_order"] == "new"
+        assert new == (spec["task"] == "imagenet_64")
+
+
+def test_ablations_take_what_is_not_printed_from_the_128_model():
+    base = PLAN.models["imagenet_128"]
+    for name in ABLATIONS:
+        spec = PLAN.models[name]
+        assert spec["training"] == base["training"] and spec["task"] == "imagenet_128"
+        for key in ("channel_mult", "dropout", "num_classes"):
+            assert spec["architecture"][key] == base["architecture"][key]
+    assert len(ABLATIONS) == 15
+
+
+def test_a_rows_settings_are_its_models():
+    for table in PLAN.tables.values():
+        for row_id, row in table.rows.items():
+            for key, value in row.settings.items():
+                if row.model and key in (shape := PLAN.models[row.model]["architecture"]):
+                    assert shape[key] == value, row_id
+                elif key == "operation":
+                    assert shape["embedding"] == value.split(" ")[0].lower()
+                elif key == "scale":
+                    assert row.sampler.guidance_scale == value
+                elif key == "steps":
+                    assert row.sampler.respacing == ",".join(map(str, value))
+                else:
+                    assert key in ("conditional", "guidance"), key
+
+
+def test_guidance_scales_and_steps_are_the_printed_ones():
+    for row_id, row in PLAN.tables["table4"].rows.items():
+        if row.model is None:
+            continue
+        lsun = row.task.startswith("lsun")
+        steps = "ddim_25" if row_id.endswith("_25") else "steps_250"
+        assert row.sampler.respacing == (
+            "1000" if lsun else steps.replace("steps_", "").replace("_", "")
+        )
+        if row.sampler.classifier:
+            assert row.sampler.guidance_scale == FACTS["guidance_scale"][steps][row.task]
+    for row in PLAN.tables["table5"].rows.values():
+        for half in [row, row.base] if row.base else [row]:
+            if half.sampler.classifier:
+                printed = FACTS["guidance_scale"]["steps_250"][half.task]
+                assert half.sampler.guidance_scale == printed
+    assert all(
+        spec["num_images"] == FACTS["evaluation"]["samples"] for spec in PLAN.samples.values()
+    )
+    assert PLAN.scale.evaluation.reference_images == 10_000
+    assert PLAN.scale.network.sha256.startswith("009d6814d1bc560d")
+
+
+def test_no_value_is_typed_that_is_inherited_anyway():
+    for name, entry in RAW["models"].items():
+        inherited = {}
+        for layer in reversed(list(find_layers(RAW["models"], entry.get("extends")))):
+            for key, value in layer.items():
+                nested = isinstance(value, dict) and key in ("architecture", "training")
+                inherited[key] = {**inherited.get(key, {}), **value} if nested else value
+        for key, value in entry.items():
+            if key in ("architecture", "training"):
+                again = [one for one in value if inherited.get(key, {}).get(one, ...) == value[one]]
+                assert not again, (name, key, again)
+            elif key != "extends":
+                assert inherited.get(key, ...) != value, (name, key)
+
+
+def find_layers(models, name):
+    while name is not None:
+        yield models[name]
+        name = models[name].get("extends")
+
+
+def test_what_the_paper_does_not_print_is_marked():
+    ablation = ["channel multiples", "learning rate", "dropout", "class conditioning"]
+    for table in PLAN.tables.values():
+        for row_id, row in table.rows.items():
+            if row.model in ABLATIONS:
+                assert row.assumed == ablation, row_id
+            elif row.base and row.base.sampler.classifier:
+                assert row.assumed == ["guidance scale of the base"], row_id
+            elif row.model in ("imagenet_256_uncond", "imagenet_64_nodropout"):
+                assert "learning rate" in row.assumed, row_id
+            else:
+                assert row.assumed == [], row_id
+
+
+def test_the_appendix_schedules_are_the_papers():
+    sweep = PLAN.tables["lsun_schedules"].rows.values()
+    assert [[row.settings["steps"], row.published["final"]["fid"]] for row in sweep] == TABLES[
+        "lsun_schedules"
+    ]["rows"]
+    applied = PLAN.tables["lsun_schedules_applied"].rows.values()
+    got = [[row.task, row.label, *row.published["final"].values()] for row in applied]
+    assert got == TABLES["lsun_schedules_applied"]["rows"]
+    cells = PLAN.cells
+    for task in ("bedroom", "horse", "cat"):
+        assert cells[f"t16_{task}_1000"] == cells[f"t4_{task}_adm_dropout"]
+    assert cells["t16_bedroom_250_uniform"] == cells["t15_50_50_50_50_50"]
+    assert cells["t16_bedroom_250_sweep"] == cells["t15_90_60_60_20_20"]
+
+
+def test_tables_of_the_appendix_are_not_computed_at_other_scales():
+    tables = load_tables(ROOT / "params" / "tables.yaml")
+    assert set(load_plan({}).tables) == {name for name in tables if name.startswith("table")}
+    assert set(PLAN.tables) == set(tables)
+
+
+def test_stacks_stand_on_the_models_of_table_4():
+    assert "imagenet_128_base" not in PLAN.models and "imagenet_128_base" not in PLAN.datasets
+    samples = PLAN.samples
+    assert samples["t5_512_adm_admu"]["low_res"]["name"] == PLAN.cells["t4_128_adm"]
+    assert samples["t5_256_adm_admu"]["low_res"]["name"] == PLAN.cells["t4_64_adm_dropout"]
+    base = samples["t5_512_admg_admu-base"]
+    assert base["model"]["name"] == "imagenet_128"
+    assert base["classifier"]["name"] == "classifier_128_stack"
+
+
+def test_images_that_are_brought_are_described_without_their_place(monkeypatch, tmp_path):
+    spec = PLAN.datasets["imagenet_64"]
+    assert spec == {
+        "recipe": 1,
+        "task": "imagenet_64",
+        "dataset": "imagenet",
+        "place": "ADM_IMAGENET",
+        "crop": "centre",
+        "image_size_px": 64,
+        "image_channels": 3,
+        "classes": None,
+        "num_classes": 1000,
+    }
+    whole = PLAN.datasets["imagenet_whole"]
+    assert (whole["image_size_px"], whole["crop"]) == (None, "none")
+    assert PLAN.datasets["lsun_cat_256"]["crop"] == "centre_box"
+    monkeypatch.setenv("ADM_IMAGENET", str(tmp_path))
+    assert load_plan({"scale": "paper"}).datasets == PLAN.datasets
+    assert f"ADM_IMAGENET={tmp_path}" in set_places(PLAN)
+    missing = list_missing(PLAN, ["imagenet_64", "imagenet_128", "lsun_cat_256"])
+    assert len(missing) == 1
+    assert missing[0].startswith("ADM_LSUN_CAT: no file or folder at data/cat_train_lmdb")
+
+
+@pytest.mark.parametrize(
+    ("target", "counts"),
+    [
+        pytest.param(
+            "reproduce_table1", {"train": 14, "sample": 14, "evaluate": 14}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "reproduce_table3", {"train": 3, "sample": 6, "evaluate": 6}, marks=pytest.mark.slow
+        ),
+        ("reproduce_table4", {"train": 12, "sample": 15, "evaluate": 15, "accuracy": 3}),
+        pytest.param(
+            "reproduce_table5", {"train": 10, "sample": 12, "evaluate": 8}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "reproduce_lsun_steps", {"train": 3, "sample": 9, "evaluate": 9}, marks=pytest.mark.slow
+        ),
+        ("reproduce_all", {"train": 39, "sample": 59, "evaluate": 57, "table": 8}),
+    ],
+)
+def test_a_dry_run_needs_neither_data_nor_time(tmp_path, target, counts):
+    started = time.monotonic()
+    process = snakemake(
+        ROOT, "--dry-run", "--quiet", "rules",
+        "--config", "scale=paper", f"results={tmp_path}", "--", target,
+        ADM_IMAGENET="",
+    )  # fmt: skip
+    got = job_counts(process)
+    assert time.monotonic() - started < 15
+    assert {name: got.get(name, 0) for name in counts} == counts
+    brought = process.stdout + process.stderr
+    images = "ADM_LSUN_CAT" if "lsun" in target else "ADM_IMAGENET"
+    assert f"to bring: {images}, now data/" in brought
+
+
+def test_a_real_run_says_what_is_missing_before_its_first_job(tmp_path):
+    process = snakemake(
+        ROOT, "--config", "scale=paper", f"results={tmp_path}", "--",
+        f"{tmp_path}/paper/data/lsun_cat_256.zip",
+        ADM_LSUN_CAT=str(tmp_path / "nowhere"),
+    )  # fmt: skip
+    output = process.stdout + process.stderr
+    assert process.returncode != 0 and "Traceback" not in output
+    assert f"ADM_LSUN_CAT: no file or folder at {tmp_path}/nowhere (for lsun_cat_256)" in output
+    assert "set ADM_LSUN_CAT=/path/to/the/images" in output
+    assert list(Path(tmp_path).rglob("*.zip")) == []
