@@ -1,1 +1,29 @@
-"""ADM: data, models, diffusion process, training and sampling."""
+"""ADM: data, models, diffusion process, training and sampling.
+
+The published modules are here by name: ADM (the diffusion model), ADM_classifier (the noisy
+classifier), ADM_U (the upsampler), ADM_G (model and classifier joined), and load(NAME) for their
+weights. They are imported when they are first used: `import adm` alone loads no torch.
+"""
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "ADM": "adm.joined",
+    "ADM_G": "adm.joined",
+    "ADM_U": "adm.joined",
+    "ADM_classifier": "adm.joined",
+    "load": "adm.loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'adm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -1,9 +1,12 @@
 """The commands of `python -m adm`: each reads a spec, does one thing and writes one file."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from adm import cli_named
+from adm.datasets import cli as cli_datasets
 from records.errors import UserError, main_guard
 from records.files import read_json, spec_digest
 
@@ -14,8 +17,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     dataset = commands.add_parser("dataset", help="write the images of a task into one zip")
-    dataset.add_argument("--spec", required=True, help="dataset spec (JSON)")
-    dataset.add_argument("--out", required=True, help="the zip to write")
+    cli_datasets.add_arguments(dataset)
 
     train = commands.add_parser("train", help="train a model up to a mark")
     train.add_argument("--spec", required=True, help="model spec (JSON)")
@@ -27,26 +29,45 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", required=True, help="averaged weights to write (safetensors)")
     train.add_argument("--events", required=True, help="file that events are appended to")
     train.add_argument("--save-every-seconds", type=int, default=600)
+    train.add_argument(
+        "--drop-state",
+        type=int,
+        choices=(0, 1),
+        default=0,
+        help="1: delete the run's state once the mark is written",
+    )
     _add_machine(train)
 
-    sample = commands.add_parser("sample", help="draw a batch of samples")
-    sample.add_argument("--spec", required=True, help="sample spec (JSON)")
-    sample.add_argument("--digest", help="refuse a spec with another digest")
-    sample.add_argument("--weights", required=True, help="the model's averaged weights")
-    sample.add_argument("--classifier", help="the classifier's weights, for guidance")
-    sample.add_argument("--low-res", help="the base's batch, for an upsampler")
-    sample.add_argument("--start", type=int, default=0, help="first sample number")
-    sample.add_argument("--stop", type=int, help="one past the last sample number")
-    sample.add_argument("--batch-size", type=int, default=64)
-    sample.add_argument("--out", required=True, help="batch to write (.npz)")
+    sample = commands.add_parser("sample", help="draw a batch of samples, or a grid of a NAME")
+    cli_named.add_sample_arguments(sample)
+    planned = sample.add_argument_group("with a --spec")
+    planned.add_argument("--spec", help="sample spec (JSON)")
+    planned.add_argument("--digest", help="refuse a spec with another digest")
+    planned.add_argument("--weights", help="the model's averaged weights")
+    planned.add_argument("--low-res", help="the base's batch, for an upsampler")
+    planned.add_argument("--start", type=int, default=0, help="first sample number")
+    planned.add_argument("--stop", type=int, help="one past the last sample number")
+    sample.add_argument("--classifier", help="the classifier's weights (or name), for guidance")
+    sample.add_argument("--batch-size", type=int, help="images at a time (64; with a NAME 8)")
+    sample.add_argument("--out", required=True, help="batch (.npz) or grid (.png) to write")
     _add_machine(sample)
+    cli_named.add_commands(commands)
+
+    accuracy = commands.add_parser("accuracy", help="measure a noisy classifier by timestep")
+    accuracy.add_argument("--spec", required=True, help="accuracy spec (JSON)")
+    accuracy.add_argument("--digest", help="refuse a spec with another digest")
+    accuracy.add_argument("--weights", required=True, help="the classifier's weights")
+    accuracy.add_argument("--data", required=True, help="dataset zip")
+    accuracy.add_argument("--batch-size", type=int, default=250)
+    accuracy.add_argument("--out", required=True, help="JSON file to write")
+    _add_machine(accuracy)
     return parser
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where to compute."""
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="CPU threads (1; with a NAME all)")
 
 
 def _read_spec(path: str, expected: str | None) -> dict[str, Any]:
@@ -69,8 +90,14 @@ def run(argv: Sequence[str] | None = None) -> int:
     """
     args = make_parser().parse_args(argv)
     if args.command == "dataset":
-        return _dataset(args)
-    spec = _read_spec(args.spec, args.digest)
+        return cli_datasets.run(args)
+    if args.command in cli_named.COMMANDS:
+        return cli_named.run(args)
+    if args.command == "sample":
+        cli_named.refuse_mixture(args)
+    named = args.command == "sample" and args.name is not None
+    spec = {} if named else _read_spec(args.spec, args.digest)
+    args.threads = args.threads or (len(os.sched_getaffinity(0)) if named else 1)
     import torch  # late: the other commands and --help need none
 
     torch.set_num_threads(args.threads)
@@ -79,16 +106,7 @@ def run(argv: Sequence[str] | None = None) -> int:
             f"--device {args.device}: torch sees no CUDA device here; use --device cpu, or set "
             "compute: device of the scale"
         )
-    return _train(args, spec) if args.command == "train" else _sample(args, spec)
-
-
-def _dataset(args: argparse.Namespace) -> int:
-    """Write a dataset zip."""
-    from adm.digits import make_digits
-
-    spec = read_json(args.spec, "dataset spec")
-    make_digits(args.out, image_size_px=spec["image_size_px"], classes=spec["classes"])
-    return 0
+    return {"train": _train, "sample": _sample, "accuracy": _accuracy}[args.command](args, spec)
 
 
 def _train(args: argparse.Namespace, spec: dict[str, Any]) -> int:
@@ -106,12 +124,15 @@ def _train(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         device=args.device,
         threads=args.threads,
         save_every_seconds=args.save_every_seconds,
+        keep_state=not args.drop_state,
     )
     return 0
 
 
 def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
-    """Draw a batch of samples."""
+    """Draw a batch of samples, by a spec or by a name."""
+    if args.name is not None:
+        return cli_named.sample(args)
     from adm.sampling import write_samples
 
     write_samples(
@@ -122,6 +143,21 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         out_path=args.out,
         start=args.start,
         stop=spec["num_images"] if args.stop is None else args.stop,
+        batch_size=args.batch_size or 64,
+        device=args.device,
+    )
+    return 0
+
+
+def _accuracy(args: argparse.Namespace, spec: dict[str, Any]) -> int:
+    """Measure a noisy classifier."""
+    from adm.accuracy import write_accuracy
+
+    write_accuracy(
+        spec,
+        weights_path=args.weights,
+        data_path=args.data,
+        out_path=args.out,
         batch_size=args.batch_size,
         device=args.device,
     )

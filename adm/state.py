@@ -187,6 +187,12 @@ def save_state(state_dir: str | Path, state: TrainState, spec: Mapping[str, Any]
     write_tensors(path, tensors, metadata)
 
 
+def drop_state(state_dir: str | Path) -> None:
+    """Delete the state of a run that is over; the averaged weights of its marks stay."""
+    for name in (PREVIOUS_NAME, STATE_NAME):
+        (Path(state_dir) / name).unlink(missing_ok=True)
+
+
 def load_state(state_dir: str | Path, state: TrainState, spec: Mapping[str, Any]) -> list[str]:
     """Continue from the state in a folder, if there is one.
 

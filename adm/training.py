@@ -24,6 +24,7 @@ from adm.precision import LossScale, check_precision, use_exact_float32
 from adm.seeds import seed_for
 from adm.state import (
     TrainState,
+    drop_state,
     load_state,
     load_weights,
     read_spec,
@@ -80,6 +81,7 @@ def train(
     save_every_iterations: int | None = None,
     save_every_seconds: float = 600.0,
     log_every_iterations: int = 50,
+    keep_state: bool = True,
 ) -> None:
     """Train a model up to a mark and write its averaged weights.
 
@@ -100,6 +102,7 @@ def train(
         save_every_iterations: save the state after this many iterations; None for never.
         save_every_seconds: save the state after this many seconds.
         log_every_iterations: write an event after this many iterations.
+        keep_state: leave the state for later marks; without it they are trained from the start.
 
     Raises:
         UserError: anything that the user can mend.
@@ -145,6 +148,9 @@ def train(
             else:
                 _run(state, state_dir=state_dir, **options)
         _write_out(kept, out_path, spec, mark, device)
+        if not keep_state:
+            drop_state(state_dir)
+            events.write("dropped", name=spec["name"], mark=mark)
 
 
 def _kept_path(state_dir: Path, iterations: int) -> Path:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from records.cache import get_cache_folder
 from records.downloads import fetch
 from records.errors import UserError
 from records.files import link_or_copy, sha256_file
@@ -12,17 +13,6 @@ INCEPTION_URL = PUBLISHED_BASE + "ref_batches/classify_image_graph_def.pb"
 INCEPTION_SHA256 = "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6"
 INCEPTION_BYTES = 95_673_916
 INCEPTION_VARIABLE = "ADM_INCEPTION"
-
-
-def get_cache_folder() -> Path:
-    """Return where published files are kept: $XDG_CACHE_HOME/adm-tables, or ~/.cache/adm-tables.
-
-    As the XDG specification has it, a relative $XDG_CACHE_HOME counts as not set. A file lies
-    there under the last part of its published path; the folder may not exist yet.
-    """
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    return root / "adm-tables"
 
 
 def locate_inception(path: str | Path | None = None) -> tuple[Path, bool]:

@@ -1,0 +1,153 @@
+"""`python -m adm sample NAME`, `import`, `export` and `spec`: models by their published names."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from records.errors import UserError
+from records.files import spec_digest, write_json
+
+# Of the thousand classes of ImageNet the one that the paper shows guidance on.
+SHOWN_CLASS = {263: "Pembroke Welsh corgi"}
+COMMANDS = ("import", "export", "spec")
+
+
+def add_lists(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where names are looked up."""
+    parser.add_argument("--scale", default="paper", help="scale whose models the names are")
+    parser.add_argument("--tables", help="tables instead of params/tables.yaml")
+    parser.add_argument("--released", help="list of files instead of params/released.yaml")
+
+
+def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sample NAME`."""
+    parser.add_argument(
+        "name", nargs="?", help="published name (ADM_G_256, ...) or weights file; instead of --spec"
+    )
+    named = parser.add_argument_group("with a NAME")
+    named.add_argument("--label", type=int, nargs="+", help="class of each image, taken in turn")
+    named.add_argument("--num-images", type=int, default=16)
+    named.add_argument("--guidance-scale", type=float, help="guide at this scale")
+    named.add_argument("--respacing", help="steps, such as 250 or ddim25; default: the published")
+    named.add_argument("--seed", type=int, default=0)
+    named.add_argument("--base", help="an upsampler's base: name or file; default: the published")
+    named.add_argument("--columns", type=int, help="pictures in a row of the grid")
+    add_lists(named)
+
+
+def add_commands(commands: Any) -> None:
+    """Add import, export and spec."""
+    importing = commands.add_parser("import", help="turn a published checkpoint into safetensors")
+    importing.add_argument("path", help="checkpoint (.pt): a pickled state dict")
+    importing.add_argument("--model", required=True, help="name of the model whose weights it is")
+    importing.add_argument("--out", required=True, help="weights to write (safetensors)")
+    add_lists(importing)
+    exporting = commands.add_parser(
+        "export", help="write weights as the authors' scripts read them"
+    )
+    exporting.add_argument("path", help="weights (safetensors)")
+    exporting.add_argument("--out", required=True, help="checkpoint to write (.pt)")
+    spec = commands.add_parser("spec", help="write the spec that a name stands for, for training")
+    spec.add_argument("name", help="published name, or model of the scale")
+    spec.add_argument("--out", required=True, help="JSON file to write")
+    add_lists(spec)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run import, export or spec.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    from adm.names import find_model, load_sources
+
+    if args.command == "export":
+        from adm.checkpoints import export_checkpoint, format_flags
+
+        flags = format_flags(export_checkpoint(args.path, args.out))
+        print(f"{args.out}: for the authors' scripts: {flags or 'they cannot build this model'}")
+        return 0
+    sources = load_sources(args.scale, args.tables, args.released)
+    if args.command == "spec":
+        named = find_model(args.name, sources)
+        write_json(args.out, named.spec)
+        print(
+            f"{args.out}: {named.name}, {named.iteration} iterations to mark {named.mark}, data "
+            f"{named.spec['training']['dataset']['task']}"
+        )
+        return 0
+    from adm.checkpoints import import_checkpoint
+
+    named = find_model(args.model, sources)
+    import_checkpoint(args.path, args.out, named, sources)
+    print(f"{args.out}: {named.name}, spec {spec_digest(named.spec)[:12]}")
+    return 0
+
+
+def refuse_mixture(args: argparse.Namespace) -> None:
+    """Demand either a name or a spec with weights.
+
+    Raises:
+        UserError: both, neither, or a spec without weights.
+    """
+    if (args.name is None) == (args.spec is None):
+        raise UserError(
+            "sample: give either a NAME (ADM_G_256, or a weights file), or --spec with --weights"
+        )
+    if args.spec is not None and args.weights is None:
+        raise UserError("sample: --weights is missing; --spec says which are needed")
+    if args.name is not None and (args.weights or args.low_res or args.digest):
+        raise UserError("sample: --weights, --low-res and --digest go with --spec, not with a NAME")
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Draw images of a named model into a grid (.png) or a batch (.npz).
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    suffix = Path(args.out).suffix
+    if suffix not in (".png", ".npz"):
+        raise UserError(f"--out {args.out}: give a .png for a grid or an .npz for a batch")
+    from adm.stacks import draw_named
+
+    drawn = draw_named(
+        args.name,
+        num_images=args.num_images,
+        labels=args.label,
+        guidance_scale=args.guidance_scale,
+        classifier=args.classifier,
+        base=args.base,
+        respacing=args.respacing,
+        seed=args.seed,
+        batch_size=args.batch_size or 8,
+        device=args.device,
+        scale=args.scale,
+        tables=args.tables,
+        released=args.released,
+    )
+    if suffix == ".npz":
+        import numpy as np
+
+        from records.batches import write_batch
+
+        images = drawn.images
+        images = np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+        write_batch(args.out, images, drawn.labels, drawn.protocol)
+    else:
+        from adm.grids import draw_grid, save_grid
+
+        captions = None
+        if drawn.labels is not None:
+            known = SHOWN_CLASS if drawn.num_classes == 1000 else {}
+            captions = [
+                f"{label} {known.get(label, '')}".strip() for label in drawn.labels.tolist()
+            ]
+        sheet = draw_grid(
+            drawn.images, heading=drawn.heading, captions=captions, num_columns=args.columns
+        )
+        save_grid(args.out, sheet, drawn.protocol)
+    settings = json.dumps(drawn.protocol["sampling"], sort_keys=True)
+    print(f"{args.out}: {len(drawn.images)} images; {settings}")
+    return 0

@@ -1,0 +1,236 @@
+"""Models by name from the shell: grids, import, export, specs, and what they refuse."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from adm.cli import main
+from adm.names import find_model, load_sources
+from adm.stacks import draw_named
+from adm.state import read_spec
+from records.batches import read_batch, read_protocol
+from records.errors import UserError
+from tests.adm.published_miniature import make_weights, pickle_bytes, publish
+from workflow.settings import load_plan
+
+MODELS = (
+    "imagenet_256",
+    "imagenet_256_uncond",
+    "classifier_256",
+    "imagenet_64",
+    "classifier_64",
+    "upsampler_64_256",
+    "lsun_cat",
+)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    with publish(tmp_path_factory.mktemp("published"), *MODELS) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def environment(cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.delenv("ADM_OFFLINE", raising=False)
+    monkeypatch.delenv("ADM_MIRROR", raising=False)
+
+
+def sample(published, name, out, *more):
+    lists = ("--scale", "digits", "--released", str(published.released), "--threads", "1")
+    return main(["sample", str(name), "--out", str(out), *lists, *more])
+
+
+def read_sampling(path):
+    with Image.open(path) as image:
+        protocol = json.loads(image.text["protocol"])
+    return protocol["sampling"], protocol
+
+
+def test_a_guided_grid_of_the_unconditional_model(published, tmp_path, capsys):
+    out = tmp_path / "grid.png"
+    name = "ADM_diffusion_256_unconditioned"
+    options = ("--label", "3", "--guidance-scale", "10", "--num-images", "4")
+    assert sample(published, name, out, *options) == 0
+    assert "grid.png: 4 images" in capsys.readouterr().out
+    sampling, protocol = read_sampling(out)
+    (half,) = sampling["halves"]
+    assert half == {
+        "name": name,
+        "model": "imagenet_256_uncond",
+        "digest": half["digest"],
+        "respacing": "25",
+        "classifier": "classifier_256",
+        "guidance_scale": 10.0,
+    }
+    assert protocol["labels"] == [3] * 4 and sampling["seed"] == 0
+
+
+def test_joined_names_take_the_published_scale_and_labels_in_turn(published, tmp_path):
+    out = tmp_path / "batch.npz"
+    options = ("--label", "3", "5", "--num-images", "3", "--respacing", "ddim10", "--seed", "7")
+    assert sample(published, "ADM_G", out, *options) == 0
+    images, labels = read_batch(out)
+    assert images.shape == (3, 8, 8, 3) and labels.tolist() == [3, 5, 3]
+    (half,) = read_protocol(out)["sampling"]["halves"]
+    assert (half["respacing"], half["guidance_scale"]) == ("ddim10", 2.5)
+    again = tmp_path / "again.npz"
+    assert sample(published, "ADM_G", again, *options, "--batch-size", "2") == 0
+    assert np.abs(read_batch(again)[0].astype(int) - images).max() <= 1
+
+
+def test_a_stack_guides_its_base(published, tmp_path):
+    out = tmp_path / "grid.png"
+    options = ("--label", "3", "--guidance-scale", "1", "--num-images", "2")
+    assert sample(published, "ADM_U_64_256", out, *options, "--respacing", "ddim5") == 0
+    base, upsampler = read_sampling(out)[0]["halves"]
+    assert (base["model"], base["classifier"]) == ("imagenet_64", "classifier_64")
+    assert (upsampler["model"], upsampler["classifier"]) == ("upsampler_64_256", None)
+    assert base["respacing"] == upsampler["respacing"] == "ddim5"
+
+
+def test_without_classes_there_are_no_captions(published, tmp_path):
+    out = tmp_path / "batch.npz"
+    assert sample(published, "ADM_diffusion_lsun_cat", out, "--num-images", "2") == 0
+    images, labels = read_batch(out)
+    assert len(images) == 2 and labels is None
+
+
+def place(folder, model):
+    """Put weights where the workflow does."""
+    path = folder / "digits" / "retrain" / "models" / model / "ema-final.safetensors"
+    path.parent.mkdir(parents=True)
+    pickled = path.with_suffix(".pt")
+    pickled.write_bytes(pickle_bytes(make_weights(model)))
+    options = ["--model", model, "--out", str(path), "--scale", "digits"]
+    assert main(["import", str(pickled), *options]) == 0
+    return path
+
+
+def test_models_trained_here_find_classifier_and_base_beside_them(published, tmp_path, capsys):
+    model = place(tmp_path, "imagenet_256")
+    out = tmp_path / "grid.png"
+    options = ("--label", "1", "--guidance-scale", "2", "--num-images", "1")
+    assert sample(published, model, out, *options) == 2
+    beside = tmp_path / "digits" / "retrain" / "models" / "classifier_256"
+    assert f"there is none at {beside}/ema-final.safetensors" in capsys.readouterr().err
+    classifier = place(tmp_path, "classifier_256")
+    assert main(["sample", str(model), "--out", str(out), *options, "--threads", "1"]) == 0
+    (half,) = read_sampling(out)[0]["halves"]
+    assert (half["respacing"], half["classifier"]) == ("25", "classifier_256")
+    moved = classifier.rename(tmp_path / "moved.safetensors")
+    given = (*options, "--classifier", str(moved))
+    assert sample(published, model, tmp_path / "b.png", *given) == 0
+    upsampler = place(tmp_path, "upsampler_64_256")
+    assert sample(published, upsampler, out, "--num-images", "1") == 2
+    assert "is an upsampler; its base is not at" in capsys.readouterr().err
+    place(tmp_path, "imagenet_64")
+    assert sample(published, upsampler, out, "--num-images", "1", "--respacing", "ddim5") == 0
+
+
+def test_import_and_export(tmp_path, capsys):
+    model, back = place(tmp_path, "imagenet_64"), tmp_path / "back.pt"
+    assert main(["export", str(model), "--out", str(back)]) == 0
+    assert "they cannot build this model" in capsys.readouterr().out
+    weights = torch.load(back, weights_only=True)
+    expected = make_weights("imagenet_64")
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    wrong = ["import", str(back), "--model", "imagenet_256", "--out", "x", "--scale", "digits"]
+    assert main(wrong) == 2
+    assert "they are those of ADM_diffusion_64_conditioned" in capsys.readouterr().err
+
+
+def test_specs_are_written_for_training(tmp_path, capsys):
+    out = tmp_path / "spec.json"
+    name = "ADM_diffusion_64_unconditioned"
+    assert main(["spec", name, "--out", str(out)]) == 0
+    assert "540000 iterations to mark final, data imagenet_64" in capsys.readouterr().out
+    assert json.loads(out.read_text()) == find_model(name, load_sources()).spec
+    assert main(["spec", "imagenet_256", "--scale", "digits", "--out", str(out)]) == 0
+    assert json.loads(out.read_text()) == load_plan({}).models["imagenet_256"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sample", "--out", "a.png"], "give either a NAME (ADM_G_256, or a weights file), or"),
+        (["sample", "ADM_G", "--spec", "s", "--out", "a.png"], "give either a NAME"),
+        (["sample", "--spec", "s.json", "--out", "a.npz"], "--weights is missing"),
+        (["sample", "ADM_G", "--weights", "w", "--out", "a.png"], "go with --spec, not with a"),
+        (["sample", "ADM_G", "--out", "a.jpg"], "give a .png for a grid or an .npz"),
+        (["sample", "ADM_H", "--out", "a.png"], "ADM_H: no model of that name and no file; did"),
+        (["spec", "ADM_H", "--out", "a.json"], "no model of that name"),
+        (["spec", "ADM_U", "--scale", "none", "--out", "a.json"], "none.yaml: no such file"),
+        (["export", "none.safetensors", "--out", "a.pt"], "no such file; a weights file"),
+        (["import", "none.pt", "--model", "ADM_U", "--out", "a"], "no such file; a checkpoint"),
+        (["sample", "ADM_diffusion_64_unconditioned", "--out", "a.png"], "no weights to be had"),
+    ],
+)
+def test_commands_that_cannot_be_done(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("ADM_classifier_256", {}, "is a classifier, which draws nothing"),
+        ("ADM_diffusion_lsun_cat", {"guidance_scale": 1.0}, "there is no classifier for lsun_cat"),
+        ("ADM_diffusion_lsun_cat", {"labels": [1]}, "knows no classes, so a label does nothing"),
+        ("ADM_diffusion_256_conditioned", {"labels": [10]}, "there are 10 classes: 0 to 9"),
+        ("ADM_diffusion_256_conditioned", {"base": "ADM_U"}, "is no upsampler, so it has no base"),
+        ("ADM_U_64_256", {"base": "ADM_classifier_256"}, "is no diffusion model, which a base"),
+        (
+            "ADM_diffusion_256_conditioned",
+            {"guidance_scale": 1.0, "classifier": "ADM_classifier_64"},
+            "has image_size_px 8 and classifier_64 4",
+        ),
+        (
+            "ADM_diffusion_256_conditioned",
+            {"guidance_scale": 1.0, "classifier": "ADM_diffusion_lsun_cat"},
+            "is no classifier; give one",
+        ),
+        (
+            "ADM_diffusion_256_conditioned",
+            {"classifier": "ADM_classifier_256", "respacing": "7"},
+            "no guidance scale is published for these steps; give --guidance-scale",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_done(published, name, settings, words):
+    options = {
+        "num_images": 1,
+        "labels": None,
+        "guidance_scale": None,
+        "classifier": None,
+        "base": None,
+        "respacing": None,
+        "seed": 0,
+        "batch_size": 1,
+        "device": "cpu",
+        "scale": "digits",
+        "released": str(published.released),
+        **settings,
+    }
+    with pytest.raises(UserError) as error:
+        draw_named(name, **options)
+    assert words in str(error.value)
+
+
+def test_the_header_of_imported_weights_is_the_workflows(tmp_path):
+    about = read_spec(place(tmp_path, "classifier_256"))
+    plan = load_plan({})
+    assert about["spec"] == plan.models["classifier_256"]
+    assert about["iteration"] == plan.marks["classifier_256"][about["mark"]]
