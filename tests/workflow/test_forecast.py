@@ -1,0 +1,319 @@
+"""What is forecast: against the paper's own figures, closed forms, and bad input."""
+
+import copy
+import dataclasses
+import json
+import re
+
+import pytest
+import yaml
+
+from records.errors import UserError
+from tests.workflow.conftest import ROOT
+from workflow.cli import main
+from workflow.forecast import compute_resources, make_forecast
+from workflow.forecast_counts import FOLDER, count_networks, load_counts, make_network_key
+from workflow.forecast_facts import (
+    choose_speed,
+    compute_counted_days,
+    compute_published_days,
+    load_devices,
+    load_published,
+)
+from workflow.forecast_jobs import (
+    Job,
+    compute_chains,
+    compute_set_size,
+    compute_wall_seconds,
+    count_steps,
+    make_jobs,
+)
+from workflow.forecast_text import describe_start, format_flops, format_forecast, format_hours
+from workflow.settings import load_plan
+
+TABLES = yaml.safe_load((ROOT / "tests" / "data" / "paper_tables.yaml").read_text())
+PAPER = load_plan({"scale": "paper"})
+COUNTS = load_counts(PAPER)
+PUBLISHED = load_published()
+V100 = choose_speed(PAPER, gpu="V100")
+ENTRIES = [pytest.param(one, id=one["task"] + " " + one["label"]) for one in PUBLISHED["compute"]]
+
+
+def test_published_figures_are_those_of_the_papers_tables():
+    rows = TABLES["throughput"]["rows"]
+    pairs = [
+        [next(one[3] for one in rows if one[:2] == [model, kind]) for kind in kinds]
+        for kinds in [("optimised", "theoretical")]
+        for model in dict.fromkeys(row[0] for row in rows)
+    ]
+    assert pairs == [
+        [one["images_per_s"], one["bound_images_per_s"]] for one in PUBLISHED["throughput"]
+    ]
+    ours = [row for row in TABLES["compute"]["rows"] if row[2] is not None]
+    assert [row[:4] for row in ours] == [
+        [one["task"], one["label"], one["generator_days"], one.get("classifier_days")]
+        for one in PUBLISHED["compute"]
+    ]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_images_per_second_give_the_papers_generator_days(entry):
+    days = compute_published_days(PAPER, entry["generator"])
+    assert days == pytest.approx(entry["generator_days"], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "days"),
+    [
+        ({"imagenet_128": 4_360_000}, 4_360_000 * 256 / 24.8 / 86_400),
+        ({"imagenet_256": 1_980_000}, 1_980_000 * 256 / 6.4 / 86_400),
+        (
+            {"imagenet_64": 540_000, "upsampler_64_256": 500_000},
+            (540_000 * 2048 / 74.1 + 500_000 * 256 / 9.5) / 86_400,
+        ),
+    ],
+)
+def test_days_are_iterations_times_batch_over_images_per_second(iterations, days):
+    assert compute_published_days(PAPER, iterations) == pytest.approx(days)
+    assert any(round(days) == known for known in (521, 917, 329))
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_counted_operations_give_the_papers_days(entry):
+    days = compute_counted_days(PAPER, COUNTS, entry["generator"], V100)
+    assert days == pytest.approx(entry["generator_days"], rel=0.25)
+    if entry.get("classifier"):
+        days = compute_counted_days(PAPER, COUNTS, entry["classifier"], V100)
+        assert days == pytest.approx(entry["classifier_days"], rel=0.25)
+
+
+@pytest.mark.parametrize("entry", PUBLISHED["throughput"], ids=lambda one: one["models"][0])
+def test_counted_operations_give_the_papers_upper_bound_of_images_per_second(entry):
+    for model in entry["models"]:
+        bound = PUBLISHED["bound_tflops"] * 1e12 / COUNTS[model]["training_flops"]
+        assert bound == pytest.approx(entry["bound_images_per_s"], rel=0.005)
+
+
+def test_utilisation_is_fitted_on_the_two_figures_that_are_named():
+    shares = load_devices()["utilisation"]
+    peak = V100.peak_tflops["fp16"] * 1e12
+    training = COUNTS["imagenet_128"]["training_flops"]
+    assert shares["diffusion"] == shares["upsampler"] == round(24.8 * training / peak, 3)
+    seconds = 46 * 86_400
+    flops = 500_000 * 256 * COUNTS["classifier_256"]["training_flops"]
+    assert shares["classifier"] == round(flops / peak / seconds, 3)
+
+
+def check_counts(scale, models):
+    plan = load_plan({"scale": scale})
+    counts, known = count_networks(plan, models), load_counts(plan)
+    for key, entry in counts.items():
+        for name in entry.pop("models"):
+            assert make_network_key(plan.models[name]) == key
+            assert known[name].items() >= entry.items(), name
+
+
+def test_committed_counts_are_what_counting_gives():
+    check_counts("paper", ["classifier_128_stack"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", ["digits", "cifar10", "paper"])
+def test_all_committed_counts_are_what_counting_gives(scale):
+    check_counts(scale, None)
+    keys = {make_network_key(spec) for spec in load_plan({"scale": scale}).models.values()}
+    assert set(json.loads((FOLDER / f"{scale}.json").read_text())["networks"]) == keys
+
+
+def test_counts_of_another_architecture_are_stale():
+    plan = dataclasses.replace(PAPER, models=copy.deepcopy(PAPER.models))
+    plan.models["imagenet_256"]["architecture"]["channels"] = 128
+    words = "imagenet_256, which is new or was changed .* python -m workflow plan --scale paper --w"
+    with pytest.raises(UserError, match=words):
+        load_counts(plan)
+    plan.models["imagenet_256"] = copy.deepcopy(PAPER.models["imagenet_256"])
+    plan.models["imagenet_256"]["training"]["learning_rate"] = 1.0
+    assert load_counts(plan) == COUNTS
+
+
+def test_a_scale_that_was_never_counted_says_so_and_still_gets_resources():
+    plan = dataclasses.replace(PAPER, scale=PAPER.scale.model_copy(update={"name": "mine"}))
+    with pytest.raises(UserError, match="have not been counted: run python -m workflow plan"):
+        load_counts(plan)
+    assert describe_start(plan, []).startswith("no forecast: ")
+    assert compute_resources(plan, "train", "imagenet_128", "final") == {
+        "mem_mb": 2000,
+        "runtime": 60,
+    }
+
+
+def test_operations_of_training_and_sampling_are_products():
+    jobs = make_jobs(PAPER, COUNTS, V100, ["reproduce_table3"])
+    training = jobs["train", "imagenet_256", "final"]
+    assert training.flops == 1_980_000 * 256 * COUNTS["imagenet_256"]["training_flops"]
+    assert training.seconds == pytest.approx(training.flops / (0.365 * 125e12))
+    assert training.kept_bytes == 4 * COUNTS["imagenet_256"]["num_parameters"]
+    guided = jobs["sample", "t3_cond_guided_1"]
+    step = COUNTS["imagenet_256"]["forward_flops"] + COUNTS["classifier_256"]["guidance_flops"]
+    assert guided.flops == 50_000 * 250 * step
+    assert guided.seconds == pytest.approx(guided.flops / (0.365 * 15.7e12))
+    assert guided.kept_bytes == 50_000 * (3 * 256**2 + 8)
+    assert ("train", "classifier_256", "final") in guided.needs
+
+
+def test_marks_of_a_model_are_a_chain_that_adds_up():
+    jobs = make_jobs(PAPER, COUNTS, V100, ["table1"])
+    first, second = (jobs["train", "arch_heads", mark] for mark in ("700K", "1200K"))
+    assert ("train", "arch_heads", "700K") in second.needs
+    images = (first.flops + second.flops) / COUNTS["arch_heads"]["training_flops"]
+    assert images == pytest.approx(1_200_000 * 256)
+
+
+@pytest.mark.parametrize(
+    ("respacing", "steps"), [("250", 250), ("ddim25", 25), ("90,60,60,20,20", 250), (None, 1000)]
+)
+def test_steps(respacing, steps):
+    assert count_steps({"respacing": respacing, "num_timesteps": 1000}) == steps
+
+
+def make_work(**seconds_and_needs):
+    return {
+        (name,): Job(0.0, seconds, 0.0, tuple((need,) for need in needs))
+        for name, (seconds, *needs) in seconds_and_needs.items()
+    }
+
+
+def test_wall_time_of_chains():
+    jobs = make_work(a=(3.0,), b=(2.0, "a"), c=(4.0,), d=(0.0, "b", "c"), e=(1.0, "d"))
+    assert compute_chains(jobs) == {("a",): 6, ("b",): 3, ("c",): 5, ("d",): 1, ("e",): 1}
+    assert compute_wall_seconds(jobs, 1) == 10
+    assert compute_wall_seconds(jobs, 2) == compute_wall_seconds(jobs, 9) == 6
+    assert compute_wall_seconds({}, 1) == 0
+
+
+def test_more_gpus_take_less_time_until_the_longest_chain():
+    walls = [make_forecast(PAPER, ["reproduce_all"], num_gpus=count) for count in (1, 2, 8, 1000)]
+    hours = [one["wall_hours"] for one in walls]
+    assert hours[0] == pytest.approx(walls[0]["hours"])
+    assert hours == sorted(hours, reverse=True)
+    assert hours[-1] == pytest.approx(walls[0]["longest_chain_hours"])
+
+
+def test_disk_follows_the_retention_policy():
+    dropped, kept = (
+        make_forecast(PAPER, ["table3"], keep_state=keep)["disk_bytes"] for keep in (False, True)
+    )
+    states = [32 * COUNTS[name]["num_parameters"] for name in
+              ("imagenet_256", "imagenet_256_uncond", "classifier_256")]  # fmt: skip
+    assert dropped["at most"] - dropped["at the end"] == max(states)
+    assert kept["at most"] == kept["at the end"] == dropped["at the end"] + sum(states)
+    assert dropped["samples"] == 6 * 50_000 * (3 * 256**2 + 8)
+
+
+def test_image_sets_are_counted_by_their_pixels():
+    num_images, num_bytes = compute_set_size(PAPER, "imagenet_64")
+    assert (num_images, num_bytes) == (1_281_167, 1_281_167 * 3 * 64**2 * 0.75)
+    ships = compute_set_size(load_plan({"scale": "cifar10"}), "lsun_bedroom_256")
+    assert ships[0] == 5000
+    assert compute_set_size(load_plan({}), "imagenet_64") == (0, 0)
+
+
+def test_the_utilisation_scales_the_hours_and_the_gpu_its_peak():
+    v100, half, a100 = (
+        make_forecast(PAPER, ["table6"], gpu=gpu, utilisation=share)["stages"]["train"]["hours"]
+        for gpu, share in (("V100", 0.4), ("V100", 0.2), ("A100", 0.4))
+    )
+    assert half == pytest.approx(2 * v100) and a100 == pytest.approx(v100 * 125 / 312)
+
+
+def test_resources_follow_from_the_forecast():
+    train = compute_resources(PAPER, "train", "imagenet_128", "final")
+    hours = make_jobs(PAPER, COUNTS, V100, ["all"])["train", "imagenet_128", "final"].seconds / 3600
+    assert train["runtime"] == pytest.approx(1.5 * 60 * hours, abs=1)
+    # The state's four tensors, the network, and one more while they are read.
+    assert train["mem_mb"] > 24 * COUNTS["imagenet_128"]["num_parameters"] / 1e6
+    samples = compute_resources(PAPER, "sample", "t4_512_adm")
+    assert samples["mem_mb"] > 2 * 50_000 * 3 * 512**2 / 1e6
+    for key in make_jobs(PAPER, COUNTS, V100, ["all"]):
+        if key[0] in ("train", "sample", "evaluate", "accuracy", "ceiling"):
+            wanted = compute_resources(PAPER, *key)
+            assert all(isinstance(value, int) for value in wanted.values())
+            assert wanted["mem_mb"] >= 2000 and wanted["runtime"] >= 60
+    small = compute_resources(load_plan({}), "train", "arch_heads", "700K")
+    assert small["mem_mb"] < 2000 and small["runtime"] == 60
+
+
+def test_a_start_is_announced_when_it_takes_more_than_an_hour():
+    jobs = [("train", "imagenet_64", "final"), ("table", "table3"), ("reproduce_table3",)]
+    said = describe_start(PAPER, jobs)
+    assert said.startswith("forecast: 1 jobs that compute, 184.6 days of V100 time (python -m")
+    assert describe_start(PAPER, jobs[1:]) is None
+    digits = load_plan({})
+    everything = list(make_jobs(digits, load_counts(digits), choose_speed(digits), ["all"]))
+    assert describe_start(digits, everything[:40]) is None
+
+
+def test_the_printed_plan(capsys):
+    assert main(["plan", "--scale", "paper", "--gpu", "A100", "--num-gpus", "8", "guidance"]) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[0].startswith("Forecast of guidance at scale paper, source retrain")
+    assert "8 x A100 (NVIDIA A100, SXM4; peak TFLOP/s fp16 312" in text
+    assert "fitted on the paper's images/s of ImageNet 128" in text
+    line = next(one for one in text.splitlines() if one.startswith("imagenet_256 ")).split()
+    assert line[1:5] == ["1", "1,980,000", "256", "2.24"] and line[-1] == "916"
+    assert "each optimiser state goes after its model's last mark" in text
+    assert re.search(r"imagenet_256 ADM-G \(1980K\), generator +916 +917 +864$", text, re.M)
+
+
+def test_the_plan_as_json(capsys):
+    assert main(["plan", "--scale", "paper", "--json", "reproduce_table6", "table6"]) == 0
+    forecast = json.loads(capsys.readouterr().out)
+    assert forecast["tables"] == ["table6"] and forecast["jobs"]["train"] == 2
+    assert forecast == json.loads(json.dumps(make_forecast(PAPER, ["reproduce_table6", "table6"])))
+    assert [one["name"] for one in forecast["models"]] == [
+        "attention_head_channels_64",
+        "embedding_addition",
+    ]
+
+
+def test_sources_leave_out_what_was_published():
+    rescored = make_forecast(load_plan({"scale": "paper", "source": "rescore"}), ["table4"])
+    assert rescored["models"] == rescored["rows"] == rescored["paper"] == []
+    assert rescored["disk_bytes"]["published files"] > 100e9
+    assert "model  " not in format_forecast(rescored)
+    resampled = make_forecast(load_plan({"scale": "paper", "source": "resample"}), ["table4"])
+    assert resampled["models"] == [] and len(resampled["rows"]) == 14
+
+
+def test_small_networks_come_with_a_warning():
+    text = format_forecast(make_forecast(load_plan({"scale": "cifar10"}), ["table6"]))
+    assert "1 x H100" in text and "will reach less of a GPU's peak" in text
+    assert "will reach less" not in format_forecast(make_forecast(PAPER, ["table6"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["table9"], "target: got 'table9'; needed: reproduce_all, or one of table1, architecture"),
+        (["--gpu", "V200"], "--gpu: got 'V200'; needed: one of V100, A100, H100, H200, cpu-core"),
+        (["--utilisation", "1.5"], "--utilisation: got 1.5; needed: a share above 0 and at most 1"),
+        (["--utilisation", "0"], "--utilisation: got 0; needed"),
+        (["--gpu", "cpu-core", "--utilisation", "0.5"], "cpu-core has measured rates and no peak"),
+        (["--num-gpus", "0"], "--num-gpus: got 0; needed: at least 1"),
+        (["--scale", "cifar10", "--gpu", "V100"], "--gpu V100: has no bf16, in which this scale"),
+        (["--source", "rescore", "table1"], "table1: no row of it has source rescore"),
+    ],
+)
+def test_bad_input(arguments, words, capsys):
+    scale = [] if "--scale" in arguments else ["--scale", "paper"]
+    assert main(["plan", *scale, *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_numbers_as_people_read_them():
+    assert format_flops(2.0551e21) == "2.06 ZFLOP" and format_flops(1e9) == "1 GFLOP"
+    assert [format_hours(hours) for hours in (0.5, 3.14, 12_513.0)] == [
+        "30.0 minutes",
+        "3.1 hours",
+        "521.4 days",
+    ]

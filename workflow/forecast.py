@@ -1,0 +1,284 @@
+"""What targets cost before anything runs: jobs, operations, device hours, disk and wall time.
+
+Everything is forecast as if nothing had been done yet. Reading needs no torch: operations are
+committed data (workflow.forecast_counts).
+"""
+
+import math
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from records.errors import UserError
+from workflow.forecast_counts import load_counts
+from workflow.forecast_facts import Speed, choose_speed, compare_with_paper
+from workflow.forecast_jobs import (
+    FLOAT32_BYTES,
+    STATE_TENSORS,
+    Job,
+    Key,
+    compute_batch_bytes,
+    compute_chains,
+    compute_state_bytes,
+    compute_wall_seconds,
+    count_steps,
+    find_tables,
+    find_unknown_sets,
+    make_jobs,
+)
+from workflow.plan import Plan
+
+FORMAT = 1
+KINDS_OF_DISK = {
+    "prepare": "image sets",
+    "dataset": "image sets",
+    "train": "weights",
+    "sample": "samples",
+    "reference": "references",
+    "import_weights": "weights",
+    "network": "published files",
+    "fetch_pt": "published files",
+    "fetch_npz": "published files",
+}
+# Jobs that are not forecast, at scales without counts, get these.
+DEFAULT_RESOURCES = {"mem_mb": 2000, "runtime": 60}
+RUNTIME_MARGIN = 1.5
+MIN_RUNTIME_MINUTES = 60
+# Python, torch and a GPU's context; images that wait, the step's own float32 copies, and noise.
+PROCESS_MB, CPU_PROCESS_MB = 6000, 1200
+BATCH_COPIES_BYTES = 4 + 4 * 4
+
+
+def make_forecast(
+    plan: Plan,
+    targets: list[str],
+    *,
+    gpu: str | None = None,
+    utilisation: float | None = None,
+    num_gpus: int = 1,
+    keep_state: bool = False,
+) -> dict[str, Any]:
+    """Forecast what some targets cost.
+
+    Args:
+        plan: the plan.
+        targets: see `forecast_jobs.find_tables`.
+        gpu: device, see `forecast_facts.choose_speed`.
+        utilisation: share of its peak.
+        num_gpus: how many of them there are; every job has one.
+        keep_state: optimiser states stay after the last mark.
+
+    Returns:
+        JSON object: jobs by rule, an entry for each model and each batch of samples, totals of
+        operations, device hours, disk and wall time, and the paper's compute table beside it.
+
+    Raises:
+        UserError: an unknown target or device, numbers out of range, or counts that are missing.
+    """
+    if num_gpus < 1:
+        raise UserError(f"--num-gpus: got {num_gpus}; needed: at least 1")
+    counts = load_counts(plan)
+    speed = choose_speed(plan, gpu=gpu, utilisation=utilisation)
+    jobs = make_jobs(plan, counts, speed, targets)
+    models = _describe_models(plan, counts, jobs)
+    chains = compute_chains(jobs)
+    stages: dict[str, dict[str, float]] = {}
+    for key, job in jobs.items():
+        stage = stages.setdefault(key[0], {"jobs": 0, "flops": 0.0, "hours": 0.0})
+        stage["jobs"] += 1
+        stage["flops"] += job.flops
+        stage["hours"] += job.seconds / 3600
+    return {
+        "format": FORMAT,
+        "scale": plan.scale.name,
+        "source": plan.source,
+        "targets": targets,
+        "tables": find_tables(plan, targets),
+        "device": asdict(speed),
+        "num_gpus": num_gpus,
+        "jobs": dict(Counter(key[0] for key in jobs)),
+        "stages": stages,
+        "models": models,
+        "rows": _describe_rows(plan, jobs),
+        "flops": sum(job.flops for job in jobs.values()),
+        "hours": sum(job.seconds for job in jobs.values()) / 3600,
+        "wall_hours": compute_wall_seconds(jobs, num_gpus) / 3600,
+        "longest_chain_hours": max(chains.values(), default=0.0) / 3600,
+        "disk_bytes": _compute_disk(jobs, models, num_gpus=num_gpus, keep_state=keep_state),
+        "keep_state": keep_state,
+        "not_counted": find_unknown_sets(plan, jobs),
+        "paper": compare_with_paper(plan, counts, {one["name"] for one in models}),
+    }
+
+
+def _describe_models(
+    plan: Plan, counts: dict[str, dict[str, Any]], jobs: dict[Key, Job]
+) -> list[dict[str, Any]]:
+    """Add up the training jobs of each model."""
+    described: dict[str, dict[str, Any]] = {}
+    for key, job in jobs.items():
+        if key[0] != "train":
+            continue
+        name, mark = key[1:]
+        entry = described.setdefault(
+            name,
+            {
+                "name": name,
+                "kind": plan.models[name]["kind"],
+                "num_parameters": counts[name]["num_parameters"],
+                "batch_size": plan.models[name]["training"]["batch_size"],
+                "training_flops_per_image": counts[name]["training_flops"],
+                "forward_flops_per_image": counts[name]["forward_flops"],
+                "jobs": 0,
+                "iterations": 0,
+                "flops": 0.0,
+                "hours": 0.0,
+                "weights_bytes": 0.0,
+                "state_bytes": compute_state_bytes(counts[name]),
+            },
+        )
+        entry["jobs"] += 1
+        entry["iterations"] = max(entry["iterations"], plan.marks[name][mark])
+        entry["flops"] += job.flops
+        entry["hours"] += job.seconds / 3600
+        entry["weights_bytes"] += job.kept_bytes
+    return list(described.values())
+
+
+def _describe_rows(plan: Plan, jobs: dict[Key, Job]) -> list[dict[str, Any]]:
+    """Describe each batch of samples."""
+    described = []
+    for key, job in jobs.items():
+        if key[0] == "sample":
+            spec = plan.samples[key[1]]
+            described.append(
+                {
+                    "name": key[1],
+                    "model": spec["model"]["name"],
+                    "classifier": spec["classifier"] and spec["classifier"]["name"],
+                    "num_images": spec["num_images"],
+                    "steps": count_steps(spec["sampler"]),
+                    "flops": job.flops,
+                    "hours": job.seconds / 3600,
+                    "samples_bytes": job.kept_bytes,
+                }
+            )
+    return described
+
+
+def _compute_disk(
+    jobs: dict[Key, Job], models: list[dict[str, Any]], *, num_gpus: int, keep_state: bool
+) -> dict[str, float]:
+    """Compute what lies on disk at the end, by kind, and at most.
+
+    While models train, as many as there are devices have a state there, the largest at worst. With
+    `keep_state` those of all models stay; otherwise each goes after its last mark.
+    """
+    disk = dict.fromkeys(KINDS_OF_DISK.values(), 0.0)
+    for key, job in jobs.items():
+        if key[0] in KINDS_OF_DISK:
+            disk[KINDS_OF_DISK[key[0]]] += job.kept_bytes
+    states = sorted((one["state_bytes"] for one in models), reverse=True)
+    disk["optimiser states"] = sum(states) if keep_state else 0.0
+    at_end = sum(disk.values())
+    disk["at the end"] = at_end
+    disk["at most"] = at_end if keep_state else at_end + sum(states[:num_gpus])
+    return disk
+
+
+def compute_hours(
+    plan: Plan, planned: list[Key], *, gpu: str | None = None
+) -> tuple[float, int, Speed]:
+    """Compute the device hours of jobs that Snakemake is about to run.
+
+    Args:
+        plan: the plan.
+        planned: rule and wildcards of each job; rules that are not forecast count for nothing.
+        gpu: device; None for the scale's own.
+
+    Returns:
+        Hours, the number of jobs among them that have any, and the device.
+
+    Raises:
+        UserError: the counts are missing.
+    """
+    speed = choose_speed(plan, gpu=gpu)
+    jobs = make_jobs(plan, load_counts(plan), speed, ["reproduce_all"])
+    seconds = [jobs[key].seconds for key in planned if key in jobs and jobs[key].seconds]
+    return sum(seconds) / 3600, len(seconds), speed
+
+
+def compute_resources(plan: Plan, rule: str, *wildcards: str) -> dict[str, int]:
+    """Compute the memory and the walltime that a job asks for.
+
+    Memory is the host's. A training run holds its state there when it is read and written; a
+    batch of samples is held whole, and once more while it is put together. Walltime is the
+    forecast on the scale's device, half as much again, and at least an hour.
+
+    Args:
+        plan: the plan.
+        rule: `train`, `sample`, `evaluate`, `accuracy`, `reference` or `ceiling`.
+        wildcards: of the job, in the order of the rule's paths.
+
+    Returns:
+        `mem_mb` and `runtime` (minutes); fixed ones at a scale without counts.
+    """
+    forecast = _forecast_all(plan)
+    if forecast is None or (rule, *wildcards) not in forecast[1]:
+        return dict(DEFAULT_RESOURCES)
+    counts, jobs = forecast
+    process = CPU_PROCESS_MB if plan.scale.compute.device.startswith("cpu") else PROCESS_MB
+    num_bytes = compute_memory_bytes(plan, counts, rule, wildcards[0])
+    minutes = RUNTIME_MARGIN * jobs[rule, *wildcards].seconds / 60
+    return {
+        "mem_mb": process + math.ceil(num_bytes / 1e6),
+        "runtime": max(MIN_RUNTIME_MINUTES, math.ceil(minutes)),
+    }
+
+
+def compute_memory_bytes(
+    plan: Plan, counts: dict[str, dict[str, Any]], rule: str, name: str
+) -> float:
+    """Compute the memory of a job on the host, the process itself left out.
+
+    Args:
+        plan: the plan.
+        counts: of `load_counts`.
+        rule: see `compute_resources`.
+        name: the first wildcard.
+    """
+    if rule == "train":
+        spec = plan.models[name]
+        pixels = spec["architecture"]["image_size_px"] ** 2 * spec["architecture"]["in_channels"]
+        weights = FLOAT32_BYTES * counts[name]["num_parameters"]
+        images = spec["training"]["batch_size"] * pixels * BATCH_COPIES_BYTES
+        return float((STATE_TENSORS + 2) * weights + images)
+    if rule == "sample":
+        spec = plan.samples[name]
+        networks = [one["name"] for one in (spec["model"], spec["classifier"]) if one]
+        base = spec["low_res"]
+        weights = sum(2 * FLOAT32_BYTES * counts[one]["num_parameters"] for one in networks)
+        small = compute_batch_bytes(plan, base["name"]) if base else 0.0
+        return weights + 2 * compute_batch_bytes(plan, name) + small
+    if rule == "accuracy":
+        return float(2 * FLOAT32_BYTES * counts[name]["num_parameters"])
+    evaluated = plan.samples[name]["num_images"] if rule == "evaluate" else 0
+    stored = plan.scale.evaluation.reference_images
+    # Pool and spatial features, 4,071 numbers an image, in float32 and a float64 copy of them.
+    return 12.0 * 4071 * (evaluated + stored) + 1e9
+
+
+_FORECASTS: dict[int, tuple[Plan, tuple[dict[str, dict[str, Any]], dict[Key, Job]] | None]] = {}
+
+
+def _forecast_all(plan: Plan) -> tuple[dict[str, dict[str, Any]], dict[Key, Job]] | None:
+    """Return counts and jobs of all that a plan has, None without counts; worked out once."""
+    if id(plan) not in _FORECASTS:
+        try:
+            counts = load_counts(plan)
+            jobs = make_jobs(plan, counts, choose_speed(plan), ["reproduce_all"])
+        except UserError:
+            _FORECASTS[id(plan)] = plan, None
+        else:
+            _FORECASTS[id(plan)] = plan, (counts, jobs)
+    return _FORECASTS[id(plan)][1]

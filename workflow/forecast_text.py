@@ -1,0 +1,206 @@
+"""A forecast as lines for a terminal."""
+
+import math
+from typing import Any
+
+from records.errors import UserError
+from workflow.forecast import compute_hours
+from workflow.forecast_jobs import Key
+from workflow.plan import Plan
+
+HOURS_WORTH_SAYING = 1.0
+SMALL_NETWORK_FLOPS = 1e11  # forward and backward, of an image; the paper's begin at six times that
+SCALES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"))
+HALVES = ("generator", "classifier")
+
+
+def format_flops(flops: float) -> str:
+    """Write a number of operations with three digits and a prefix."""
+    return _scaled(flops, SCALES, "FLOP")
+
+
+def format_bytes(num_bytes: float) -> str:
+    """Write a number of bytes with three digits and a prefix."""
+    return _scaled(num_bytes, SCALES[2:], "B") if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def _scaled(value: float, scales: tuple[tuple[float, str], ...], unit: str) -> str:
+    size, prefix = next((one for one in scales if value >= one[0]), scales[-1])
+    return (
+        f"{value / size:.3g} {prefix}{unit}"
+        if value / size < 1000
+        else (f"{value / size:,.0f} {prefix}{unit}")
+    )
+
+
+def format_hours(hours: float) -> str:
+    """Write a time in days, hours or minutes, whichever fits."""
+    if hours >= 48:
+        return f"{hours / 24:,.1f} days"
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+
+
+def describe_device(device: dict[str, Any], num_gpus: int) -> str:
+    """Say on what a forecast stands."""
+    if not device["utilisation"]:
+        return f"{num_gpus} x {device['gpu']} ({device['about']}; {device['source']})"
+    peaks = ", ".join(f"{name} {peak:g}" for name, peak in device["peak_tflops"].items())
+    shares = sorted(set(device["utilisation"].values()), reverse=True)
+    return (
+        f"{num_gpus} x {device['gpu']} ({device['about']}; peak TFLOP/s {peaks}) at "
+        f"{' and '.join(f'{share:.3g}' for share in shares)} of the peak ({device['words']})"
+    )
+
+
+def format_forecast(forecast: dict[str, Any]) -> str:
+    """Write a forecast as lines."""
+    unit = f"{forecast['device']['gpu']} h"
+    lines = [
+        f"Forecast of {', '.join(forecast['targets'])} at scale {forecast['scale']}, source "
+        f"{forecast['source']}, as if nothing had been done yet",
+        f"on {describe_device(forecast['device'], forecast['num_gpus'])}.",
+        "",
+        *_format_models(forecast, unit),
+        *_format_rows(forecast, unit),
+        f"{'stage':34}{'jobs':>6}{'operations':>14}{unit:>14}",
+    ]
+    for name, stage in forecast["stages"].items():
+        lines.append(
+            f"{name:34}{stage['jobs']:>6}{_blank(format_flops, stage['flops']):>14}"
+            f"{_blank(_short, stage['hours']):>14}"
+        )
+    lines.append(
+        f"{'total':34}{sum(forecast['jobs'].values()):>6}{format_flops(forecast['flops']):>14}"
+        f"{_short(forecast['hours']):>14}"
+    )
+    lines += ["", *_format_paper(forecast["paper"]), *_format_disk(forecast)]
+    wall = format_hours(forecast["wall_hours"])
+    lines += [
+        f"Total: {format_hours(forecast['hours'])} of {forecast['device']['gpu']} time; wall time "
+        f"{wall} on {forecast['num_gpus']}, the longest chain of jobs "
+        f"{format_hours(forecast['longest_chain_hours'])} (a job has one device).",
+        "Not in it: making image sets, small feature networks, pages, loading and waiting.",
+    ]
+    sizes = [one["training_flops_per_image"] for one in forecast["models"]]
+    if forecast["device"]["utilisation"] and max(sizes, default=math.inf) < SMALL_NETWORK_FLOPS:
+        lines.append(
+            "These networks are far smaller than those behind the utilisation and will reach less "
+            "of a GPU's peak; measure one and say --utilisation."
+        )
+    return "\n".join(lines)
+
+
+def _short(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def _blank(write: Any, value: float) -> str:
+    return write(value) if value else "-"
+
+
+def _format_models(forecast: dict[str, Any], unit: str) -> list[str]:
+    """Write the models that are trained, with the paper's days where it prints them."""
+    if not forecast["models"]:
+        return []
+    printed = {
+        one[half]["models"][0]: one[half]["printed_days"]
+        for one in forecast["paper"]
+        for half in HALVES
+        if half in one and len(one[half]["models"]) == 1
+    }
+    beside = f"{'V100 d, paper':>15}" if printed else ""
+    lines = [
+        f"{'model':34}{'jobs':>6}{'iterations':>12}{'batch':>7}{'forward':>13}{'and backward':>14}"
+        f"{'operations':>14}{unit:>14}{'weights':>11}{'state':>11}{beside}"
+    ]
+    for one in forecast["models"]:
+        days = f"{printed.get(one['name'], '-'):>15}" if printed else ""
+        lines.append(
+            f"{one['name']:34}{one['jobs']:>6}{one['iterations']:>12,}{one['batch_size']:>7,}"
+            f"{format_flops(one['forward_flops_per_image']):>13}"
+            f"{format_flops(one['training_flops_per_image']):>14}{format_flops(one['flops']):>14}"
+            f"{_short(one['hours']):>14}{format_bytes(one['weights_bytes']):>11}"
+            f"{format_bytes(one['state_bytes']):>11}{days}"
+        )
+    return [*lines, ""]
+
+
+def _format_rows(forecast: dict[str, Any], unit: str) -> list[str]:
+    """Write the batches of samples that are drawn."""
+    if not forecast["rows"]:
+        return []
+    lines = [f"{'row':34}{'images':>8}{'steps':>7}{'operations':>14}{unit:>14}{'samples':>11}"]
+    for one in forecast["rows"]:
+        lines.append(
+            f"{one['name']:34}{one['num_images']:>8,}{one['steps']:>7}"
+            f"{format_flops(one['flops']):>14}{_short(one['hours']):>14}"
+            f"{format_bytes(one['samples_bytes']):>11}"
+        )
+    return [*lines, ""]
+
+
+def _format_paper(paper: list[dict[str, Any]]) -> list[str]:
+    """Write the paper's compute table beside what follows from its images/s and from counting."""
+    if not paper:
+        return []
+    lines = [
+        "V100-days of training, arXiv v4 Table 10",
+        f"{'row':52}{'printed':>9}{'images/s':>10}{'counted':>9}",
+    ]
+    for one in paper:
+        for half in HALVES:
+            if half in one:
+                days = one[half]["images_per_s_days"]
+                shown = "-" if days is None else f"{days:.0f}"
+                name = f"{one['task']} {one['label']}, {half}"
+                lines.append(
+                    f"{name:52}{one[half]['printed_days']:>9}{shown:>10}"
+                    f"{one[half]['counted_days']:>9.0f}"
+                )
+    return [*lines, ""]
+
+
+def _format_disk(forecast: dict[str, Any]) -> list[str]:
+    """Write what lies on disk, and under which policy."""
+    disk = dict(forecast["disk_bytes"])
+    most, end = disk.pop("at most"), disk.pop("at the end")
+    parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in disk.items() if size)
+    policy = "features are not kept"
+    if forecast["models"]:
+        policy = (
+            "optimiser states are kept"
+            if forecast["keep_state"]
+            else "each optimiser state goes after its model's last mark"
+        ) + f"; {policy}"
+    lines = [
+        f"Disk: {format_bytes(most)} at most, {format_bytes(end)} at the end ({parts}); {policy}."
+    ]
+    if forecast["not_counted"]:
+        lines.append(
+            f"Not in it: the images of {', '.join(forecast['not_counted'])}, whose number is not "
+            "known."
+        )
+    return lines
+
+
+def describe_start(plan: Plan, planned: list[Key]) -> str | None:
+    """Say what a run that is about to start costs, if that is more than an hour.
+
+    Args:
+        plan: the plan.
+        planned: rule and wildcards of each job that would run.
+
+    Returns:
+        A sentence, also where the counts are missing; None when there is nothing to say.
+    """
+    try:
+        hours, num_jobs, speed = compute_hours(plan, planned)
+    except UserError as error:
+        return f"no forecast: {error}"
+    if hours <= HOURS_WORTH_SAYING:
+        return None
+    return (
+        f"forecast: {num_jobs} jobs that compute, {format_hours(hours)} of {speed.gpu} time "
+        f"(python -m workflow plan --scale {plan.scale.name} --source {plan.source} says more, and "
+        "for other GPUs)"
+    )
