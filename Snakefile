@@ -1,5 +1,6 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
 # Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics.
+import re
 import sys
 from pathlib import Path
 from shlex import quote
@@ -9,10 +10,12 @@ from snakemake.utils import min_version
 
 from records.errors import UserError
 from records.files import canonical_json, digest
+from workflow.forecast import compute_resources
 from workflow.rerun_triggers import limit_rerun_triggers
 from workflow.settings import DEFAULTS, load_plan
 from workflow.sources import digest_sources
 from workflow.table_spec import make_table_spec, table_inputs
+from workflow.targets import find_page_inputs, make_pattern
 
 min_version("9.27")
 
@@ -31,24 +34,25 @@ shell.prefix(
 ROOT = PLAN.root
 MADE = f"{ROOT}/{PLAN.source}"
 LOGS = PLAN.logs
+BENCHMARKS = PLAN.benchmarks
 OPTIONS = " ".join(
     f"--{key} {quote(str(config.get(key, value)))}" for key, value in DEFAULTS.items()
 )
 
 
 wildcard_constraints:
-    task="|".join(PLAN.datasets),
-    model="|".join(PLAN.models),
+    task=make_pattern(PLAN.datasets),
+    model=make_pattern(PLAN.models),
     mark="[A-Za-z0-9]+",
-    sample="|".join(PLAN.samples),
-    table="|".join(PLAN.tables),
+    sample=make_pattern(PLAN.samples),
+    table=make_pattern(PLAN.shown_tables),
 
 
 rule reproduce_all:
     input:
         f"{ROOT}/report/index.html",
         [PLAN.metrics_path(sample) for sample in sorted(set(PLAN.cells.values()))],
-        expand(f"{ROOT}/report/{{table}}.html", table=PLAN.tables),
+        expand(f"{ROOT}/report/{{table}}.html", table=PLAN.shown_tables),
 
 
 for name, table in PLAN.tables.items():
@@ -58,9 +62,7 @@ for name, table in PLAN.tables.items():
             name:
                 f"reproduce_{target}"
             input:
-                table_inputs(PLAN, name)["metrics"],
-                table_inputs(PLAN, name)["ceilings"],
-                page=f"{ROOT}/report/{name}.html",
+                find_page_inputs(PLAN, name),
 
 
 rule datasets:
@@ -85,11 +87,22 @@ rule samples:
 rule metrics:
     input:
         [PLAN.metrics_path(sample) for sample in PLAN.samples],
-        [PLAN.ceiling_path(task) for task in PLAN.datasets],
+        [PLAN.ceiling_path(task) for task in PLAN.datasets if task in PLAN.scale.tasks],
 
 
 include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/sample.smk"
+include: "workflow/rules/released.smk"
+
+
+if PLAN.source == "retrain":
+
+    include: "workflow/rules/train.smk"
+
+
+if PLAN.source != "rescore":
+
+    include: "workflow/rules/sample.smk"
+
+
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"

@@ -69,7 +69,8 @@ def write_index(
     Raises:
         UserError: a file is broken, or two tables have one name.
     """
-    tables = sorted((load_table(path) for path in table_paths), key=lambda t: t["neurips"])
+    tables = [load_table(path) for path in table_paths]
+    tables.sort(key=lambda table: (table["neurips"] is None, table["neurips"] or table["arxiv_v4"]))
     names = [table["name"] for table in tables]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

@@ -25,7 +25,7 @@ from reports.format import (
 CSV_COLUMNS = (
     "table", "scale", "source", "task", "row", "label", "settings", "mark", "metric", "status",
     "is_difference", "published", "measured", "low", "high", "absolute", "absolute_low",
-    "absolute_high", "num_samples", "reason",
+    "absolute_high", "num_samples", "reason", "agreement",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def render_csv(table: Mapping[str, Any]) -> str:
                     row["label"], settings, cell["mark"], cell["metric"], cell["status"],
                     cell["is_difference"], cell["published"], cell["measured"], cell["low"],
                     cell["high"], absolute["measured"], absolute["low"], absolute["high"],
-                    samples[cell["mark"]], row["reason"],
+                    samples[cell["mark"]], row["reason"], _agreement(cell),
                 ]  # fmt: skip
                 writer.writerow([format_exact(value) for value in values])
         if group["ceiling"]:
@@ -81,14 +81,20 @@ def _numbers(table: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _measured(cell: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a cell's measured number and interval as words."""
+    """Return a cell's measured number, and its interval and verdict, as words."""
     if cell["measured"] is None:
         return cell["status"] if cell["status"] != "measured" else "\u2013", ""
     number = format_number(cell["measured"], cell["metric"], signed=cell["is_difference"])
     interval = format_interval(
         cell["low"], cell["high"], cell["metric"], signed=cell["is_difference"]
     )
-    return number, interval
+    return number, "; ".join(words for words in (interval, _agreement(cell)) if words)
+
+
+def _agreement(cell: Mapping[str, Any]) -> str:
+    """Return the verdict on a number, or why it has none; empty where it is not judged."""
+    found = cell["agreement"]
+    return (found["verdict"] or found["words"]) if found else ""
 
 
 def _note(note: Mapping[str, str]) -> str:
@@ -96,8 +102,9 @@ def _note(note: Mapping[str, str]) -> str:
 
 
 def _title(table: Mapping[str, Any]) -> str:
+    first = f"NeurIPS 2021 Table {table['neurips']}, " if table["neurips"] else ""
     return (
-        f"{table['title']} (NeurIPS 2021 Table {table['neurips']}, arXiv v4 Table "
+        f"{table['title']} ({first}arXiv v4 Table "
         f"{table['arxiv_v4']}; scale {table['scale']}, source {table['source']})"
     )
 

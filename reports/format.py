@@ -142,6 +142,13 @@ def format_setting(value: Any) -> str:
     return str(value)
 
 
+def table_number(table: Mapping[str, Any]) -> str:
+    """Return a table's number in the NeurIPS version, else in arXiv's."""
+    if table["neurips"] is None:
+        return f"arXiv Table {table['arxiv_v4']}"
+    return f"Table {table['neurips']}"
+
+
 def setting_name(setting: str) -> str:
     """Return the heading of a settings column."""
     return SETTING_NAMES.get(setting, setting.replace("_", " "))

@@ -24,7 +24,7 @@ def find_status(row: Mapping[str, Any], content: Mapping[str, Any] | None) -> st
     """Say what a cell is: measured, a published value, not available here, or not run."""
     if content is not None:
         return MEASURED
-    if row["kind"] == "baseline":
+    if row["kind"] == "baseline" and row["reason"]:
         return PUBLISHED_VALUE
     return NO_SOURCE if row["reason"] else NOT_RUN
 

@@ -85,7 +85,8 @@ def summarise_protocol(spec: Mapping, files: Mapping) -> list[tuple[str, str]]:
         return []
     names = [name for name, _ in headlines[0]]
     facts = {name: list(dict.fromkeys(dict(h)[name] for h in headlines)) for name in names}
-    skipped = ("samples", "seeds", "sampler", "guidance scale")  # differ by row on purpose
+    # These differ by row on purpose.
+    skipped = ("samples", "seeds", "sampler", "guidance scale", "published at", "retrieved")
     summary = [(name, "; ".join(values)) for name, values in facts.items() if name not in skipped]
     counts = sorted({c["counts"]["samples"] for _, _, c in find_measured(spec, files)})
     return [("samples per row", ", ".join(f"{count:,}" for count in counts)), *summary]

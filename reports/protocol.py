@@ -37,9 +37,9 @@ def make_headline(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         content: metrics file.
 
     Returns:
-        One pair each for reference, samples, labels, sampler, guidance scale, number format,
-        feature network, seeds, recipes, versions and code; a fact that the file lacks reads
-        `not recorded`.
+        One pair each for reference, samples, labels, sampler, guidance scale (published samples:
+        address, licence, day of retrieval), number format, feature network, seeds, recipes,
+        versions and code; a fact that the file lacks reads `not recorded`.
     """
     protocol, counts = content["protocol"], content["counts"]
     samples = protocol.get("samples") or {}
@@ -49,13 +49,18 @@ def make_headline(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "reference",
-            f"{format_count(counts['reference'])} images ({format_count(recall)} for precision and "
+            f"{_count_reference(counts['reference'])} ({format_count(recall)} for precision and "
             f"recall), {_hash(protocol.get('reference'))}",
         ),
         ("samples", f"{format_count(counts['samples'])} images, {_hash(samples)}"),
-        ("labels", _value(samples, "label_policy")),
-        ("sampler", NOT_RECORDED if NOT_RECORDED in sampler[0] else ", ".join(sampler)),
-        ("guidance scale", _value(samples, "guidance_scale")),
+        *(
+            _published(samples)
+            or [
+                ("labels", _value(samples, "label_policy")),
+                ("sampler", NOT_RECORDED if NOT_RECORDED in sampler[0] else ", ".join(sampler)),
+                ("guidance scale", _value(samples, "guidance_scale")),
+            ]
+        ),
         ("number format", _agree(find_facts(protocol, "precision"))),
         ("feature network", f"{network.get('name', NOT_RECORDED)}, {_hash(network)}"),
         ("seeds", _list(find_facts(protocol, "seed"))),
@@ -63,6 +68,19 @@ def make_headline(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("versions", _versions(protocol)),
         ("code", _agree(find_facts(protocol, "git_commit"))),
     ]
+
+
+def _count_reference(count: int | None) -> str:
+    """Say of how many images the statistics are; published files do not tell."""
+    return "the authors' statistics" if count is None else f"{format_count(count)} images"
+
+
+def _published(samples: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return where published samples are from, and on what terms."""
+    if "url" not in samples:
+        return []
+    facts = [("published at", "url"), ("licence", "licence"), ("retrieved", "retrieved")]
+    return [(name, str(samples.get(key) or NOT_RECORDED)) for name, key in facts]
 
 
 def _hash(part: Mapping[str, Any] | None) -> str:
@@ -123,7 +141,7 @@ def find_mixtures(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[st
         sentences += _describe(f"Mixed numbers of samples for {task}", counts)
     headlines = {label: dict(make_headline(content)) for label, _, content in rows}
     for what, fact in (("label policies", "labels"), ("number formats", "number format")):
-        values = {label: headline[fact] for label, headline in headlines.items()}
+        values = {label: headline.get(fact, "none") for label, headline in headlines.items()}
         known = {k: value for k, value in values.items() if value not in (NOT_RECORDED, "none")}
         sentences += _describe(f"Mixed {what}", known)
     lacking: dict[str, list[str]] = {}

@@ -7,6 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports import format as words
+from reports.accuracy import collect_ranges, make_accuracy_plot
+from reports.agreement import RULES
 from reports.claims import VERDICTS
 
 FILTERS = {
@@ -41,8 +43,12 @@ def make_environment() -> Environment:
     environment.globals.update(
         interval=words.format_interval,
         source_words=words.SOURCE_WORDS,
+        agreement_rules=RULES,
         column_name=words.column_name,
+        table_number=words.table_number,
         verdict_names=VERDICTS,
+        collect_ranges=collect_ranges,
+        accuracy_plot=make_accuracy_plot,
     )
     return environment
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from records.errors import UserError
 from records.files import read_json
+from reports.agreement import RULES
 from reports.format import METRIC_NAMES
 
 FORMAT = 1
@@ -18,10 +19,15 @@ TEXT, NUMBER, WHOLE = str, (int, float), int
 SPEC_KEYS = {
     "format": WHOLE, "scale": TEXT, "source": TEXT, "root": TEXT, "table": dict,
     "scale_notes": list, "rows": list, "ceilings": dict, "claims": list, "seed_groups": list,
+    "classifiers": list, "agreement": (dict, type(None)), "artefacts": list,
+}  # fmt: skip
+AGREEMENT_KEYS = {"reference_images": WHOLE}
+ARTEFACT_KEYS = {
+    "url": TEXT, "licence": TEXT, "sha256": (str, type(None)), "used_for": list, "manifest": TEXT,
 }  # fmt: skip
 TABLE_KEYS = {
-    "name": TEXT, "neurips": WHOLE, "arxiv_v4": WHOLE, "alias": TEXT, "title": TEXT, "about": TEXT,
-    "layout": TEXT, "settings": list, "metrics": list, "marks": list,
+    "name": TEXT, "neurips": (int, type(None)), "arxiv_v4": WHOLE, "alias": TEXT, "title": TEXT,
+    "about": TEXT, "layout": TEXT, "settings": list, "metrics": list, "marks": list,
 }  # fmt: skip
 ROW_KEYS = {
     "id": TEXT, "label": TEXT, "task": TEXT, "task_words": TEXT, "kind": TEXT, "settings": dict,
@@ -39,14 +45,18 @@ COMPARISON_KEYS = {
     "metric": TEXT, "left": dict, "relation": TEXT, "right": dict, "factor": NUMBER,
     "margin": NUMBER, "towards": (dict, type(None)), "trained_models_differ": bool,
 }  # fmt: skip
+CLASSIFIER_KEYS = {
+    "name": TEXT, "mark": TEXT, "iteration": WHOLE, "task": TEXT, "task_words": TEXT,
+    "accuracy": TEXT, "rows": list,
+}  # fmt: skip
 
 
 def load_spec(path: str | Path) -> dict[str, Any]:
     """Read a table's specification.
 
     Args:
-        path: JSON file with format, scale, source, root, table, scale_notes, rows, ceilings, claims
-            and seed_groups; docs/architecture.md describes the keys.
+        path: JSON file with format, scale, source, root, table, scale_notes, rows, ceilings,
+            claims, classifiers and seed_groups; docs/architecture.md describes the keys.
 
     Returns:
         The specification, complete and consistent: every row named by a claim exists, every mark
@@ -85,6 +95,16 @@ def check_spec(spec: Any, where: str) -> None:
         raise UserError(f"{where}: rows: {', '.join(repeated)} appear twice; ids must differ")
     for index, claim in enumerate(spec["claims"]):
         _check_claim(claim, table, ids, f"{where}: claims[{index}]")
+    for index, classifier in enumerate(spec["classifiers"]):
+        here = f"{where}: classifiers[{index}]"
+        _check_keys(classifier, CLASSIFIER_KEYS, here)
+        for place, row in enumerate(classifier["rows"]):
+            _check_keys(row, {"task": TEXT, "label": TEXT}, f"{here}.rows[{place}]")
+    if spec["agreement"] is not None:
+        _check_keys(spec["agreement"], AGREEMENT_KEYS, f"{where}: agreement")
+        _check_choice(spec["source"], RULES, f"{where}: source")
+    for index, artefact in enumerate(spec["artefacts"]):
+        _check_keys(artefact, ARTEFACT_KEYS, f"{where}: artefacts[{index}]")
     for index, page in enumerate(spec.get("pages", [])):
         _check_keys(page, {"name": TEXT, "title": TEXT}, f"{where}: pages[{index}]")
         _check_name(page["name"], f"{where}: pages[{index}].name")

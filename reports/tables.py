@@ -1,13 +1,17 @@
 """The table as data: published and measured numbers, intervals, claims and where each came from."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
 from records.files import digest
+from reports.accuracy import make_classifiers
+from reports.agreement import RULES, count_agreements, judge_agreement, make_other
+from reports.artefacts import make_artefacts
 from reports.cells import load_metrics, make_estimate, read_interval
 from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
-from reports.judging import make_claim
+from reports.judging import find_published, make_claim
 from reports.notes import MEASURED, find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
 from reports.protocol import find_mixtures
@@ -57,6 +61,10 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
         "num_rows": len(rows),
         "num_measured": sum(any(m["status"] == MEASURED for m in row["marks"]) for row in rows),
         "claims": claims,
+        "agreement": spec["agreement"] and RULES[spec["source"]],
+        "agreements": count_agreements(rows),
+        "artefacts": make_artefacts(spec),
+        "classifiers": make_classifiers(spec),
         "seeds": _describe_seeds(groups, spreads, table["metrics"]),
         "flags": find_mixtures(find_measured(spec, files)),
         "numbers": make_numbers(spec, files, ceilings),
@@ -145,6 +153,7 @@ def _make_cell(
     content = files[row["id"], mark]
     estimate = make_estimate(content, metric)
     first = spec["rows"][0]
+    published = find_published(spec, row["id"], mark, metric)
     is_difference = spec["table"]["layout"] == "deltas" and row["id"] != first["id"]
     cell = {
         "mark": mark,
@@ -156,6 +165,12 @@ def _make_cell(
         "low": None,
         "high": None,
         "absolute": None,
+        "agreement": judge_agreement(spec["agreement"], spec["source"], content, metric, published),
+        "others": [
+            make_other(source, path, spec["agreement"], metric, published)
+            for source, path in row["cells"][mark].get("others", {}).items()
+            if Path(path).exists()
+        ],
     }
     if estimate is None:
         return cell

@@ -1,4 +1,4 @@
-"""Run `python -m workflow table-spec|allotment|summary`."""
+"""Run `python -m workflow plan|table-spec|allotment|summary`."""
 
 import sys
 

@@ -1,11 +1,17 @@
-"""The commands of `python -m workflow`: what a page shows and what the jobs cost."""
+"""The commands of `python -m workflow`: what jobs will cost, what they cost, what a page shows."""
 
 import argparse
+import json
+import sys
 from collections.abc import Sequence
 
 from records.errors import UserError, main_guard
 from records.files import write_json
 from workflow.costs import format_allotment, make_allotment
+from workflow.forecast import make_forecast
+from workflow.forecast_counts import write_counts
+from workflow.forecast_facts import load_devices
+from workflow.forecast_text import format_forecast
 from workflow.settings import DEFAULTS, load_plan
 from workflow.table_spec import make_table_spec
 
@@ -20,7 +26,30 @@ def make_parser() -> argparse.ArgumentParser:
     allotment = commands.add_parser("allotment", help="write what the jobs cost")
     allotment.add_argument("--out", required=True, help="JSON file to write")
     summary = commands.add_parser("summary", help="print what the jobs cost")
-    for command in (table, allotment, summary):
+    plan = commands.add_parser(
+        "plan", help="forecast what targets cost: jobs, operations, GPU hours, disk, wall time"
+    )
+    plan.add_argument(
+        "targets",
+        nargs="*",
+        default=["reproduce_all"],
+        metavar="TARGET",
+        help="reproduce_all (default), reproduce_table4, a table's name or alias",
+    )
+    devices = ", ".join(load_devices()["devices"])
+    plan.add_argument("--gpu", help=f"what computes: {devices} (default: as the scale's device)")
+    plan.add_argument(
+        "--utilisation", type=float, help="share of the GPU's peak that is reached, such as 0.3"
+    )
+    plan.add_argument("--num-gpus", type=int, default=1, help="how many there are")
+    plan.add_argument(
+        "--keep-state", action="store_true", help="optimiser states stay after the last mark"
+    )
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.add_argument(
+        "--write", action="store_true", help="first count the scale's networks anew (loads torch)"
+    )
+    for command in (table, allotment, summary, plan):
         for key, value in DEFAULTS.items():
             command.add_argument(f"--{key}", default=value)
     return parser
@@ -40,6 +69,18 @@ def run(argv: Sequence[str] | None = None) -> int:
         write_json(args.out, make_table_spec(plan, args.table))
     elif args.command == "allotment":
         write_json(args.out, make_allotment(plan))
+    elif args.command == "plan":
+        if args.write:
+            print(f"wrote {write_counts(plan)}", file=sys.stderr)
+        forecast = make_forecast(
+            plan,
+            args.targets,
+            gpu=args.gpu,
+            utilisation=args.utilisation,
+            num_gpus=args.num_gpus,
+            keep_state=args.keep_state or plan.scale.compute.keep_state,
+        )
+        print(json.dumps(forecast, indent=1) if args.json else format_forecast(forecast))
     else:
         print(format_allotment(make_allotment(plan)))
         print(f"report: {plan.root}/report/index.html")

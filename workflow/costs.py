@@ -38,7 +38,7 @@ def make_allotment(plan: Plan) -> dict[str, Any]:
         JSON object with `models`, `rows`, `stages` and totals; work that has not been done at this
         scale is left out.
     """
-    logs, benchmarks = Path(plan.logs), Path(plan.root) / "benchmarks"
+    logs, benchmarks = Path(plan.logs), Path(plan.benchmarks)
     measured = {
         str(path.relative_to(logs).with_suffix("")): read_times(path)
         for path in sorted(logs.glob("*/*.times"))

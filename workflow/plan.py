@@ -4,6 +4,7 @@ Equal specs are made once: rows that need the same samples share those of the fi
 A spec is a JSON object; its digest decides whether work is done again.
 """
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,22 @@ from typing import Any
 from adm.checks import check_scale, check_tables
 from adm.config import (
     Base,
-    Classifier,
-    Diffusion,
+    Inception,
     Row,
     Sampler,
     Scale,
+    SmallNetwork,
     Table,
-    Upsampler,
     load_scale,
     load_tables,
 )
-from records.errors import UserError
+from adm.released import Released, find_checkpoint, load_released
+from adm.specs import make_dataset_specs, make_model_spec
 from records.files import spec_digest
+from workflow.availability import check_references, check_source, explain_absence
+from workflow.scale_tables import tables_at
 
-DATASET_RECIPE = 1
-SOURCES = ("retrain",)
+PUBLISHED_RECIPE = 1
 SPLIT_SIZE = 5000
 NEIGHBOURS = 3
 
@@ -38,16 +40,46 @@ class Plan:
     tables: dict[str, Table]
     source: str
     root: str
+    released: Released
+    files: dict[str, str | Path | None]
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     marks: dict[str, dict[str, int]] = field(default_factory=dict)
     samples: dict[str, dict[str, Any]] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     @property
     def logs(self) -> str:
         """Return the folder of the jobs' logs."""
-        return f"{self.root}/logs"
+        return f"{self.root}/logs" + ("" if self.source == "retrain" else f"/{self.source}")
+
+    @property
+    def benchmarks(self) -> str:
+        """Return the folder of the jobs' measured times and memory."""
+        return f"{self.root}/benchmarks" + ("" if self.source == "retrain" else f"/{self.source}")
+
+    @property
+    def shown_tables(self) -> list[str]:
+        """Return the tables of which this source can make at least one cell."""
+        return [
+            name
+            for name, table in self.tables.items()
+            if any(row_id not in self.absent for row_id in table.rows)
+        ]
+
+    def seeds(self, model: str) -> list[int]:
+        """Return the training seeds of a model; published weights are those of one training."""
+        seeds = self.scale.models[model].seeds
+        return seeds if self.source == "retrain" else seeds[:1]
+
+    def checkpoint_path(self, model: str) -> str:
+        """Return where the published weights of a model lie."""
+        return self.released_path(self.models[model]["training"]["released"])
+
+    def released_path(self, path: str) -> str:
+        """Return where a published file lies; beside it its hash and its manifest."""
+        return f"{self.root}/released/{path}"
 
     def data_path(self, task: str) -> str:
         """Return where the images of a task lie."""
@@ -66,12 +98,28 @@ class Plan:
         return f"{self.root}/{self.source}/models/{model}/ema-{mark}.spec.json"
 
     def samples_spec_path(self, name: str) -> str:
-        """Return the spec of a sample batch, as it was when it was drawn."""
+        """Return what says which samples a batch holds: their spec, or a published file's hash."""
+        if self.source == "rescore":
+            return self.samples_path(name) + ".sha256"
         return f"{self.root}/{self.source}/samples/{name}/spec.json"
 
     def samples_path(self, name: str) -> str:
         """Return where a sample batch lies."""
+        if self.source == "rescore":
+            return self.released_path(self.samples[name]["released"])
         return f"{self.root}/{self.source}/samples/{name}/samples.npz"
+
+    def reference_path(self, task: str) -> str:
+        """Return where the reference batch of a task lies."""
+        if self.scale.evaluation.reference == "released":
+            return self.released_path(self.released.references[task].path)
+        return f"{self.root}/references/{task}.npz"
+
+    def reference_protocol_path(self, task: str) -> str:
+        """Return what says which reference this is: its protocol, or the published file's hash."""
+        if self.scale.evaluation.reference == "released":
+            return self.reference_path(task) + ".sha256"
+        return f"{self.root}/references/{task}.json"
 
     def metrics_path(self, name: str) -> str:
         """Return where the metrics of a sample batch lie."""
@@ -85,6 +133,14 @@ class Plan:
         """Return the folder of a training run's own state; another spec has another folder."""
         return f"{self.root}/{self.source}/state/{model}-{spec_digest(self.models[model])[:12]}"
 
+    def training_data(self, model: str) -> str:
+        """Return the name of the image set that a model learns from."""
+        return str(self.models[model]["training"]["dataset"]["task"])
+
+    def drops_state(self, model: str, mark: str) -> bool:
+        """Tell whether a training's state goes once a mark is written: after the last, if ever."""
+        return not self.scale.compute.keep_state and mark == _last_mark(self, model)
+
     def previous_mark(self, model: str, mark: str) -> str | None:
         """Return the mark of a model that comes before another, None for the first."""
         marks = sorted(self.marks[model], key=lambda name: self.marks[model][name])
@@ -94,10 +150,32 @@ class Plan:
     def network_spec(self) -> dict[str, Any]:
         """Return the spec of the scale's feature network."""
         network = self.scale.network
+        if isinstance(network, Inception):
+            return network.model_dump()
         return {
             **network.model_dump(exclude={"task"}),
             "dataset": self.datasets[network.task],
         }
+
+    def evaluation_options(self) -> str:
+        """Return what the evaluation's commands are told of network and machine, quoted."""
+        options = ["--device", self.scale.compute.device]
+        options += ["--threads", str(self.scale.compute.threads)]
+        options += ["--batch-size", str(self.scale.evaluation.batch_size)]
+        if isinstance(self.scale.network, Inception):
+            options += ["--backend", self.scale.network.backend, "--any-weights"]
+        return shlex.join(options)
+
+    @property
+    def network_path(self) -> str:
+        """Return where the feature network lies."""
+        own = isinstance(self.scale.network, SmallNetwork)
+        return f"{self.root}/network/" + ("features.safetensors" if own else "inception.pb")
+
+    @property
+    def network_spec_path(self) -> str:
+        """Return the spec of the feature network, as it was when it was made."""
+        return f"{self.root}/network/spec.json"
 
     def metric_spec(self, name: str) -> dict[str, Any]:
         """Return what the metrics of a sample batch depend on."""
@@ -106,9 +184,15 @@ class Plan:
 
     def reference_spec(self, task: str) -> dict[str, Any]:
         """Return what the reference statistics of a task depend on."""
+        settings = self.scale.evaluation.model_dump(exclude={"batch_size", "reference"})
+        if self.scale.evaluation.reference == "released":
+            del settings["reference_images"]  # the published file holds what it holds
+            images = {"released": self.released.references[task].path}
+        else:
+            images = {"dataset": self.datasets[task]}
         return {
-            **self.scale.evaluation.model_dump(exclude={"batch_size"}),
-            "dataset": self.datasets[task],
+            **settings,
+            **images,
             "network": self.network_spec(),
             "k": NEIGHBOURS,
             "inception_split_size": SPLIT_SIZE,
@@ -116,7 +200,12 @@ class Plan:
 
 
 def make_plan(
-    *, tables_path: str | Path, scale_path: str | Path, source: str, results: str
+    *,
+    tables_path: str | Path,
+    scale_path: str | Path,
+    source: str,
+    results: str,
+    released_path: str | Path | None = None,
 ) -> Plan:
     """Read the parameters and work out every spec.
 
@@ -125,34 +214,73 @@ def make_plan(
         scale_path: a scale file.
         source: where numbers come from, one of SOURCES.
         results: folder for everything that is made.
+        released_path: what was published; None: params/released.yaml.
 
     Raises:
-        UserError: anything wrong in the files, or an unknown source.
+        UserError: anything wrong in the files, or a source that the scale cannot have.
     """
-    if source not in SOURCES:
-        raise UserError(f"source: got {source!r}; needed: one of {', '.join(SOURCES)}")
     tables, scale = load_tables(tables_path), load_scale(scale_path)
     check_scale(str(scale_path), scale)
+    check_source(str(scale_path), source, scale)
+    tables = tables_at(tables, scale)
     check_tables(str(tables_path), tables, scale)
-    plan = Plan(scale=scale, tables=tables, source=source, root=f"{results}/{scale.name}")
-    for task in scale.tasks:
-        plan.datasets[task] = _dataset_spec(scale, task)
-    for name, model in scale.models.items():
-        for seed in model.seeds:
-            variant = variant_name(name, model.seeds, seed)
-            plan.models[variant] = _model_spec(plan, variant, model, seed)
-            plan.marks[variant] = model.marks
+    plan = Plan(
+        scale=scale,
+        tables=tables,
+        source=source,
+        root=f"{results}/{scale.name}",
+        released=load_released(released_path),
+        files={
+            "tables_path": tables_path,
+            "scale_path": scale_path,
+            "results": results,
+            "released_path": released_path,
+        },
+    )
+    check_references(scale, tables, plan.released)
+    if source == "retrain":
+        for task in scale.tasks:
+            plan.datasets.update(make_dataset_specs(scale, task))
+    if source != "rescore":
+        _add_models(plan)
     known: dict[str, str] = {}
     for table in tables.values():
         for row_id, row in table.rows.items():
-            if row.model is None:
-                continue
-            seeds = scale.models[row.model].seeds
-            for mark in table.marks:
-                for seed in seeds:
-                    cell = cell_name(table, row_id, mark, seeds, seed)
-                    plan.cells[cell] = _add_row(plan, known, cell, row, mark, seed)
+            reason = explain_absence(row_id, row, table, source=source, released=plan.released)
+            if reason is not None:
+                plan.absent[row_id] = reason
+            elif source == "rescore":
+                cell = cell_name(table, row_id, table.marks[0], [0], 0)
+                plan.cells[cell] = _add_published(plan, known, cell, row_id, row)
+            else:
+                _add_cells(plan, known, table, row_id, row)
     return plan
+
+
+def _add_models(plan: Plan) -> None:
+    """Add the models that are trained, or those whose weights were published."""
+    for name, model in plan.scale.models.items():
+        if plan.source == "retrain":
+            for seed in model.seeds:
+                variant = variant_name(name, model.seeds, seed)
+                plan.models[variant] = make_model_spec(plan.scale, variant, model, seed)
+                plan.marks[variant] = model.marks
+        elif (found := find_checkpoint(plan.released, name)) is not None:
+            spec = make_model_spec(plan.scale, name, model, model.seeds[0])
+            last = max(model.marks, key=lambda mark: model.marks[mark])
+            training = {**spec["training"], "seed": None, "released": found[1].path}
+            plan.models[name] = {**spec, "training": training}
+            plan.marks[name] = {last: model.marks[last]}
+
+
+def _add_cells(plan: Plan, known: dict[str, str], table: Table, row_id: str, row: Row) -> None:
+    """Add the samples of a row that are drawn here, for each mark and training seed."""
+    assert row.model is not None
+    seeds = plan.seeds(row.model)
+    for mark in table.marks:
+        for seed in seeds:
+            cell = cell_name(table, row_id, mark, seeds, seed)
+            plan.cells[cell] = _add_row(plan, known, cell, row, mark, seed)
 
 
 def variant_name(name: str, seeds: list[int], seed: int) -> str:
@@ -164,46 +292,6 @@ def cell_name(table: Table, row_id: str, mark: str, seeds: list[int], seed: int)
     """Return the name of a cell: the row's id, its mark where a table has several, its seed."""
     name = row_id if len(table.marks) == 1 else f"{row_id}-{mark}"
     return variant_name(name, seeds, seed)
-
-
-def _dataset_spec(scale: Scale, task: str) -> dict[str, Any]:
-    """Describe the images of a task, without the words that only people read."""
-    entry = scale.tasks[task].model_dump(exclude={"words", "num_images", "flip"})
-    return {"recipe": DATASET_RECIPE, "task": task, **entry}
-
-
-def _model_spec(
-    plan: Plan, name: str, model: Diffusion | Upsampler | Classifier, seed: int
-) -> dict[str, Any]:
-    """Resolve a model: every argument of its network and of its training."""
-    task = plan.scale.tasks[model.task]
-    architecture = {
-        "image_size_px": task.image_size_px,
-        "in_channels": task.image_channels,
-        **model.architecture.model_dump(),
-    }
-    if isinstance(model, Classifier):
-        architecture["num_classes"] = task.num_classes
-    else:
-        learned = model.training.objective != "simple"  # then the variance's share is put out too
-        architecture["out_channels"] = (2 if learned else 1) * task.image_channels
-        architecture["num_classes"] = task.num_classes if model.class_conditional else None
-    if isinstance(model, Upsampler):
-        architecture["low_res_px"] = plan.scale.tasks[model.low_res_task].image_size_px
-    training = model.training.model_dump(exclude={"random_crop"})
-    return {
-        "kind": model.kind,
-        "recipe": model.recipe,
-        "name": name,
-        "task": model.task,
-        "architecture": architecture,
-        "training": {
-            **training,
-            "dataset": plan.datasets[model.task],
-            "augmentation": {"flip": task.flip, "random_crop": model.training.random_crop},
-            "seed": seed,
-        },
-    }
 
 
 def _weights(plan: Plan, model: str, mark: str) -> dict[str, Any]:
@@ -232,6 +320,21 @@ def _add_row(plan: Plan, known: dict[str, str], cell: str, row: Row, mark: str, 
     assert row.model is not None
     model = variant_name(row.model, plan.scale.models[row.model].seeds, seed)
     return _add_samples(plan, known, cell, row, model, mark, low_res)
+
+
+def _add_published(plan: Plan, known: dict[str, str], name: str, row_id: str, row: Row) -> str:
+    """Add a published sample batch unless it is there; return the name it goes by."""
+    path = plan.released.samples[row_id].path
+    same = known.setdefault(path, name)
+    if same == name:
+        plan.samples[name] = {
+            "recipe": PUBLISHED_RECIPE,
+            "name": name,
+            "task": row.task,
+            "num_images": plan.scale.tasks[row.task].num_images,
+            "released": path,
+        }
+    return same
 
 
 def _add_samples(

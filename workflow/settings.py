@@ -13,6 +13,7 @@ DEFAULTS = {
     "source": "retrain",
     "results": "results",
     "tables": "params/tables.yaml",
+    "released": "params/released.yaml",
 }
 
 
@@ -20,8 +21,8 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
     """Make the plan that a configuration asks for.
 
     Args:
-        config: `scale` (a name in params/scales/ or a path), `source`, `results`, `tables`; a
-            missing one takes its default.
+        config: `scale` (a name in params/scales/ or a path), `source`, `results`, `tables`,
+            `released`; a missing one takes its default.
 
     Raises:
         UserError: an unknown key or scale, or anything wrong in the files.
@@ -37,6 +38,7 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
         scale_path=scale_path(settings["scale"]),
         source=settings["source"],
         results=settings["results"],
+        released_path=_shipped(settings["released"]),
     )
 
 

@@ -1,15 +1,14 @@
 """Write down what a page shows: rows, where their numbers lie, and the claims to be tested."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from adm.config import Claim, Row, Table
-from workflow.plan import Plan, cell_name, variant_name
-
-QUOTED = "published value, quoted by the authors from an earlier paper; no samples were released"
-RELEASED = (
-    "published value: no model of this kind here; its samples were released and can be graded"
-)
-UNRELEASED = "published value: no model of this kind here, and no samples were released"
+from workflow.accuracy import describe_classifiers
+from workflow.availability import SOURCES, explain_absence, list_artefacts
+from workflow.plan import Plan, cell_name
+from workflow.side_by_side import find_others
 
 
 def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
@@ -20,8 +19,8 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
         name: `table1` to `table6`.
 
     Returns:
-        JSON object: table, rows with the paths of their metrics and samples, ceilings, claims and
-        the groups of equal models trained with different seeds.
+        JSON object: table, rows with the paths of their metrics and samples, ceilings, claims, the
+        classifiers that guide rows and the groups of equal models trained with different seeds.
     """
     table = plan.tables[name]
     rows = [_row(plan, table, row_id, row) for row_id, row in table.rows.items()]
@@ -33,14 +32,17 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
         "root": plan.root,
         "table": {
             "name": name,
-            **table.model_dump(exclude={"rows", "claims", "seed_rows"}),
+            **table.model_dump(exclude={"rows", "claims", "seed_rows", "scales"}),
         },
         "scale_notes": [plan.scale.about + ".", *plan.scale.notes],
         "rows": rows,
-        "ceilings": {task: plan.ceiling_path(task) for task in tasks},
+        "agreement": _agreement(plan),
+        "artefacts": _artefacts(plan, table),
+        "ceilings": _ceilings(plan, tasks),
         "claims": [_claim(plan, table, key, claim) for key, claim in table.claims.items()],
+        "classifiers": _classifiers(plan, table),
         "pages": [
-            {"name": one, "title": f"Table {other.neurips}: {other.title}"}
+            {"name": one, "title": f"{_number(other)}: {other.title}"}
             for one, other in plan.tables.items()
         ],
         "seed_groups": [
@@ -49,12 +51,75 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
     }
 
 
+def _number(table: Table) -> str:
+    """Return a table's number: the NeurIPS version's where that is known, else arXiv's."""
+    if table.neurips is None:
+        return f"arXiv Table {table.arxiv_v4}"
+    return f"Table {table.neurips}"
+
+
+def _agreement(plan: Plan) -> dict[str, Any] | None:
+    """Say how numbers are held against the published ones; None where they do not compare."""
+    if plan.scale.evaluation.reference != "released":
+        return None
+    return {"reference_images": plan.scale.evaluation.reference_images}
+
+
+def _ceilings(plan: Plan, tasks: Iterable[str]) -> dict[str, str]:
+    """Return the ceilings of tasks; they take the whole data set, which retraining alone needs."""
+    return {task: plan.ceiling_path(task) for task in tasks if plan.source == "retrain"}
+
+
+def _classifiers(plan: Plan, table: Table) -> list[dict[str, Any]]:
+    """Describe the classifiers whose accuracy is measured, on images that only retraining needs."""
+    if plan.source != "retrain":
+        return []
+    return describe_classifiers(plan, table, shown_samples(plan, table))
+
+
+def _artefacts(plan: Plan, table: Table) -> list[dict[str, Any]]:
+    """List the published files behind a table: what each is for, address, licence, manifest."""
+    used: dict[str, list[str]] = {}
+    for row_id, row in table.rows.items():
+        if row_id in plan.absent:
+            continue
+        if plan.scale.evaluation.reference == "released":
+            path = plan.released.references[row.task].path
+            used.setdefault(path, []).append(f"reference of {row.task}")
+        for sample in shown_samples(plan, table)[row_id]:
+            for path in _published_files(plan, sample):
+                used.setdefault(path, []).append(row.label)
+    known = list_artefacts(plan.released)
+    return [
+        {
+            "url": known[path]["base"] + path,
+            "licence": known[path]["licence"],
+            "sha256": known[path]["sha256"],
+            "used_for": list(dict.fromkeys(words)),
+            "manifest": str(Path(plan.released_path(path)).with_suffix(".json")),
+        }
+        for path, words in used.items()
+    ]
+
+
+def _published_files(plan: Plan, sample: str) -> list[str]:
+    """Return the published files that a sample batch comes from, its base's too."""
+    spec = plan.samples[sample]
+    if plan.source == "rescore":
+        return [spec["released"]]
+    networks = [one["name"] for one in (spec["model"], spec["classifier"]) if one]
+    trainings = [plan.models[name]["training"] for name in networks]
+    files = [one["released"] for one in trainings if "released" in one]
+    base = spec["low_res"]
+    return files + (_published_files(plan, base["name"]) if base else [])
+
+
 def seed_variants(plan: Plan, table: Table, row_id: str, mark: str) -> list[str]:
     """Return the sample names of a cell, one for each training seed, the shown one first."""
     row = table.rows[row_id]
-    if row.model is None:
+    if row_id in plan.absent:
         return []
-    seeds = plan.scale.models[row.model].seeds
+    seeds = plan.seeds(row.model) if row.model else [0]
     return [plan.cells[cell_name(table, row_id, mark, seeds, seed)] for seed in seeds]
 
 
@@ -67,21 +132,36 @@ def seed_groups(plan: Plan, table: Table) -> list[list[str]]:
     return [group for group in groups if len(group) > 1]
 
 
+def shown_samples(plan: Plan, table: Table) -> dict[str, list[str]]:
+    """Return, by the id of each row that has this source, the sample batches of its marks."""
+    return {
+        row_id: [seed_variants(plan, table, row_id, mark)[0] for mark in table.marks]
+        for row_id in table.rows
+        if row_id not in plan.absent
+    }
+
+
 def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
-    """Return the files that a table's page is made from."""
+    """Return the files that a table's page is made from; of other sources those that are there."""
     table = plan.tables[name]
-    shown = dict.fromkeys(
-        seed_variants(plan, table, row_id, mark)[0]
-        for row_id, row in table.rows.items()
-        for mark in table.marks
-        if row.model is not None
-    )
+    samples = shown_samples(plan, table)
+    shown = dict.fromkeys(name for names in samples.values() for name in names)
     names = dict.fromkeys([*shown, *(name for group in seed_groups(plan, table) for name in group)])
     tasks = dict.fromkeys(row.task for row in table.rows.values())
     return {
         "metrics": [plan.metrics_path(sample) for sample in names],
         "samples": [plan.samples_path(sample) for sample in shown],
-        "ceilings": [plan.ceiling_path(task) for task in tasks],
+        "ceilings": list(_ceilings(plan, tasks).values()),
+        "accuracies": [one["accuracy"] for one in _classifiers(plan, table)],
+        "others": sorted(
+            {
+                path
+                for row_id in table.rows
+                for mark in table.marks
+                for path in find_others(plan, table, row_id, mark).values()
+                if Path(path).exists()
+            }
+        ),
     }
 
 
@@ -97,17 +177,20 @@ def _row(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, Any]:
         "settings": row.settings,
         "published": row.published,
         "notes": row.notes,
-        "assumed": row.assumed,
-        "reason": None,
+        "assumed": _assumed(plan, row),
+        "reason": plan.absent.get(row_id),
         "cells": {},
         "recipe_words": {},
     }
-    if row.model is None or row.sampler is None:
-        described["reason"] = RELEASED if row.released else UNRELEASED
-        if "quoted" in row.notes:
-            described["reason"] = QUOTED
+    if row_id in plan.absent:
         described["cells"] = {
-            mark: {"metrics": None, "samples": None, "shared_with": None, "seeds": []}
+            mark: {
+                "metrics": None,
+                "samples": None,
+                "shared_with": None,
+                "seeds": [],
+                "others": find_others(plan, table, row_id, mark),
+            }
             for mark in table.marks
         }
         return described
@@ -119,16 +202,29 @@ def _row(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, Any]:
             "samples": plan.samples_path(first),
             "shared_with": None if first == own else first,
             "seeds": [plan.metrics_path(other) for other in others if row_id in table.seed_rows],
+            "others": find_others(plan, table, row_id, mark),
         }
-    model = plan.models[
-        variant_name(
-            row.model, plan.scale.models[row.model].seeds, plan.scale.models[row.model].seeds[0]
-        )
-    ]
     last = plan.samples[seed_variants(plan, table, row_id, table.marks[-1])[0]]
-    described["recipe_words"] = {
-        "model": model["name"],
-        "iterations": ", ".join(str(plan.marks[model["name"]][mark]) for mark in table.marks),
+    described["recipe_words"] = _recipe_words(plan, table, row, last)
+    return described
+
+
+def _assumed(plan: Plan, row: Row) -> list[str]:
+    """Return what the paper does not say and had to be chosen here: published files settle it."""
+    if plan.source == "retrain":
+        return row.assumed
+    chosen = [words for words in row.assumed if words.startswith("guidance scale")]
+    return chosen if plan.source == "resample" else []
+
+
+def _recipe_words(plan: Plan, table: Table, row: Row, last: dict[str, Any]) -> dict[str, Any]:
+    """Say how the samples of a row come about, given those of its last mark."""
+    if plan.source == "rescore":
+        return {"samples": "published by the authors", "file": last["released"]}
+    assert row.model is not None and row.sampler is not None
+    words = {
+        "model": row.model,
+        "iterations": ", ".join(str(plan.marks[row.model][mark]) for mark in table.marks),
         "sampler": f"{last['sampler']['method']}, respacing {last['sampler']['respacing']}",
         "guidance_scale": last["sampler"]["guidance_scale"],
         "classifier": row.sampler.classifier,
@@ -136,7 +232,9 @@ def _row(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, Any]:
         "base_guidance_scale": row.base and row.base.sampler.guidance_scale,
         "num_images": last["num_images"],
     }
-    return described
+    if plan.source == "resample":
+        words["weights"] = ", ".join(dict.fromkeys(_published_files(plan, last["name"])))
+    return words
 
 
 def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> dict[str, Any]:
@@ -166,6 +264,28 @@ def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> dict[str, A
         "id": claim_id,
         "text": claim.text,
         "where": claim.where,
-        "sources": claim.sources,
+        "sources": _claim_sources(plan, table, claim),
         "comparisons": comparisons,
     }
+
+
+def _claim_sources(plan: Plan, table: Table, claim: Claim) -> list[str] | None:
+    """Return the sources that have all rows of a claim; None for all that this scale can have."""
+    if plan.source == "retrain":
+        return claim.sources
+    rows = {
+        row_id
+        for one in claim.comparisons
+        for row_id in (one.left, one.right, one.towards)
+        if row_id is not None
+    }
+    return [
+        source
+        for source in (claim.sources or SOURCES)
+        if not any(
+            explain_absence(
+                row_id, table.rows[row_id], table, source=source, released=plan.released
+            )
+            for row_id in rows
+        )
+    ]

@@ -26,6 +26,8 @@ ALLOWED = {
     "adm.strict_yaml": {"records"},
     "adm.checks": {"adm.config", "adm.schedule", "records"},
     "adm.schedule": {"records"},
+    "adm.specs": {"adm.config", "records"},
+    "adm.released": {"adm.config", "adm.strict_yaml", "records"},
     "reports": {"reports", "records", "adm.config"},
     "workflow": {"workflow", "records", "adm.config", "adm.checks", "adm.released", "adm.specs"},
 }
@@ -34,6 +36,9 @@ NO_TORCH = (
     "adm.strict_yaml",
     "adm.checks",
     "adm.schedule",
+    "adm.specs",
+    "adm.released",
+    "adm.names",
     "records",
     "reports",
     "workflow",

@@ -9,6 +9,18 @@ from records.batches import write_batch
 
 DEFAULT = {"fid": 10.0, "precision": 0.6}
 
+ACCURACY = {
+    "format": 1,
+    "num_images": 200,
+    "num_classes": 10,
+    "num_timesteps": 1000,
+    "trained_on_these_images": True,
+    "ranges": [
+        {"first": 0, "last": 499, "num_correct": 150},
+        {"first": 500, "last": 999, "num_correct": 20},
+    ],
+}
+
 
 def metrics_content(
     name="row", num_samples=1000, num_reference=1797, recipe=1, network="e", **values
@@ -76,6 +88,11 @@ def project(tmp_path, monkeypatch):
             path.write_text(json.dumps(metrics_content(name, **options)))
             return path.name
 
+        def write_accuracy(self, name="accuracy.json", **changes):
+            path = tmp_path / name
+            path.write_text(json.dumps({**ACCURACY, **changes}))
+            return path.name
+
         def write_samples(self, name, num_images=200, size_px=8, labels=True):
             rng = np.random.default_rng(0)
             images = rng.integers(0, 256, (num_images, size_px, size_px, 3), dtype=np.uint8)
@@ -115,6 +132,23 @@ def make_row():
 
 
 @pytest.fixture
+def make_classifier():
+    def make(path, **options):
+        return {
+            "name": "classifier_256",
+            "mark": "final",
+            "iteration": 400,
+            "task": "imagenet_256",
+            "task_words": "8x8 digits",
+            "accuracy": path,
+            "rows": [{"task": "imagenet_256", "label": "guided"}],
+            **options,
+        }
+
+    return make
+
+
+@pytest.fixture
 def make_spec():
     def make(rows, layout="plain", claims=(), seed_groups=(), **options):
         return {
@@ -138,6 +172,9 @@ def make_spec():
             "rows": rows,
             "ceilings": {},
             "claims": list(claims),
+            "classifiers": [],
+            "agreement": None,
+            "artefacts": [],
             "seed_groups": list(seed_groups),
             **options,
         }

@@ -43,14 +43,18 @@ def look(page, tmp_path, width_px):
 
 
 @pytest.fixture
-def report(project, make_spec, make_row, make_claim):
+def report(project, make_spec, make_row, make_claim, make_classifier):
     rows = []
     for name in ("a", "b"):
         row = make_row(name, project.write_metrics(name), label=f"<b>{name}</b> & co")
         row["cells"]["final"]["samples"] = project.write_samples(f"batch-{name}")
         rows.append(row)
     claims = [make_claim("fid", "a", "less", "b")]
-    spec = project.write_spec(make_spec(rows, claims=claims))
+    names = ["classifier_256", "classifier_512", "classifier_128_stack", "classifier_64"]
+    classifiers = [
+        make_classifier(project.write_accuracy(f"{name}.json"), name=name) for name in names
+    ]
+    spec = project.write_spec(make_spec(rows, claims=claims, classifiers=classifiers))
     run = main_guard(main)
     assert run(["table", "--spec", str(spec), "--out-dir", "report"]) == 0
     assert run(["index", "--out-dir", "report", "report/table3.json"]) == 0

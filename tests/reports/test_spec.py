@@ -39,7 +39,7 @@ def change(spec, path, value):
         (["table", "metrics"], ["kid"], "table.metrics: got 'kid'"),
         (["table", "layout"], "square", "one of plain, deltas, by_task"),
         (["table", "name"], "../table3", "table.name: got '../table3'"),
-        (["table", "neurips"], True, "neurips is True; int is needed"),
+        (["table", "neurips"], True, "neurips is True; int or null is needed"),
         (["rows", 1, "id"], "plain", "plain appear twice"),
         (["rows", 1, "id"], "<b>", "rows[1].id: got '<b>'"),
         (["rows", 1, "kind"], "gan", "rows[1] (guided): kind: got 'gan'"),
@@ -54,6 +54,7 @@ def change(spec, path, value):
         (["claims", 0, "comparisons", 0, "left", "row"], "other", "one of plain, guided"),
         (["claims", 0, "comparisons", 0, "left", "mark"], "700K", "one of final"),
         (["seed_groups"], ["a.json"], "seed_groups[0]: got 'a.json'"),
+        (["classifiers"], [{"name": "c"}], "classifiers[0]: accuracy, iteration, mark, rows"),
         (["pages"], [{"name": "a/b", "title": "x"}], "pages[0].name: got 'a/b'"),
     ],
 )

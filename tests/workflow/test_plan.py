@@ -67,9 +67,9 @@ def test_marks_are_not_part_of_a_models_digest(plan, tmp_path):
 
     text = DIGITS.read_text()
     path = tmp_path / "digits.yaml"
-    path.write_text(text.replace("marks: {final: 1100}", "marks: {early: 600, final: 1100}"))
+    path.write_text(text.replace("marks: {final: 1200}", "marks: {early: 600, final: 1200}"))
     other = load_plan({"scale": str(path)})
-    assert load_scale(path).models["imagenet_256"].marks == {"early": 600, "final": 1100}
+    assert load_scale(path).models["imagenet_256"].marks == {"early": 600, "final": 1200}
     assert other.models == plan.models
     assert {k: spec_digest(v) for k, v in other.samples.items()} == {
         k: spec_digest(v) for k, v in plan.samples.items()
@@ -128,7 +128,7 @@ def test_the_metric_spec_says_what_eval_does(plan):
     ("config", "words"),
     [
         ({"scal": "digits"}, "unknown key scal; the keys are scale, source, results, tables"),
-        ({"scale": "digit"}, "needed: one of digits"),
+        ({"scale": "digit"}, "needed: one of cifar10, digits, paper"),
         ({"source": "guess"}, "source: got 'guess'"),
         ({"scale": "nowhere.yaml"}, "nowhere.yaml: no such file"),
     ],

@@ -1,7 +1,7 @@
 # The feature network, reference statistics, and the metrics of each batch of samples.
 
 
-# What every command that runs the feature network takes. None of it is among the params of a rule, since another
+# What every command that runs the feature network takes. It stands among the resources, not the params, since another
 # device or batch size makes nothing stale. The hash of the weights is checked when they are made.
 EVALUATION_OPTIONS = PLAN.evaluation_options()
 NETWORK_IS_TRAINED = PLAN.scale.network.kind == "small"
@@ -41,8 +41,7 @@ else:
             weights=PLAN.network_path,
             spec=PLAN.network_spec_path,
         log:
-            text=f"{LOGS}/network/network.log",
-            times=f"{LOGS}/network/network.times",
+            f"{LOGS}/network/network.log",
         localrule: True  # a cluster's nodes often have no internet
         conda:
             "../../environment.yml"
@@ -50,7 +49,7 @@ else:
         params:
             spec=canonical_json(PLAN.network_spec()),
             sha256=PLAN.scale.network.sha256,
-            artefact=canonical_json(
+            artefact=name_file(
                 {
                     **ARTEFACTS[PLAN.released.inception_graph.path],
                     "sha256": PLAN.scale.network.sha256,
@@ -58,10 +57,12 @@ else:
             ),
             folder=DOWNLOADS,
         shell:
-            "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
-            ' if [ -n "${{ADM_INCEPTION:-}}" ]; then python -m eval weights --sha256 {params.sha256:q} --out {output.weights:q};'
-            " else python -m workflow.fetching --artefact {params.artefact:q} --folder {params.folder:q} --out {output.weights:q}; fi"
-            " > {log.text:q} 2>&1; }} 2> {log.times:q}"
+            "printf '%s\\n' {params.spec:q} > {output.spec:q};"
+            ' {{ if [ -n "${{ADM_INCEPTION:-}}" ]; then python -m eval weights --sha256 {params.sha256:q} --out {output.weights:q};'
+            " else python -m workflow.fetching --artefact {params.artefact:q} --folder {params.folder:q} --out {output.weights:q} "
+            + TERMS
+            + "; fi; }}"
+            " 2> >(tee {log:q} >&2)"
 
 
 if PLAN.scale.evaluation.reference == "own":
@@ -86,15 +87,20 @@ if PLAN.scale.evaluation.reference == "own":
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=60,
+            options=EVALUATION_OPTIONS,
+            mem_mb=lambda wildcards: compute_resources(PLAN, "reference", *wildcards)[
+                "mem_mb"
+            ],
+            runtime=lambda wildcards: compute_resources(PLAN, "reference", *wildcards)[
+                "runtime"
+            ],
         params:
             spec=lambda wildcards: canonical_json(PLAN.reference_spec(wildcards.task)),
             num_images=PLAN.scale.evaluation.reference_images,
             seed=PLAN.scale.evaluation.seed,
         shell:
             "{{ time OMP_NUM_THREADS={threads} python -m eval reference {input.data:q} --weights {input.weights:q}"
-            " {EVALUATION_OPTIONS} --num-images {params.num_images:q} --seed {params.seed:q} --out {output.batch:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+            " {resources.options} --num-images {params.num_images:q} --seed {params.seed:q} --out {output.batch:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
 if PLAN.source == "retrain":
@@ -118,15 +124,20 @@ if PLAN.source == "retrain":
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=60,
+            options=EVALUATION_OPTIONS,
+            mem_mb=lambda wildcards: compute_resources(PLAN, "ceiling", *wildcards)[
+                "mem_mb"
+            ],
+            runtime=lambda wildcards: compute_resources(PLAN, "ceiling", *wildcards)[
+                "runtime"
+            ],
         params:
             digest=lambda wildcards: digest(PLAN.reference_spec(wildcards.task)),
             metrics=",".join(PLAN.scale.evaluation.metrics),
             seed=PLAN.scale.evaluation.seed,
         shell:
             "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data:q} --weights {input.weights:q}"
-            " {EVALUATION_OPTIONS} --metrics {params.metrics:q} --name real-{wildcards.task} --digest {params.digest:q} --seed {params.seed:q}"
+            " {resources.options} --metrics {params.metrics:q} --name real-{wildcards.task} --digest {params.digest:q} --seed {params.seed:q}"
             " --json {output:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
@@ -153,14 +164,19 @@ rule evaluate:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        options=EVALUATION_OPTIONS,
+        mem_mb=lambda wildcards: compute_resources(PLAN, "evaluate", *wildcards)[
+            "mem_mb"
+        ],
+        runtime=lambda wildcards: compute_resources(PLAN, "evaluate", *wildcards)[
+            "runtime"
+        ],
     params:
         digest=lambda wildcards: digest(PLAN.metric_spec(wildcards.sample)),
         metrics=",".join(PLAN.scale.evaluation.metrics),
         seed=PLAN.scale.evaluation.seed,
     shell:
         "{{ time OMP_NUM_THREADS={threads} python -m eval {input.reference:q} {input.samples:q}"
-        " --weights {input.weights:q} {EVALUATION_OPTIONS} --metrics {params.metrics:q} --name {wildcards.sample:q} --digest {params.digest:q}"
+        " --weights {input.weights:q} {resources.options} --metrics {params.metrics:q} --name {wildcards.sample:q} --digest {params.digest:q}"
         " --intervals --seed {params.seed:q} --json {output:q}"
         " > {log.text:q} 2>&1; }} 2> {log.times:q}"

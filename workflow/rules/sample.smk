@@ -40,13 +40,15 @@ rule sample:
         text=f"{LOGS}/sample/{{sample}}.log",
         times=f"{LOGS}/sample/{{sample}}.times",
     benchmark:
-        f"{ROOT}/benchmarks/sample/{{sample}}.tsv"
+        f"{BENCHMARKS}/sample/{{sample}}.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.scale.compute.threads
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards: compute_resources(PLAN, "sample", *wildcards)["mem_mb"],
+        runtime=lambda wildcards: compute_resources(PLAN, "sample", *wildcards)[
+            "runtime"
+        ],
     params:
         spec=lambda wildcards: canonical_json(PLAN.samples[wildcards.sample]),
         options=lambda wildcards, input: " ".join(

@@ -6,6 +6,8 @@ rule table:
         metrics=lambda wildcards: table_inputs(PLAN, wildcards.table)["metrics"],
         samples=lambda wildcards: table_inputs(PLAN, wildcards.table)["samples"],
         ceilings=lambda wildcards: table_inputs(PLAN, wildcards.table)["ceilings"],
+        accuracies=lambda wildcards: table_inputs(PLAN, wildcards.table)["accuracies"],
+        others=lambda wildcards: table_inputs(PLAN, wildcards.table)["others"],
     output:
         multiext(f"{ROOT}/report/{{table}}", ".html", ".csv", ".md", ".tex", ".json"),
         spec=f"{ROOT}/report/{{table}}.spec.json",
@@ -13,7 +15,7 @@ rule table:
         text=f"{LOGS}/table/{{table}}.log",
         times=f"{LOGS}/table/{{table}}.times",
     benchmark:
-        f"{ROOT}/benchmarks/table/{{table}}.tsv"
+        f"{BENCHMARKS}/table/{{table}}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -32,7 +34,7 @@ rule table:
 
 rule index:
     input:
-        tables=expand(f"{ROOT}/report/{{table}}.json", table=PLAN.tables),
+        tables=expand(f"{ROOT}/report/{{table}}.json", table=PLAN.shown_tables),
     output:
         page=f"{ROOT}/report/index.html",
         allotment=f"{ROOT}/report/allotment.json",
@@ -40,7 +42,7 @@ rule index:
         text=f"{LOGS}/index/index.log",
         times=f"{LOGS}/index/index.times",
     benchmark:
-        f"{ROOT}/benchmarks/index/index.tsv"
+        f"{BENCHMARKS}/index/index.tsv"
     conda:
         "../../environment.yml"
     threads: 1

@@ -1,10 +1,12 @@
-# Models up to a mark; the run's own state lies outside the declared outputs and survives a failed job.
+# Models up to a mark (the run's own state lies outside the declared outputs and survives a failed job), and how well
+# the classifiers that guide read noisy images.
+from workflow.accuracy import make_accuracy_spec
 
 
 rule train:
     input:
         data=lambda wildcards: ancient(
-            PLAN.data_path(PLAN.models[wildcards.model]["task"])
+            PLAN.data_path(PLAN.training_data(wildcards.model))
         ),
         previous=lambda wildcards: [
             ancient(PLAN.model_path(wildcards.model, mark))
@@ -12,7 +14,7 @@ rule train:
             if mark
         ],
         specs=lambda wildcards: [
-            PLAN.data_spec_path(PLAN.models[wildcards.model]["task"])
+            PLAN.data_spec_path(PLAN.training_data(wildcards.model))
         ]
         + [
             PLAN.model_spec_path(wildcards.model, mark)
@@ -26,14 +28,20 @@ rule train:
         text=f"{LOGS}/train/{{model}}-{{mark}}.log",
         times=f"{LOGS}/train/{{model}}-{{mark}}.times",
     benchmark:
-        f"{ROOT}/benchmarks/train/{{model}}-{{mark}}.tsv"
+        f"{BENCHMARKS}/train/{{model}}-{{mark}}.tsv"
     priority: 50  # the longest jobs first, so that no core idles at the end
     conda:
         "../../environment.yml"
     threads: PLAN.scale.compute.threads
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards: compute_resources(PLAN, "train", *wildcards)["mem_mb"],
+        runtime=lambda wildcards: compute_resources(PLAN, "train", *wildcards)[
+            "runtime"
+        ],
+        # A resource, since another mark or policy makes no weights stale, as another param would.
+        drop_state=lambda wildcards: int(
+            PLAN.drops_state(wildcards.model, wildcards.mark)
+        ),
     params:
         spec=lambda wildcards: canonical_json(PLAN.models[wildcards.model]),
         iterations=lambda wildcards: PLAN.marks[wildcards.model][wildcards.mark],
@@ -46,4 +54,48 @@ rule train:
         " OMP_NUM_THREADS={threads} python -m adm train --spec {output.spec:q} --data {input.data:q}"
         " --state {params.state:q} --mark {wildcards.mark:q} --iterations {params.iterations:q}"
         " --out {output.weights:q} --events {params.events:q} --device {params.device:q}"
-        " --threads {threads} --save-every-seconds {params.save_every_seconds:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+        " --threads {threads} --save-every-seconds {params.save_every_seconds:q} --drop-state {resources.drop_state} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+
+
+rule accuracy:
+    input:
+        weights=lambda wildcards: ancient(
+            PLAN.model_path(wildcards.classifier, wildcards.mark)
+        ),
+        data=lambda wildcards: ancient(
+            PLAN.data_path(PLAN.models[wildcards.classifier]["task"])
+        ),
+        specs=lambda wildcards: [
+            PLAN.model_spec_path(wildcards.classifier, wildcards.mark),
+            PLAN.data_spec_path(PLAN.models[wildcards.classifier]["task"]),
+        ],
+    output:
+        accuracy=f"{MADE}/models/{{classifier}}/accuracy-{{mark}}.json",
+        spec=f"{MADE}/models/{{classifier}}/accuracy-{{mark}}.spec.json",
+    log:
+        text=f"{LOGS}/accuracy/{{classifier}}-{{mark}}.log",
+        times=f"{LOGS}/accuracy/{{classifier}}-{{mark}}.times",
+    benchmark:
+        f"{BENCHMARKS}/accuracy/{{classifier}}-{{mark}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PLAN.scale.compute.threads
+    resources:
+        mem_mb=lambda wildcards: compute_resources(PLAN, "accuracy", *wildcards)[
+            "mem_mb"
+        ],
+        runtime=lambda wildcards: compute_resources(PLAN, "accuracy", *wildcards)[
+            "runtime"
+        ],
+    params:
+        spec=lambda wildcards: canonical_json(
+            make_accuracy_spec(PLAN, wildcards.classifier, wildcards.mark)
+        ),
+        device=PLAN.scale.compute.device,
+        batch_size=PLAN.scale.evaluation.batch_size,
+    shell:
+        "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
+        " OMP_NUM_THREADS={threads} python -m adm accuracy --spec {output.spec:q}"
+        " --weights {input.weights:q} --data {input.data:q} --out {output.accuracy:q}"
+        " --device {params.device:q} --threads {threads} --batch-size {params.batch_size:q}"
+        " > {log.text:q} 2>&1; }} 2> {log.times:q}"

@@ -1,0 +1,103 @@
+"""Whether a number is the published one, by source."""
+
+import pytest
+
+from records.errors import UserError
+from reports.agreement import judge_agreement
+from reports.render import render_table
+from reports.spec import check_spec
+from reports.tables import make_table
+
+COMPARED = {"reference_images": 1000}
+
+
+@pytest.mark.parametrize(
+    ("source", "metric", "value", "published", "verdict"),
+    [
+        ("rescore", "fid", (4.5949, 0.1), 4.59, "agrees"),
+        ("rescore", "fid", (4.5851, 0.1), 4.59, "agrees"),
+        ("rescore", "fid", (4.596, 0.1), 4.59, "differs"),
+        ("rescore", "precision", (0.685, None), 0.69, "agrees"),
+        ("resample", "fid", (4.7, 0.05), 4.59, "agrees"),
+        ("resample", "fid", (4.735, 0.05), 4.59, "agrees"),
+        ("resample", "fid", (4.745, 0.05), 4.59, "differs"),
+        ("resample", "precision", (0.68, 0.01), 0.69, "agrees"),
+        ("resample", "precision", (0.66, 0.01), 0.69, "differs"),
+        ("retrain", "fid", (4.72, None), 4.59, "agrees"),
+        ("retrain", "fid", (4.73, None), 4.59, "differs"),
+        ("retrain", "fid", (4.45, None), 4.59, "differs"),
+    ],
+)
+def test_each_source_has_its_rule(metrics, source, metric, value, published, verdict):
+    content = metrics(**{metric: value})
+    assert judge_agreement(COMPARED, source, content, metric, published)["verdict"] == verdict
+
+
+def test_without_an_interval_new_samples_cannot_be_judged(metrics):
+    found = judge_agreement(COMPARED, "resample", metrics(fid=(4.6, None)), "fid", 4.59)
+    assert found == {"verdict": None, "words": "no interval"}
+
+
+def test_few_reference_images_make_precision_and_recall_no_verdict(metrics):
+    content = metrics(precision=0.8, fid=4.59, num_reference=1000)
+    agreement = {"reference_images": 10_000}
+    found = judge_agreement(agreement, "rescore", content, "precision", 0.8)
+    assert found == {"verdict": None, "words": "1,000 reference images"}
+    assert judge_agreement(agreement, "rescore", content, "fid", 4.59)["verdict"] == "agrees"
+
+
+def test_what_does_not_compare_is_not_judged(metrics):
+    assert judge_agreement(None, "retrain", metrics(), "fid", 10.0) is None
+    assert judge_agreement(COMPARED, "rescore", metrics(), "fid", None) is None
+    assert judge_agreement(COMPARED, "rescore", None, "fid", 10.0) is None
+
+
+@pytest.fixture
+def spec(project, make_spec, make_row):
+    row = make_row("a", project.write_metrics("a", fid=5.001, num_reference=100))
+    row["cells"]["final"]["others"] = {
+        "resample": project.write_metrics("b", fid=(5.3, 0.01)),
+        "retrain": "not_run.json",
+    }
+    absent = make_row("b", reason="no samples of this row were published")
+    absent["cells"]["final"]["others"] = {"resample": project.write_metrics("c", fid=(5.02, 0.01))}
+    (project.folder / "file.json").write_text('{"sha256": "abc", "retrieved": "2026-01-02"}')
+    file = {"url": "https://a.example/x.npz", "licence": "for research", "sha256": None}
+    return make_spec(
+        [row, absent],
+        source="rescore",
+        agreement=COMPARED,
+        artefacts=[
+            {**file, "used_for": ["a", "b"], "manifest": "file.json"},
+            {**file, "used_for": ["c"], "manifest": "none.json"},
+        ],
+    )
+
+
+def test_sources_stand_side_by_side(spec):
+    check_spec(spec, "spec")
+    table = make_table(spec)
+    first, second = (row["cells"][0] for row in table["groups"][0]["rows"])
+    assert first["agreement"]["verdict"] == "agrees"
+    assert [other["source"] for other in first["others"]] == ["resample"]
+    assert first["others"][0]["agreement"]["verdict"] == "differs"
+    assert (second["status"], second["measured"]) == ("not available", None)
+    assert second["others"][0]["agreement"]["verdict"] == "agrees"
+    assert table["agreements"] == {"agrees": 1, "differs": 0}
+    page = render_table(table, [], [])
+    assert '<span class="agreement agrees">agrees</span>' in page
+    assert "resample 5.30 (5.28 to 5.32)" in page and "100 reference images" in page
+    assert "no samples of this row were published" in page
+
+
+def test_published_files_are_listed_with_hash_and_licence(spec):
+    table = make_table(spec)
+    assert [file["sha256"] for file in table["artefacts"]] == ["abc", None]
+    page = render_table(table, [], [])
+    assert "https://a.example/x.npz" in page and "for research" in page and "2026-01-02" in page
+    assert "not fetched yet" in page
+
+
+def test_an_unknown_source_cannot_be_compared(spec):
+    with pytest.raises(UserError, match="source: got 'guess'"):
+        check_spec({**spec, "source": "guess"}, "spec")

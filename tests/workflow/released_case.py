@@ -1,0 +1,171 @@
+"""Published files in miniature, on a local server: a few images, tiny networks, a random Inception.
+
+Formats and paths are the authors'; sizes are 8 pixels for 64 and 128, 16 for 256, 512 and LSUN.
+"""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from adm.model import make_model
+from eval.network import load_network
+from eval.reference import make_reference
+from tests.eval.inception_graph import write_graph
+from tests.workflow.conftest import ROOT
+from workflow.settings import load_plan
+
+NUM_IMAGES = 12
+SIZES_PX = {"imagenet_64": 8, "imagenet_128": 8}
+LARGE_PX = 16
+ROWS = {
+    "table1": ["t1_baseline"],
+    "table3": ["t3_uncond", "t3_uncond_guided_10", "t3_cond", "t3_cond_guided_1"],
+    "table4": [
+        "t4_horse_adm_dropout", "t4_64_biggandeep", "t4_64_adm", "t4_64_adm_dropout",
+        "t4_256_dctransformer", "t4_256_adm",
+    ],
+    "table5": ["t5_256_adm", "t5_256_admg_admu", "t5_512_adm_admu", "t5_512_admg_admu"],
+}  # fmt: skip
+
+
+def make_tables():
+    """Return a few rows of every table, and the claims that they allow."""
+    tables = yaml.safe_load((ROOT / "params" / "tables.yaml").read_text())
+    tables = {name: tables[name] for name in ROWS}
+    for name, table in tables.items():
+        table["rows"] = {row_id: table["rows"][row_id] for row_id in ROWS[name]}
+        table["seed_rows"] = []
+        table["claims"] = {
+            claim_id: claim
+            for claim_id, claim in table["claims"].items()
+            if all(
+                row_id is None or row_id in ROWS[name]
+                for one in claim["comparisons"]
+                for row_id in (one["left"], one["right"], one["towards"])
+            )
+        }
+    return tables
+
+
+def make_scale(graph_sha256):
+    """Return the paper's scale with the same models, all tiny."""
+    scale = yaml.safe_load((ROOT / "params" / "scales" / "paper.yaml").read_text())
+    scale["name"] = "mini"
+    scale["compute"]["device"] = "cpu"
+    scale["compute"]["threads"] = 1
+    scale["network"]["sha256"] = graph_sha256
+    scale["sampling"]["respacing"] = {"250": "3", "1000": "3", "ddim25": "ddim3"}
+    for name, task in scale["tasks"].items():
+        task["image_size_px"] = SIZES_PX.get(name, LARGE_PX)
+        task["num_images"] = NUM_IMAGES
+        task["num_classes"] = task["num_classes"] and 10
+    for model in scale["models"].values():
+        shape = {"channels": 16, "depth": 1, "channel_mult": [1, 2], "num_groups": 8}
+        shape |= {"heads": None, "head_channels": 8, "attention_resolutions": [4]}
+        model.setdefault("architecture", {}).update(shape)
+    for name, model in scale["models"].items():
+        if any(size in name for size in ("256", "512", "lsun")):
+            model["architecture"]["attention_resolutions"] = [8]
+    return scale
+
+
+def make_images(seed, size_px):
+    """Return random images with some structure, uint8 [NUM_IMAGES, size, size, 3]."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (NUM_IMAGES, size_px // 4, size_px // 4, 3))
+    fine = random.integers(-20, 20, (NUM_IMAGES, size_px, size_px, 3))
+    return np.clip(coarse.repeat(4, 1).repeat(4, 2) + fine, 0, 255).astype(np.uint8)
+
+
+def to_bytes(save, content):
+    """Return what a function would write into a file."""
+    file = io.BytesIO()
+    save(file, content)
+    return file.getvalue()
+
+
+def save_npz(file, arrays):
+    np.savez(file, **arrays)
+
+
+def make_weights(spec, seed):
+    """Return a state dict of random weights, none of them nothing."""
+    torch.manual_seed(seed)
+    model = make_model(spec)
+    return {
+        name: value + 0.05 * torch.randn_like(value) for name, value in model.state_dict().items()
+    }
+
+
+def make_references(graph, folder):
+    """Return reference batches in the authors' layout by image size: they do not name a network."""
+    network = load_network(graph, any_weights=True)
+    batches = {}
+    for size_px in (8, LARGE_PX):
+        data, out = folder / f"images_{size_px}.npz", folder / f"reference_{size_px}.npz"
+        np.savez(data, arr_0=make_images(1000 + size_px, size_px))
+        make_reference(data, network, out)
+        with np.load(out) as arrays:
+            kept = {name: arrays[name] for name in ("arr_0", "mu", "sigma", "mu_s", "sigma_s")}
+        batches[size_px] = to_bytes(save_npz, kept)
+    return batches
+
+
+def write_params(folder, base, graph_sha256):
+    """Write tables, scale and list of published files of the miniature into a project's copy."""
+    released = yaml.safe_load((ROOT / "params" / "released.yaml").read_text())
+    released["base"] = base + "/"
+    released["inception_graph"] |= {"sha256": graph_sha256, "bytes": None}
+    for entry in (*released["checkpoints"].values(), *released["references"].values()):
+        entry |= {"sha256": None, "bytes": None}
+    released["known_evaluation"] = None
+    for name, content in (
+        ("tables", make_tables()),
+        ("scale", make_scale(graph_sha256)),
+        ("released", released),
+    ):
+        (Path(folder) / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def serve(server, folder, work):
+    """Make everything that was published and put it on a server.
+
+    Args:
+        server: the running file server.
+        folder: a project's copy; its parameter files are written.
+        work: where to put files that are needed on the way.
+
+    Returns:
+        The configuration for Snakemake.
+    """
+    graph = work / "graph.pb"
+    if not graph.exists():
+        write_graph(graph)
+    content = graph.read_bytes()
+    write_params(folder, server.base, hashlib.sha256(content).hexdigest())
+    config = {
+        "scale": str(folder / "scale.yaml"),
+        "tables": str(folder / "tables.yaml"),
+        "released": str(folder / "released.yaml"),
+    }
+    plan = load_plan({**config, "source": "resample"})
+    released = plan.released
+    server.add("/" + released.inception_graph.path, content)
+    references = make_references(graph, work)
+    for task, entry in released.references.items():
+        server.add("/" + entry.path, references[plan.scale.tasks[task].image_size_px])
+    for seed, (row_id, entry) in enumerate(released.samples.items()):
+        row = next((t.rows[row_id] for t in plan.tables.values() if row_id in t.rows), None)
+        if row is not None:
+            images = make_images(seed, plan.scale.tasks[row.task].image_size_px)
+            server.add("/" + entry.path, to_bytes(save_npz, {"arr_0": images}))
+    for seed, spec in enumerate(plan.models.values()):
+        weights = make_weights(spec, seed)
+        server.add(
+            "/" + spec["training"]["released"], to_bytes(lambda f, w: torch.save(w, f), weights)
+        )
+    return config

@@ -1,0 +1,119 @@
+"""Published files on their way into the results: kept, linked, described, or clearly refused."""
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from records.errors import UserError
+from tests.records.file_server import run_file_server
+from workflow.fetching import fetch_artefact, main, make_terms, name_file
+
+CONTENT = bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("ADM_MIRROR", "ADM_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache" / "adm-tables"
+
+
+@pytest.fixture
+def server():
+    with run_file_server() as running:
+        running.add("/batches/x.npz", CONTENT)
+        yield running
+
+
+def bring(base, tmp_path, out, **changes):
+    artefact = {"path": "batches/x.npz", "sha256": None, "num_bytes": None, **changes}
+    folder = tmp_path / "downloads"
+    fetch_artefact(artefact, base=base + "/", licence="for research", folder=folder, out=out)
+
+
+def run(tmp_path, artefact, base, out):
+    licences = '{".npz": "for research"}'
+    return main(
+        ["--artefact", artefact, "--base", base, "--licences", licences, "--folder",
+         str(tmp_path / "downloads"), "--out", str(out)]
+    )  # fmt: skip
+
+
+def test_a_file_is_kept_linked_and_described(server, tmp_path):
+    out = tmp_path / "released" / "batches" / "x.npz"
+    bring(server.base, tmp_path, out)
+    kept = tmp_path / "downloads" / "batches" / "x.npz"
+    assert out.read_bytes() == CONTENT and os.path.samefile(out, kept)
+    assert json.loads(out.with_suffix(".json").read_text()) == {
+        "format": 1,
+        "source": "published by the authors",
+        "url": f"{server.base}/batches/x.npz",
+        "licence": "for research",
+        "sha256": SHA256,
+        "num_bytes": len(CONTENT),
+        "retrieved": datetime.now(UTC).date().isoformat(),
+    }
+    assert out.with_name("x.npz.sha256").read_text() == f"{SHA256}  x.npz\n"
+
+
+def test_what_has_arrived_is_never_fetched_again(server, tmp_path):
+    out = tmp_path / "x.npz"
+    bring(server.base, tmp_path, out)
+    for path in (out, out.with_suffix(".json"), out.with_name("x.npz.sha256")):
+        path.unlink()  # as Snakemake does before a job runs and after it failed
+    num_asked = len(server.gets())
+    bring(server.base, tmp_path, out)
+    assert out.read_bytes() == CONTENT and len(server.gets()) == num_asked
+
+
+def test_the_cache_of_this_machine_is_looked_into_first(tmp_path, cache, monkeypatch):
+    cache.mkdir(parents=True)
+    (cache / "x.npz").write_bytes(CONTENT)
+    monkeypatch.setenv("ADM_OFFLINE", "1")
+    out = tmp_path / "x.npz"
+    bring("http://127.0.0.1:9", tmp_path, out, sha256=SHA256)
+    assert out.read_bytes() == CONTENT
+
+
+def test_a_mirror_stands_for_the_base_alone(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADM_MIRROR", server.base)
+    out = tmp_path / "x.npz"
+    bring("https://published.example", tmp_path, out)
+    manifest = json.loads(out.with_suffix(".json").read_text())
+    assert manifest["url"] == "https://published.example/batches/x.npz"
+
+
+def test_a_wrong_file_is_refused_and_leaves_nothing(server, tmp_path, capsys):
+    out = tmp_path / "x.npz"
+    wrong = json.dumps({"path": "batches/x.npz", "sha256": "0" * 64, "num_bytes": None})
+    assert run(tmp_path, wrong, server.base + "/", out) == 2
+    assert "another file and was not kept" in capsys.readouterr().err
+    assert not out.exists() and not (tmp_path / "downloads" / "batches" / "x.npz").exists()
+
+
+def test_a_file_that_changes_after_its_first_use_is_refused(server, tmp_path):
+    out = tmp_path / "x.npz"
+    bring(server.base, tmp_path, out)
+    kept = tmp_path / "downloads" / "batches" / "x.npz"
+    kept.unlink()
+    server.add("/batches/x.npz", CONTENT[::-1])
+    with pytest.raises(UserError, match="recorded on first use"):
+        bring(server.base, tmp_path, out)
+
+
+def test_the_artefact_must_be_json(tmp_path, capsys):
+    assert run(tmp_path, "x", "https://published.example/", tmp_path / "x.npz") == 2
+    assert "--artefact: not JSON" in capsys.readouterr().err
+
+
+def test_address_and_licence_are_no_reason_to_fetch_again():
+    one = {"path": "a.npz", "sha256": None, "num_bytes": 7, "base": "https://x/", "licence": "{a}"}
+    assert name_file(one) == '{"num_bytes":7,"path":"a.npz","sha256":null}'
+    other = {**one, "licence": "b"}
+    terms = """--base https://x/ --licences '{{".npz":"{{a}}",".pt":"b"}}'"""
+    assert make_terms({"a.npz": one, "b.pt": other}) == terms

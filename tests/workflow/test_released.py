@@ -1,0 +1,164 @@
+"""Tables 3, 4 and 5 from published samples and from published weights, end to end in miniature."""
+
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from adm.state import read_spec
+from tests.records.file_server import run_file_server
+from tests.workflow.conftest import ROOT, snakemake
+from tests.workflow.released_case import NUM_IMAGES, serve
+from tests.workflow.test_snakefile import job_counts
+
+pytestmark = pytest.mark.slow
+TARGETS = ("reproduce_table3", "reproduce_table4", "reproduce_table5")
+PATHS = "ref_batches/imagenet/256/"
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """A copy of the project, its miniature parameters, and the server of what was published."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("adm", "eval", "records", "reports", "workflow", "params"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with run_file_server() as server:
+        config = serve(server, folder, tmp_path_factory.mktemp("work"))
+        yield folder, config, server, tmp_path_factory.mktemp("cache")
+
+
+def run(case, source, *targets, options=(), cache=None, config=None, **environment):
+    folder, own, _, empty = case
+    pairs = [f"{key}={value}" for key, value in {**own, **(config or {})}.items()]
+    return snakemake(
+        folder, *options, "--config", *pairs, f"source={source}", "--", *targets,
+        XDG_CACHE_HOME=str(cache or empty), ADM_INCEPTION="", ADM_MIRROR="", **environment,
+    )  # fmt: skip
+
+
+def read_metrics(folder, source, name):
+    return json.loads((folder / f"results/mini/{source}/metrics/{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def rescored(case):
+    """Source rescore; the server dies in the middle of two files and then goes on."""
+    server = case[2]
+    for name in ("admnet_imagenet256", "VIRTUAL_imagenet256_labeled"):
+        server.served[f"/{PATHS}{name}.npz"].plans[:] = ["die", "ok"]
+    process = run(case, "rescore", *TARGETS)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def resampled(case, rescored):
+    """Source resample beside it; the server dies in the middle of a checkpoint."""
+    case[2].served["/256x256_diffusion.pt"].plans[:] = ["die", "ok"]
+    process = run(case, "resample", *TARGETS)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return rescored
+
+
+def test_published_samples_are_graded(rescored):
+    graded = sorted(path.stem for path in (rescored / "results/mini/rescore/metrics").iterdir())
+    assert graded == [
+        "t3_cond", "t3_cond_guided_1", "t4_64_adm", "t4_64_biggandeep", "t4_horse_adm_dropout",
+        "t5_256_admg_admu", "t5_512_adm_admu", "t5_512_admg_admu",
+    ]  # fmt: skip
+    metrics = read_metrics(rescored, "rescore", "t3_cond")
+    assert metrics["counts"]["samples"] == NUM_IMAGES and metrics["counts"]["reference"] is None
+    assert metrics["protocol"]["samples"]["url"].endswith(PATHS + "admnet_imagenet256.npz")
+    assert all(np.isfinite(one["value"]) for one in metrics["metrics"].values())
+    page = (rescored / "results/mini/report/table4.html").read_text()
+    assert "BigGAN-deep" in page and "not commercial" in page
+    assert "quoted by the authors from an earlier paper" in page
+    rows = (rescored / "results/mini/report/table4.csv").read_text().splitlines()[1:]
+    assert sum(",measured," in row for row in rows) == 16  # 4 metrics of 4 batches
+
+
+def test_a_broken_download_went_on_where_it_stopped(rescored, case):
+    first, second = case[2].gets(f"/{PATHS}VIRTUAL_imagenet256_labeled.npz")
+    assert first.num_bytes > 0 and int(re.findall(r"\d+", second.headers["range"])[0]) > 0
+    assert len(case[2].gets(f"/{PATHS}admnet_imagenet256.npz")) == 2  # too small to go on within
+
+
+def test_published_weights_draw_samples(resampled):
+    drawn = sorted(path.stem for path in (resampled / "results/mini/resample/metrics").iterdir())
+    assert drawn == [
+        "t3_cond", "t3_cond_guided_1", "t3_uncond", "t3_uncond_guided_10", "t4_64_adm_dropout",
+        "t4_horse_adm_dropout", "t5_256_admg_admu", "t5_512_adm_admu",
+    ]  # fmt: skip
+    models = resampled / "results/mini/resample/models"
+    found = read_spec(models / "imagenet_256" / "ema-final.safetensors")
+    assert found["spec"]["training"]["released"] == "256x256_diffusion.pt"
+    assert found["iteration"] == 1_980_000
+    with np.load(resampled / "results/mini/resample/samples/t5_256_admg_admu/samples.npz") as batch:
+        assert batch["arr_0"].shape == (NUM_IMAGES, 16, 16, 3) and len(batch["arr_1"]) == NUM_IMAGES
+    page = (resampled / "results/mini/report/table5.html").read_text()
+    assert "classifier_128_stack" in page and "64_256_upsampler.pt" in page
+
+
+def test_sources_stand_side_by_side(resampled):
+    page = (resampled / "results/mini/report/table3.html").read_text()
+    assert "<span>rescore " in page and "Source: <b>resample</b>" in page
+    first, second = (read_metrics(resampled, s, "t3_cond") for s in ("rescore", "resample"))
+    assert first["digest"] != second["digest"]
+    assert first["metrics"]["fid"]["value"] != second["metrics"]["fid"]["value"]
+
+
+def test_a_second_run_makes_at_most_the_page(resampled, case):
+    assert job_counts(run(case, "resample", *TARGETS, options=("-n", "--quiet", "rules"))) == {}
+    counts = job_counts(run(case, "rescore", *TARGETS, options=("-n", "--quiet", "rules")))
+    assert set(counts) == {"table", *TARGETS}
+
+
+def test_an_ablation_has_neither(case):
+    process = run(case, "resample", "reproduce_table1", options=("-n",))
+    output = process.stdout + process.stderr
+    assert process.returncode != 0 and "the ablation models of Tables 1, 2 and 6" in output
+
+
+def test_a_wrong_file_stops_the_run_with_a_clear_word(rescored, case, tmp_path):
+    released = yaml.safe_load((rescored / "released.yaml").read_text())
+    released["samples"]["t3_cond"]["sha256"] = "0" * 64
+    path = tmp_path / "released.yaml"
+    path.write_text(yaml.safe_dump(released))
+    config = {"released": path, "results": tmp_path / "results"}
+    target = f"{tmp_path}/results/mini/released/{PATHS}admnet_imagenet256.npz"
+    process = run(case, "rescore", target, config=config)
+    output = process.stdout + process.stderr
+    assert process.returncode != 0 and "Traceback" not in output
+    assert f"{'0' * 64} is needed" in output and "another file and was not kept" in output
+    assert not list(tmp_path.rglob("admnet_imagenet256.npz*"))
+
+
+def test_a_warm_cache_needs_no_server(rescored, case, tmp_path):
+    cache = tmp_path / "cache" / "adm-tables"
+    cache.mkdir(parents=True)
+    for path in (rescored / "results/mini/released/downloads").rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            os.link(path, cache / path.name)
+    released = yaml.safe_load((rescored / "released.yaml").read_text())
+    released["base"] = "http://127.0.0.1:9/"  # nobody listens there
+    path = tmp_path / "released.yaml"
+    path.write_text(yaml.safe_dump(released))
+    config = {"released": path, "results": tmp_path / "results"}
+    process = run(case, "rescore", "reproduce_table3", config=config, cache=cache.parent)
+    assert process.returncode == 0, process.stdout + process.stderr
+    fresh = json.loads((tmp_path / "results/mini/rescore/metrics/t3_cond.json").read_text())
+    assert fresh["metrics"] == read_metrics(rescored, "rescore", "t3_cond")["metrics"]
+
+
+def test_without_server_and_cache_the_file_to_bring_is_named(case, tmp_path):
+    target = f"{tmp_path}/mini/released/{PATHS}admnet_imagenet256.npz"
+    process = run(case, "rescore", target, config={"results": tmp_path}, ADM_OFFLINE="1")
+    output = process.stdout + process.stderr
+    assert process.returncode != 0 and "Traceback" not in output
+    assert "ADM_OFFLINE is set" in output and "admnet_imagenet256.npz" in output
