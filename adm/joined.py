@@ -262,7 +262,7 @@ class ADM(Sampling, UNet):
 
 
 class ADM_U(Sampling, UNet):
-    """The upsampler: a diffusion model that also sees a small image (paper, section 4.4)."""
+    """The upsampler: a diffusion model that also sees a small image (paper, section 5)."""
 
     def __init__(
         self,

@@ -9,22 +9,9 @@ import pytest
 from records.downloads import fetch
 from records.errors import UserError
 from records.transfers import hide_secrets
-from tests.records.file_server import run_file_server
 from tests.records.test_downloads import CONTENT, QUICK, ROOT, SHA256, names, start_fetch
 
 BASE = "https://no-such-host.invalid/released/"
-
-
-@pytest.fixture
-def server():
-    with run_file_server() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch):
-    for name in ("ADM_OFFLINE", "ADM_MIRROR", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
 
 
 # ---- what comes instead of the file ----------------------------------------------------------

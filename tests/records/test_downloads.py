@@ -23,18 +23,6 @@ QUICK = {"pause_s": 0.01, "timeout_s": 5.0, "num_tries": 3}
 CHUNK_BYTES = 1 << 16  # what a break may cost: the chunk that was being read
 
 
-@pytest.fixture
-def server():
-    with run_file_server() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch):
-    for name in ("ADM_OFFLINE", "ADM_MIRROR", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def names(folder):
     """What lies in a folder, locks left out."""
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
