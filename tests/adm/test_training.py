@@ -117,6 +117,20 @@ def test_a_mark_that_was_reached_is_not_trained_again(tmp_path, monkeypatch):
     assert torch.equal(load_file(other)["out.2.weight"], load_file(path)["out.2.weight"])
 
 
+def test_a_state_that_is_not_kept_goes_and_the_weights_stay(tmp_path, monkeypatch):
+    spec = make_spec()
+    kept = run(tmp_path, spec, 3, state="kept", out="kept").read_bytes()
+    path = run(tmp_path, spec, 3, keep_state=False)
+    assert path.read_bytes() == kept and not (tmp_path / "state" / STATE_NAME).exists()
+    assert [one["mark"] for one in events_of(tmp_path, "dropped")] == ["final"]
+    path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("adm.training.make_state", None)
+        assert run(tmp_path, spec, 3).read_bytes() == kept
+    later, fresh = run(tmp_path, spec, 5, out="later"), run(tmp_path, spec, 5, state="kept")
+    assert torch.equal(load_file(later)["out.2.weight"], load_file(fresh)["out.2.weight"])
+
+
 def test_an_earlier_mark_is_trained_beside_the_state(tmp_path):
     spec = make_spec()
     fresh = run(tmp_path, spec, 2, state="fresh", out="fresh").read_bytes()

@@ -166,17 +166,14 @@ def test_a_python_that_will_not_do_is_one_clear_error(
     assert not (project / ".venv").exists()
 
 
+SNAKEMAKE = ".venv/bin/snakemake --cores 2 --rerun-incomplete --max-jobs-per-timespan 500/5s"
+
+
 @pytest.mark.parametrize(
     ("target", "command"),
     [
-        (
-            "reproduce",
-            ".venv/bin/snakemake --cores 2 --rerun-incomplete --dry-run -- reproduce_all",
-        ),
-        (
-            "table3",
-            ".venv/bin/snakemake --cores 2 --rerun-incomplete --dry-run -- reproduce_table3",
-        ),
+        ("reproduce", f"{SNAKEMAKE} --dry-run -- reproduce_all"),
+        ("table3", f"{SNAKEMAKE} --dry-run -- reproduce_table3"),
         ("bench", ".venv/bin/python bench/speed.py --dry-run"),
         ("test", "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --dry-run"),
         ("test-all", 'python -m pytest -n 2 --dist loadfile -m "not gpu" --durations=25 --dry-run'),
