@@ -53,15 +53,29 @@ def _complete_spec(
 class Sampling:
     """What ADM and ADM_U share: the spec, settings of sampling, and drawing images."""
 
-    def _build(
+    kind: str
+
+    def __init__(
         self,
-        kind: str,
-        spec: Mapping[str, Any] | None,
-        architecture: dict[str, Any],
-        schedule: str | None,
-        num_timesteps: int,
+        spec: Mapping[str, Any] | None = None,
+        /,
+        *,
+        schedule: str | None = None,
+        num_timesteps: int = 1000,
+        **architecture: Any,
     ) -> None:
-        full = _complete_spec(kind, spec, architecture, schedule, num_timesteps)
+        """Make the network with fresh weights.
+
+        Args:
+            spec: a model spec (as in the header of a weights file, or `python -m adm spec NAME`).
+            schedule: without a spec: the noise schedule, linear or cosine; needed for sampling.
+            num_timesteps: without a spec: length of the chain.
+            architecture: without a spec: keywords of `adm.unet.make_unet`.
+
+        Raises:
+            UserError: an architecture that cannot be built, a spec of another kind.
+        """
+        full = _complete_spec(self.kind, spec, architecture, schedule, num_timesteps)
         # The maker checks the architecture; what it has made becomes this object's own.
         vars(self).update(vars(make_model(full)))
         self.spec: dict[str, Any] = full
@@ -238,47 +252,16 @@ class Sampling:
 class ADM(Sampling, UNet):
     """The diffusion model (paper, section 3 and Appendix I)."""
 
-    def __init__(
-        self,
-        spec: Mapping[str, Any] | None = None,
-        /,
-        *,
-        schedule: str | None = None,
-        num_timesteps: int = 1000,
-        **architecture: Any,
-    ) -> None:
-        """Make the network with fresh weights.
-
-        Args:
-            spec: a model spec (as in the header of a weights file, or `python -m adm spec NAME`).
-            schedule: without a spec: the noise schedule, linear or cosine; needed for sampling.
-            num_timesteps: without a spec: length of the chain.
-            architecture: without a spec: keywords of `adm.unet.make_unet`.
-
-        Raises:
-            UserError: an architecture that cannot be built, a spec of another kind.
-        """
-        self._build("diffusion", spec, architecture, schedule, num_timesteps)
+    kind = "diffusion"
 
 
 class ADM_U(Sampling, UNet):
-    """The upsampler: a diffusion model that also sees a small image (paper, section 5)."""
+    """The upsampler: a diffusion model that also sees a small image (paper, section 5).
 
-    def __init__(
-        self,
-        spec: Mapping[str, Any] | None = None,
-        /,
-        *,
-        schedule: str | None = None,
-        num_timesteps: int = 1000,
-        **architecture: Any,
-    ) -> None:
-        """Make the network with fresh weights; arguments as for ADM, with `low_res_px`.
+    Its architecture has `low_res_px`, the size of that image.
+    """
 
-        Raises:
-            UserError: an architecture that cannot be built, a spec of another kind.
-        """
-        self._build("upsampler", spec, architecture, schedule, num_timesteps)
+    kind = "upsampler"
 
 
 class ADM_classifier(Classifier):

@@ -21,7 +21,7 @@ from records.files import atomic_write, canonical_json, link_or_copy, write_json
 FORMAT = 1
 
 
-def fetch_artefact(
+def place_artefact(
     artefact: dict[str, Any], *, base: str, licence: str, folder: str | Path, out: str | Path
 ) -> None:
     """Make sure that a published file lies at a path; beside it `.sha256` and `.json` (manifest).
@@ -100,7 +100,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     artefact = _parse("--artefact", args.artefact)
     licence = _parse("--licences", args.licences)[Path(artefact["path"]).suffix]
-    fetch_artefact(artefact, base=args.base, licence=licence, folder=args.folder, out=args.out)
+    place_artefact(artefact, base=args.base, licence=licence, folder=args.folder, out=args.out)
     return 0
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from records.errors import UserError
 from tests.records.file_server import run_file_server
-from workflow.fetching import fetch_artefact, main, make_terms, name_file
+from workflow.fetching import main, make_terms, name_file, place_artefact
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -33,7 +33,7 @@ def server():
 def bring(base, tmp_path, out, **changes):
     artefact = {"path": "batches/x.npz", "sha256": None, "num_bytes": None, **changes}
     folder = tmp_path / "downloads"
-    fetch_artefact(artefact, base=base + "/", licence="for research", folder=folder, out=out)
+    place_artefact(artefact, base=base + "/", licence="for research", folder=folder, out=out)
 
 
 def run(tmp_path, artefact, base, out):
