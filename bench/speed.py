@@ -13,6 +13,8 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +148,10 @@ def measure_peak_memory_mb(make: Callable[[], Callable[[], None]], device: str) 
     """Measure the peak memory of two steps.
 
     Args:
-        make: makes the work, so that its networks are counted.
-        device: on a GPU what torch allocates there is counted; on a CPU the whole process, a fork
-            of this one that does nothing else (call it before torch has started threads).
+        make: makes the work, so that its networks are counted; on a CPU it is sent to another
+            process, so a function of a module or a partial of one.
+        device: on a GPU what torch allocates there is counted; on a CPU a whole process that does
+            nothing else.
 
     Returns:
         Megabytes (2^20 bytes).
@@ -160,22 +163,39 @@ def measure_peak_memory_mb(make: Callable[[], Callable[[], None]], device: str) 
         step()
         step()
         return torch.cuda.max_memory_allocated() / 2**20
-    fork = multiprocessing.get_context("fork")
-    here, there = fork.Pipe(duplex=False)
-
-    def report() -> None:
-        step = make()
-        step()
-        step()
-        there.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        there.close()
-
-    process = fork.Process(target=report)
+    # A fork would begin with what this process holds and could reuse what it has freed.
+    fresh = multiprocessing.get_context("spawn")
+    here, there = fresh.Pipe(duplex=False)
+    process = fresh.Process(
+        target=_report_peak_memory_mb, args=(make, torch.get_num_threads(), there)
+    )
     process.start()
     there.close()
     peak = here.recv()
     process.join()
     return peak
+
+
+def _report_peak_memory_mb(
+    make: Callable[[], Callable[[], None]], threads: int, there: Connection
+) -> None:
+    """Send the peak memory of this process after two steps."""
+    torch.set_num_threads(threads)
+    step = make()
+    step()
+    step()
+    there.send(read_peak_memory_mb())
+    there.close()
+
+
+def read_peak_memory_mb() -> float:
+    """Return the peak memory of this program so far, in megabytes (2^20 bytes)."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Linux carries ru_maxrss over from the program that started this one.
+    line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def run(device: str, threads: int) -> list[dict[str, Any]]:
@@ -184,14 +204,12 @@ def run(device: str, threads: int) -> list[dict[str, Any]]:
     variants, specs = choose_variants(device), make_specs()
     kinds = {"training": make_training, "sampling": make_sampling}
 
-    def make(model: str, variant: str, kind: str) -> Callable[[], None]:
+    def make(model: str, variant: str, kind: str) -> Callable[[], Callable[[], None]]:
         spec, batch = specs[model]
-        return kinds[kind](spec, batch=batch, device=device, **variants[variant])
+        return partial(kinds[kind], spec, batch=batch, device=device, **variants[variant])
 
     memory_mb = {
-        (model, variant, kind): measure_peak_memory_mb(
-            lambda chosen=(model, variant, kind): make(*chosen), device
-        )
+        (model, variant, kind): measure_peak_memory_mb(make(model, variant, kind), device)
         for model in specs
         for variant in variants
         for kind in kinds
@@ -200,7 +218,7 @@ def run(device: str, threads: int) -> list[dict[str, Any]]:
     for model, (_, batch) in specs.items():
         drawn = batch * NUM_CALLS / SAMPLING_STEPS  # images' worth of steps in one call of the work
         training, sampling = (
-            measure({variant: make(model, variant, kind) for variant in variants}, device)
+            measure({variant: make(model, variant, kind)() for variant in variants}, device)
             for kind in kinds
         )
         rows += [

@@ -1,5 +1,7 @@
 """The benchmark's own parts: turns, memory, and which variants a machine gets."""
 
+from functools import partial
+
 import pytest
 
 from bench import speed
@@ -19,14 +21,17 @@ def test_variants_are_measured_in_turns_there_and_back(short_turns):
     assert set(seconds) == set("abc") and min(seconds.values()) > 0
 
 
-def test_peak_memory_counts_what_the_work_takes():
-    def make(num_bytes):
-        held = bytearray(b"x") * num_bytes
-        return lambda: len(held)
+def hold(num_bytes):
+    held = bytearray(b"x") * num_bytes
+    return lambda: len(held)
 
-    small = speed.measure_peak_memory_mb(lambda: make(1), "cpu")
-    large = speed.measure_peak_memory_mb(lambda: make(100 * 2**20), "cpu")
-    assert 80 < large - small < 250
+
+def test_peak_memory_counts_what_the_work_takes_and_nothing_of_this_process():
+    here = bytearray(b"x") * (400 * 2**20)
+    small = speed.measure_peak_memory_mb(partial(hold, 1), "cpu")
+    del here
+    large = speed.measure_peak_memory_mb(partial(hold, 100 * 2**20), "cpu")
+    assert 95 < large - small < 105
 
 
 @pytest.mark.parametrize(("device", "amx", "num"), [("cpu", False, 2), ("cpu", True, 3)])
