@@ -47,6 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     planned.add_argument("--low-res", help="the base's batch, for an upsampler")
     planned.add_argument("--start", type=int, default=0, help="first sample number")
     planned.add_argument("--stop", type=int, help="one past the last sample number")
+    planned.add_argument("--state", help="folder of finished shards (beside --out)")
+    planned.add_argument("--images-per-shard", type=int, help="size of a shard (1000)")
     sample.add_argument("--classifier", help="the classifier's weights (or name), for guidance")
     sample.add_argument("--batch-size", type=int, help="images at a time (64; with a NAME 8)")
     sample.add_argument("--out", required=True, help="batch (.npz) or grid (.png) to write")
@@ -133,7 +135,7 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
     """Draw a batch of samples, by a spec or by a name."""
     if args.name is not None:
         return cli_named.sample(args)
-    from adm.sampling import write_samples
+    from adm.shards import IMAGES_PER_SHARD, write_samples
 
     write_samples(
         spec,
@@ -144,6 +146,8 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         start=args.start,
         stop=spec["num_images"] if args.stop is None else args.stop,
         batch_size=args.batch_size or 64,
+        state_dir=args.state,
+        images_per_shard=args.images_per_shard or IMAGES_PER_SHARD,
         device=args.device,
     )
     return 0

@@ -235,6 +235,7 @@ class Sampling(Strict):
     seed: int
     label_policy: Literal["random", "balanced"]
     batch_size: Positive
+    images_per_shard: Positive
     respacing: dict[str, str]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -22,7 +23,7 @@ def write_batch(
     """Write images, labels and how they were made.
 
     Args:
-        path: the .npz file; its protocol appears beside it as .json, before the .npz does.
+        path: the .npz file; its protocol appears beside it as .json, after it.
         images: uint8 [n, h, w, 3].
         labels: int64 [n], or None where there are none.
         protocol: JSON object; the batch's SHA-256, count and shape are added to it.
@@ -47,10 +48,51 @@ def write_batch(
     with atomic_write(path) as file, open_archive(file) as archive:
         for name, array in arrays.items():
             write_array(archive, name, array)
-    write_json(
-        protocol_path(path),
-        {**protocol, "sha256": sha256_file(path), "num_images": len(images), "shape": images.shape},
-    )
+    write_json(protocol_path(path), _describe(path, images.shape, protocol))
+
+
+def _describe(path: Path, shape: Sequence[int], protocol: dict[str, Any]) -> dict[str, Any]:
+    """Add what a batch file is to how it was made."""
+    return {**protocol, "sha256": sha256_file(path), "num_images": shape[0], "shape": shape}
+
+
+def join_batches(path: str | Path, parts: Sequence[Path], protocol: dict[str, Any]) -> None:
+    """Write batches one after the other into one, holding one of them in memory at a time.
+
+    The file has the same bytes as if all images had been written at once.
+
+    Args:
+        path: the .npz file to write; its protocol appears beside it as .json, after it.
+        parts: batches that write_batch wrote, of equal size, all with labels or all without.
+        protocol: JSON object; the batch's SHA-256, count and shape are added to it.
+
+    Raises:
+        UserError: a part cannot be read or does not fit the first, or nothing can be written.
+    """
+    path = Path(path)
+    sizes = [(read_protocol(part) or {}).get("shape", [0]) for part in parts]
+    shape = (sum(size[0] for size in sizes), *sizes[0][1:])
+    labels = []
+    with atomic_write(path) as file, open_archive(file) as archive:
+        with open_array(archive, "arr_0") as member:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(member, header)
+            for part, size in zip(parts, sizes, strict=True):
+                images, y = read_batch(part)
+                labels.append(y)
+                if (
+                    list(images.shape) != size
+                    or size[1:] != sizes[0][1:]
+                    or (y is None) != (labels[0] is None)
+                ):
+                    raise UserError(
+                        f"{part}: images {list(images.shape)} {'without' if y is None else 'with'} "
+                        f"labels do not fit {parts[0]}, {sizes[0]}; delete both, and draw again"
+                    )
+                member.write(images.data)
+        if labels[0] is not None:
+            write_array(archive, "arr_1", np.concatenate(labels))
+    write_json(protocol_path(path), _describe(path, shape, protocol))
 
 
 def open_archive(file: BinaryIO) -> zipfile.ZipFile:

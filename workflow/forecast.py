@@ -259,7 +259,10 @@ def compute_memory_bytes(
         base = spec["low_res"]
         weights = sum(2 * FLOAT32_BYTES * counts[one]["num_parameters"] for one in networks)
         small = compute_batch_bytes(plan, base["name"]) if base else 0.0
-        return weights + 2 * compute_batch_bytes(plan, name) + small
+        shard = compute_batch_bytes(plan, name) * min(
+            1.0, plan.scale.sampling.images_per_shard / spec["num_images"]
+        )
+        return weights + 2 * shard + small
     if rule == "accuracy":
         return float(2 * FLOAT32_BYTES * counts[name]["num_parameters"])
     evaluated = plan.samples[name]["num_images"] if rule == "evaluate" else 0

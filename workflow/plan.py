@@ -133,6 +133,11 @@ class Plan:
         """Return the folder of a training run's own state; another spec has another folder."""
         return f"{self.root}/{self.source}/state/{model}-{spec_digest(self.models[model])[:12]}"
 
+    def shards_path(self, sample: str) -> str:
+        """Return the folder of the finished shards of a batch that is being drawn."""
+        digest = spec_digest(self.samples[sample])[:12]
+        return f"{self.root}/{self.source}/state/samples-{sample}-{digest}"
+
     def training_data(self, model: str) -> str:
         """Return the name of the image set that a model learns from."""
         return str(self.models[model]["training"]["dataset"]["task"])

@@ -7,7 +7,7 @@ in every scale, note it under "Numbers" in CHANGELOG.md, and write the new value
 import pytest
 
 from adm.digits import make_digits
-from adm.sampling import write_samples
+from adm.shards import write_samples
 from adm.state import read_spec
 from adm.training import train
 from records.batches import read_batch

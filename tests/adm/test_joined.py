@@ -8,7 +8,7 @@ import torch
 
 from adm import ADM, ADM_G, ADM_U, ADM_classifier
 from adm.names import find_model, load_sources
-from adm.sampling import write_samples
+from adm.shards import write_samples
 from adm.state import save_weights
 from records.batches import read_batch
 from records.errors import UserError

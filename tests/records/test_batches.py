@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from records.batches import protocol_path, read_batch, read_protocol, write_batch
+from records.batches import join_batches, protocol_path, read_batch, read_protocol, write_batch
 from records.errors import UserError
 from records.files import sha256_file
 
@@ -65,3 +65,32 @@ def test_refusals(tmp_path):
     protocol_path(path).write_text("{")
     with pytest.raises(UserError, match="not a protocol"):
         read_protocol(path)
+
+
+def test_joined_batches_have_the_bytes_of_one_batch(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), dtype=np.uint8)
+    for labels in (np.arange(7), None):
+        write_batch(tmp_path / "whole.npz", images, labels, {"seed": 0})
+        parts = []
+        for first, last in ((0, 3), (3, 4), (4, 7)):
+            parts.append(tmp_path / f"{first}.npz")
+            part = None if labels is None else labels[first:last]
+            write_batch(parts[-1], images[first:last], part, {})
+        join_batches(tmp_path / "joined.npz", parts, {"seed": 0})
+        assert (tmp_path / "joined.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+        assert read_protocol(tmp_path / "joined.npz") == read_protocol(tmp_path / "whole.npz")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "got"),
+    [
+        (IMAGES[:, :2], LABELS, r"images \[2, 2, 4, 3\] with labels do not fit"),
+        (IMAGES, None, r"images \[2, 4, 4, 3\] without labels do not fit"),
+    ],
+)
+def test_batches_that_do_not_fit_are_not_joined(tmp_path, images, labels, got):
+    write_batch(tmp_path / "a.npz", IMAGES, LABELS, {})
+    write_batch(tmp_path / "b.npz", images, labels, {})
+    with pytest.raises(UserError, match=got):
+        join_batches(tmp_path / "joined.npz", [tmp_path / "a.npz", tmp_path / "b.npz"], {})
+    assert not (tmp_path / "joined.npz").exists()
