@@ -167,7 +167,7 @@ $(TABLES): env
 ## bench: speed of training and sampling on this machine
 .PHONY: bench
 bench: env
-	$(PY) bench/speed.py $(ARGS)
+	$(PY) -m bench.speed $(ARGS)
 
 # ---- the code -------------------------------------------------------------------------------------------------------
 # One thread per test process: two processes with two threads each on two cores are slower and far less steady.

@@ -3,10 +3,13 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from records.errors import UserError
-from records.files import spec_digest, write_json
+from records.files import read_json, spec_digest, write_json
+
+if TYPE_CHECKING:
+    from adm.names import Named
 
 # Of the thousand classes of ImageNet the one that the paper shows guidance on.
 SHOWN_CLASS = {263: "Pembroke Welsh corgi"}
@@ -40,9 +43,13 @@ def add_commands(commands: Any) -> None:
     """Add import, export and spec."""
     importing = commands.add_parser("import", help="turn a published checkpoint into safetensors")
     importing.add_argument("path", help="checkpoint (.pt): a pickled state dict")
-    importing.add_argument("--model", required=True, help="name of the model whose weights it is")
+    importing.add_argument("--model", help="name of the model whose weights it is")
     importing.add_argument("--out", required=True, help="weights to write (safetensors)")
     add_lists(importing)
+    planned = importing.add_argument_group("instead of --model")
+    planned.add_argument("--spec", help="model spec (JSON)")
+    planned.add_argument("--mark", help="mark at which the training ended")
+    planned.add_argument("--iteration", type=int, help="iterations at the mark")
     exporting = commands.add_parser(
         "export", help="write weights as the authors' scripts read them"
     )
@@ -79,10 +86,32 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from adm.checkpoints import import_checkpoint
 
-    named = find_model(args.model, sources)
-    import_checkpoint(args.path, args.out, named, sources)
+    named = _find_planned(args) or find_model(args.model, sources)
+    about = {"checkpoint": Path(args.path).name}
+    import_checkpoint(args.path, args.out, named, sources, about=about)
     print(f"{args.out}: {named.name}, spec {spec_digest(named.spec)[:12]}")
     return 0
+
+
+def _find_planned(args: argparse.Namespace) -> "Named | None":
+    """Return the model of `import --spec`; None for `import --model`.
+
+    Raises:
+        UserError: both, neither, or a spec without mark and iteration.
+    """
+    from adm.names import Named
+
+    if (args.model is None) == (args.spec is None):
+        raise UserError(
+            "import: give either --model NAME, or --spec with --mark and --iteration: whose "
+            "weights they are"
+        )
+    if args.spec is None:
+        return None
+    if args.mark is None or args.iteration is None:
+        raise UserError("import: --mark and --iteration are missing; --spec needs both")
+    spec = read_json(args.spec, "model spec")
+    return Named(spec["name"], spec["name"], spec, args.mark, args.iteration)
 
 
 def refuse_mixture(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """How fast datasets are prepared, and whether memory stays flat.
 
-Run `python bench/datasets.py`. JPEGs of about ImageNet's mean size (500x375, 110 kB) are cut from
+Run `python -m bench.datasets`. JPEGs of about ImageNet's mean size (500x375, 110 kB) are cut from
 scikit-learn's two photographs into a temporary folder. At each size the same images are converted
 by one process in a loop over the function that the workers call, and by the workers, in turns.
 When other programs keep the cores busy the ratio says little, so the processor time per image is

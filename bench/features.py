@@ -1,6 +1,6 @@
 """Measure Inception's speed: torch against TensorFlow, and torch fed from a file.
 
-Run `python bench/features.py --threads 2`. Without --weights a frozen graph of Inception's shapes
+Run `python -m bench.features --threads 2`. Without --weights a frozen graph of Inception's shapes
 with random weights is made: the same work, meaningless values. All variants are measured in turns,
 so that a busy neighbour slows them alike; a ratio is the median over rounds of two times that were
 taken one after the other. On a GPU the file's images per second beside those from memory tell

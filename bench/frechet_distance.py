@@ -1,6 +1,6 @@
 """Measure the Fréchet distance against scipy.linalg.sqrtm, for full-rank and singular covariances.
 
-Run `python bench/frechet_distance.py --dims 2048 --threads 2`. The covariances are of random
+Run `python -m bench.frechet_distance --dims 2048 --threads 2`. The covariances are of random
 features whose variances fall like those of an image network's, from 1 to about 1e-6; the singular
 ones are of half as many images as dimensions.
 """

@@ -1,6 +1,6 @@
 """Grade synthetic images end to end: seconds and peak memory of `python -m eval` as users run it.
 
-    python bench/grading.py [--num-samples 10000] [--num-reference 1000] [--image-size-px 64]
+    python -m bench.grading [--num-samples 10000] [--num-reference 1000] [--image-size-px 64]
         [--weights GRAPH.pb] [--threads N] [--device cpu] [--intervals]
 
 Without weights a frozen graph of Inception's shapes with random weights is made: the same work,

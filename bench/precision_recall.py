@@ -1,6 +1,6 @@
 """Measure precision and recall against the plain blockwise way, in one run, and the memory taken.
 
-Run `python bench/precision_recall.py`, about a minute, or with --full for 50,000 x 10,000 x 2048.
+Run `python -m bench.precision_recall`, about a minute, or with --full for 50,000 x 10,000 x 2048.
 CPU seconds suffer less than seconds where others use the machine too.
 The baseline takes blocks of rows against all columns with numpy in float32, `a @ b.T` and norms,
 `np.partition` for the radii of both sets and two comparisons per block for both memberships.

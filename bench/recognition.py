@@ -1,6 +1,6 @@
 """How many samples of the embedded scale are read as the label they were drawn for.
 
-Run `python bench/recognition.py results/digits`. The reader is a support-vector classifier fitted
+Run `python -m bench.recognition results/digits`. The reader is a support-vector classifier fitted
 to the real digits, which no part of the pipeline has seen.
 """
 

@@ -47,7 +47,7 @@ def main() -> None:
     print(f"## Verdicts\n\n{describe_verdicts(report)}\n")
     for path in find_tables(report):
         print(shift_headings(path.with_suffix(".md").read_text()).strip() + "\n")
-    print("## Samples read as their label\n\n`python bench/recognition.py`: a support-vector")
+    print("## Samples read as their label\n\n`python -m bench.recognition`: a support-vector")
     print("classifier of the real digits, which no part of the pipeline has seen.\n\n```")
     for size in (8, 4):
         print(f"{f'held-out real digits, {size}x{size}':34}{compute_real_accuracy(size):7.3f}")

@@ -1,6 +1,6 @@
 """Measure training and sampling speed and peak memory, with ratios taken within this one run.
 
-Run `python bench/speed.py`; it prints a table and, with --json, writes it. The two models are the
+Run `python -m bench.speed`; it prints a table and, with --json, writes it. The two models are the
 embedded scale's 256 model (8x8, grey) and a 32x32, 64-channel, class-conditional model. Variants of
 one model are measured in turns, there and back, so that a busy neighbour slows all of them alike.
 """
@@ -9,7 +9,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from adm.diffusion import training_losses
 from adm.model import make_model
 from adm.sampler import sample_ancestral
 from adm.schedule import make_schedule
+from bench.peak_memory import read_peak_memory_mb
 from records.provenance import environment
 from workflow.settings import load_plan
 
@@ -186,16 +186,6 @@ def _report_peak_memory_mb(
     step()
     there.send(read_peak_memory_mb())
     there.close()
-
-
-def read_peak_memory_mb() -> float:
-    """Return the peak memory of this program so far, in megabytes (2^20 bytes)."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    # Linux carries ru_maxrss over from the program that started this one.
-    line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def run(device: str, threads: int) -> list[dict[str, Any]]:

@@ -65,6 +65,16 @@ def _agreement(plan: Plan) -> dict[str, Any] | None:
     return {"reference_images": plan.scale.evaluation.reference_images}
 
 
+def _reference_note(plan: Plan, task: str) -> list[str]:
+    """Say so where a published reference holds fewer images than the paper's others."""
+    if plan.scale.evaluation.reference != "released":
+        return []
+    stored = plan.released.references[task].num_images
+    if stored >= plan.scale.evaluation.reference_images:
+        return []
+    return [f"precision and recall: {stored:,} reference images"]
+
+
 def _ceilings(plan: Plan, tasks: Iterable[str]) -> dict[str, str]:
     """Return the ceilings of tasks; they take the whole data set, which retraining alone needs."""
     return {task: plan.ceiling_path(task) for task in tasks if plan.source == "retrain"}
@@ -176,7 +186,7 @@ def _row(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, Any]:
         "kind": "baseline" if row.model is None else "model",
         "settings": row.settings,
         "published": row.published,
-        "notes": row.notes,
+        "notes": [*row.notes, *_reference_note(plan, row.task)],
         "assumed": _assumed(plan, row),
         "reason": plan.absent.get(row_id),
         "cells": {},

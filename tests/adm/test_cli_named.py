@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 
 from adm.cli import main
+from adm.model import make_model
 from adm.names import find_model, load_sources
 from adm.stacks import draw_named
-from adm.state import read_spec
+from adm.state import load_weights, read_spec
 from records.batches import read_batch, read_protocol
 from records.errors import UserError
+from records.files import spec_digest
 from tests.adm.published_miniature import make_weights, pickle_bytes, publish
 from workflow.settings import load_plan
 
@@ -234,3 +236,53 @@ def test_the_header_of_imported_weights_is_the_workflows(tmp_path):
     plan = load_plan({})
     assert about["spec"] == plan.models["classifier_256"]
     assert about["iteration"] == plan.marks["classifier_256"][about["mark"]]
+
+
+def write_case(folder, name):
+    """Write a model's weights as a checkpoint, and its spec as the workflow plans it."""
+    spec = load_plan({}).models[name]
+    spec = {**spec, "training": {**spec["training"], "seed": None, "released": f"{name}.pt"}}
+    model = make_model(spec)
+    torch.save(model.state_dict(), folder / f"{name}.pt")
+    (folder / f"{name}.json").write_text(json.dumps(spec))
+    return spec, model
+
+
+def import_planned(folder, checkpoint, spec):
+    return main(
+        ["import", str(folder / checkpoint), "--spec", str(folder / spec), "--mark", "final",
+         "--iteration", "7", "--scale", "digits", "--out", str(folder / "out.safetensors")]
+    )  # fmt: skip
+
+
+def test_weights_carry_the_planned_spec(tmp_path):
+    spec, model = write_case(tmp_path, "imagenet_64")
+    assert import_planned(tmp_path, "imagenet_64.pt", "imagenet_64.json") == 0
+    found = read_spec(tmp_path / "out.safetensors")
+    assert found["spec"] == spec and found["digest"] == spec_digest(spec)
+    assert (found["mark"], found["iteration"]) == ("final", 7)
+    other = make_model(spec)
+    load_weights(tmp_path / "out.safetensors", other, expected_digest=spec_digest(spec))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
+    write_case(tmp_path, "imagenet_64")
+    write_case(tmp_path, "upsampler_64_256")
+    assert import_planned(tmp_path, "upsampler_64_256.pt", "imagenet_64.json") == 2
+    assert "not the weights of imagenet_64" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "give either --model NAME, or --spec"),
+        (["--model", "ADM_U", "--spec", "s.json"], "give either --model NAME, or --spec"),
+        (["--spec", "s.json", "--mark", "final"], "--mark and --iteration are missing"),
+    ],
+)
+def test_import_needs_one_name_for_the_weights(capsys, options, words):
+    assert main(["import", "x.pt", "--out", "y", *options]) == 2
+    assert words in capsys.readouterr().err

@@ -174,7 +174,7 @@ SNAKEMAKE = ".venv/bin/snakemake --cores 2 --rerun-incomplete --max-jobs-per-tim
     [
         ("reproduce", f"{SNAKEMAKE} --dry-run -- reproduce_all"),
         ("table3", f"{SNAKEMAKE} --dry-run -- reproduce_table3"),
-        ("bench", ".venv/bin/python bench/speed.py --dry-run"),
+        ("bench", ".venv/bin/python -m bench.speed --dry-run"),
         ("test", "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --dry-run"),
         ("test-all", 'python -m pytest -n 2 --dist loadfile -m "not gpu" --durations=25 --dry-run'),
         ("check", ".venv/bin/snakemake --lint"),

@@ -70,6 +70,6 @@ if PLAN.source == "resample":
             scale=config.get("scale", DEFAULTS["scale"]),
         shell:
             "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
-            " OMP_NUM_THREADS={threads} python -m adm.imports {input.checkpoint:q} --spec {output.spec:q}"
+            " OMP_NUM_THREADS={threads} python -m adm import {input.checkpoint:q} --spec {output.spec:q}"
             " --mark {wildcards.mark:q} --iteration {params.iteration} --scale {params.scale:q}"
             " --out {output.weights:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
