@@ -1,5 +1,6 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
-# Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics.
+# Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics; at scale=paper also
+# reproduce_lsun_schedules and reproduce_lsun_schedules_applied.
 import re
 import sys
 from pathlib import Path

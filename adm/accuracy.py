@@ -20,6 +20,7 @@ from records.files import sha256_file, spec_digest, write_json
 from records.provenance import environment
 
 FORMAT = 1
+PHOTOGRAPHS = ("dataset", "place", "classes")  # of an image set's spec: which images, however cut
 
 
 def compute_range_edges(num_timesteps: int, num_ranges: int) -> list[int]:
@@ -175,7 +176,9 @@ def write_accuracy(
             "num_classes": model_spec["architecture"]["num_classes"],
             "num_timesteps": training["num_timesteps"],
             "schedule": training["schedule"],
-            "trained_on_these_images": training["dataset"] == spec["dataset"],
+            "trained_on_these_images": all(
+                training["dataset"].get(key) == spec["dataset"].get(key) for key in PHOTOGRAPHS
+            ),
             "ranges": [
                 {"first": first, "last": stop - 1, "num_correct": number}
                 for first, stop, number in zip(edges[:-1], edges[1:], correct, strict=True)

@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     planned.add_argument("--digest", help="refuse a spec with another digest")
     planned.add_argument("--weights", help="the model's averaged weights")
     planned.add_argument("--low-res", help="the base's batch, for an upsampler")
-    planned.add_argument("--start", type=int, default=0, help="first sample number")
+    planned.add_argument("--start", type=int, help="first sample number (0)")
     planned.add_argument("--stop", type=int, help="one past the last sample number")
     planned.add_argument("--state", help="folder of finished shards (beside --out)")
     planned.add_argument("--images-per-shard", type=int, help="size of a shard (1000)")
@@ -143,7 +143,7 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         classifier_path=args.classifier,
         low_res_path=args.low_res,
         out_path=args.out,
-        start=args.start,
+        start=args.start or 0,
         stop=spec["num_images"] if args.stop is None else args.stop,
         batch_size=args.batch_size or 64,
         state_dir=args.state,

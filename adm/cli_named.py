@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,21 @@ if TYPE_CHECKING:
 # Of the thousand classes of ImageNet the one that the paper shows guidance on.
 SHOWN_CLASS = {263: "Pembroke Welsh corgi"}
 COMMANDS = ("import", "export", "spec")
+# Options of `sample` that one of its two forms alone knows; None says that one was not given.
+OF_NAMES = (
+    "label", "num_images", "guidance_scale", "respacing", "seed", "base", "columns", "scale",
+    "tables", "released",
+)  # fmt: skip
+OF_SPECS = ("digest", "weights", "low_res", "start", "stop", "state", "images_per_shard")
+COUNTS = ("num_images", "columns", "images_per_shard", "batch_size", "threads")
+SCALE, NUM_IMAGES, BATCH_SIZE = "paper", 16, 8
 
 
-def add_lists(parser: argparse.ArgumentParser) -> None:
+def add_lists(parser: argparse.ArgumentParser, scale: str | None = SCALE) -> None:
     """Add the options that say where names are looked up."""
-    parser.add_argument("--scale", default="paper", help="scale whose models the names are")
+    parser.add_argument(
+        "--scale", default=scale, help=f"scale whose models the names are ({SCALE})"
+    )
     parser.add_argument("--tables", help="tables instead of params/tables.yaml")
     parser.add_argument("--released", help="list of files instead of params/released.yaml")
 
@@ -30,13 +41,13 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     )
     named = parser.add_argument_group("with a NAME")
     named.add_argument("--label", type=int, nargs="+", help="class of each image, taken in turn")
-    named.add_argument("--num-images", type=int, default=16)
+    named.add_argument("--num-images", type=int, help=f"how many ({NUM_IMAGES})")
     named.add_argument("--guidance-scale", type=float, help="guide at this scale")
     named.add_argument("--respacing", help="steps, such as 250 or ddim25; default: the published")
-    named.add_argument("--seed", type=int, default=0)
+    named.add_argument("--seed", type=int, help="sampling seed (0)")
     named.add_argument("--base", help="an upsampler's base: name or file; default: the published")
     named.add_argument("--columns", type=int, help="pictures in a row of the grid")
-    add_lists(named)
+    add_lists(named, scale=None)
 
 
 def add_commands(commands: Any) -> None:
@@ -88,9 +99,22 @@ def run(args: argparse.Namespace) -> int:
 
     named = _find_planned(args) or find_model(args.model, sources)
     about = {"checkpoint": Path(args.path).name}
-    import_checkpoint(args.path, args.out, named, sources, about=about)
+    try:
+        import_checkpoint(args.path, args.out, named, sources, about=about)
+    except UserError as error:
+        raise UserError(f"{error}{_advise_forgetting(args.path)}") from None
     print(f"{args.out}: {named.name}, spec {spec_digest(named.spec)[:12]}")
     return 0
+
+
+def _advise_forgetting(path: str) -> str:
+    """Say how to get rid of a wrong published file; nothing of a file that was not fetched."""
+    if not Path(f"{path}.sha256").exists():
+        return ""
+    return (
+        f". Should it be the wrong file: `python -m workflow forget {shlex.quote(path)}` removes "
+        "every copy and the recorded hash; then run the same command again"
+    )
 
 
 def _find_planned(args: argparse.Namespace) -> "Named | None":
@@ -115,10 +139,11 @@ def _find_planned(args: argparse.Namespace) -> "Named | None":
 
 
 def refuse_mixture(args: argparse.Namespace) -> None:
-    """Demand either a name or a spec with weights.
+    """Demand either a name or a spec with weights, and no option that only the other form has.
 
     Raises:
-        UserError: both, neither, or a spec without weights.
+        UserError: both, neither, a spec without weights, an option that would be ignored, or a
+            count below 1.
     """
     if (args.name is None) == (args.spec is None):
         raise UserError(
@@ -126,8 +151,23 @@ def refuse_mixture(args: argparse.Namespace) -> None:
         )
     if args.spec is not None and args.weights is None:
         raise UserError("sample: --weights is missing; --spec says which are needed")
-    if args.name is not None and (args.weights or args.low_res or args.digest):
-        raise UserError("sample: --weights, --low-res and --digest go with --spec, not with a NAME")
+    foreign, own, other = (
+        (OF_NAMES, "--spec", "a NAME") if args.name is None else (OF_SPECS, "a NAME", "--spec")
+    )
+    given = [_option(key) for key in foreign if getattr(args, key) is not None]
+    if given:
+        raise UserError(
+            f"sample: {', '.join(given)}: of use with {other} alone, ignored with {own}; leave it "
+            "out"
+        )
+    for key in COUNTS:
+        if (count := getattr(args, key)) is not None and count < 1:
+            raise UserError(f"sample: {_option(key)} {count}: give at least 1")
+
+
+def _option(key: str) -> str:
+    """Return how an option is written on the command line."""
+    return "--" + key.replace("_", "-")
 
 
 def sample(args: argparse.Namespace) -> int:
@@ -143,16 +183,16 @@ def sample(args: argparse.Namespace) -> int:
 
     drawn = draw_named(
         args.name,
-        num_images=args.num_images,
+        num_images=args.num_images or NUM_IMAGES,
         labels=args.label,
         guidance_scale=args.guidance_scale,
         classifier=args.classifier,
         base=args.base,
         respacing=args.respacing,
-        seed=args.seed,
-        batch_size=args.batch_size or 8,
+        seed=args.seed or 0,
+        batch_size=args.batch_size or BATCH_SIZE,
         device=args.device,
-        scale=args.scale,
+        scale=args.scale or SCALE,
         tables=args.tables,
         released=args.released,
     )

@@ -118,7 +118,8 @@ class BroughtTask(TaskBase):
 
     `crop` is how they are made square (`adm.datasets`); `whole` names the set of the same images
     uncropped, from which random crops are taken (null: from the square ones); `classes` keeps some
-    WNIDs or folders; without num_classes no labels are written.
+    WNIDs or folders; without num_classes no labels are written; `skip_broken` leaves out, and lists
+    in the manifest, what cannot be used, which otherwise ends the preparation.
     """
 
     dataset: Literal["imagenet", "lsun", "images"]
@@ -126,6 +127,7 @@ class BroughtTask(TaskBase):
     crop: Literal["centre", "centre_box"]
     whole: str | None
     classes: list[str] | None
+    skip_broken: bool = False
 
 
 class Architecture(Strict):
@@ -327,7 +329,8 @@ def load_scale(path: str | Path) -> Scale:
     """Read a scale file, filling models that `extends` another; `adm.checks` looks at the rest.
 
     Raises:
-        UserError: an unknown key, a wrong type, an unknown model; each with file, model and key.
+        UserError: an unknown key, a wrong type, an unknown model, each with file, model and key;
+            tasks of one place that disagree about broken images.
     """
     content = read_yaml(path)
     tasks, models = content.get("tasks"), content.get("models")
@@ -335,9 +338,19 @@ def load_scale(path: str | Path) -> Scale:
         if not isinstance(entries, dict):
             raise UserError(f"{path}: {key}: got {entries!r}; a mapping of names is needed")
     scale = validated(Scale, {**content, "tasks": {}, "models": {}}, str(path))
+    built = {name: _build_task(path, name, entry) for name, entry in tasks.items()}
+    first: dict[str, tuple[str, bool]] = {}  # sets of one place, the whole images too, agree
+    for name, task in built.items():
+        if isinstance(task, BroughtTask):
+            other, skips = first.setdefault(task.place, (name, task.skip_broken))
+            if skips != task.skip_broken:
+                raise UserError(
+                    f"{path}: tasks: {name}: skip_broken: got {task.skip_broken}; {other} has "
+                    f"{skips}, and both are made from {task.place}: write the same for both"
+                )
     return scale.model_copy(
         update={
-            "tasks": {name: _build_task(path, name, entry) for name, entry in tasks.items()},
+            "tasks": built,
             "models": {name: _build_model(path, models, name) for name in models},
         }
     )

@@ -138,6 +138,8 @@ class Sampling:
             schedule = make_schedule(process["schedule"], process["num_timesteps"], respacing)
         except ValueError as error:
             raise UserError(f"{name}: {error}") from None
+        if batch_size < 1:
+            raise UserError(f"{name}: batch_size is {batch_size}; give at least 1")
         drawn = self._choose_labels(num_images, labels, seed=seed, start=start, guide=classifier)
         if classifier is not None:
             check_pair(self, classifier)

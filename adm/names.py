@@ -1,6 +1,7 @@
 """Published names of models, and what each stands for: a spec, weights, settings of sampling."""
 
 import difflib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -200,16 +201,64 @@ def explain_absence(named: Named, sources: Sources) -> UserError:
     why = sources.released.never_released.get(
         named.model, "the authors published no weights of this model"
     )
-    data = named.spec["training"]["dataset"]["task"]
-    file = f"{named.model}.json"
-    scale = "" if sources.scale.name == "paper" else f"--scale {sources.scale.name} "
+    commands = ", then ".join(f"`{shlex.join(one)}`" for one in list_training(named, sources.scale))
     return UserError(
-        f"{named.name}: no weights to be had: {why}; train it: `python -m adm spec {named.name} "
-        f"{scale}--out {file}`, then `python -m adm train --spec {file} --data {data}.zip --state "
-        f"state/{named.model} --mark {named.mark} --iterations {named.iteration} --out "
-        f"{named.model}.safetensors --events {named.model}.jsonl`, and give that file in place of "
-        "the name"
+        f"{named.name}: no weights to be had: {why}; train it: {commands}, and give that file in "
+        "place of the name"
     )
+
+
+def list_training(named: Named, scale: Scale) -> list[list[str]]:
+    """Return the commands, word by word, that make a model's images, write its spec and train it.
+
+    Args:
+        named: the model.
+        scale: where its images lie, and on what its models are trained.
+    """
+    images = named.spec["training"]["dataset"]
+    data, spec, machine = f"{images['task']}.zip", f"{named.model}.json", scale.compute
+    adm = ["python", "-m", "adm"]
+    if "place" in images:
+        options = {
+            "dataset": images["dataset"],
+            "path": scale.places[images["place"]],
+            "crop": images["crop"],
+            "image-size-px": images["image_size_px"],
+            "num-classes": images["num_classes"],
+            "labels": None if images["num_classes"] else "none",
+            "out": data,
+        }
+        made = [*adm, "dataset", *_write_options(options)]
+        made += ["--classes", *images["classes"]] if images["classes"] else []
+        made += ["--skip-broken"] if images["skip_broken"] else []
+    else:  # embedded images: only the workflow makes them
+        data = f"results/{scale.name}/data/{data}"
+        made = ["snakemake", "--cores", "all", "--config", f"scale={scale.name}", "--", data]
+    options = {"scale": None if scale.name == "paper" else scale.name, "out": spec}
+    described = [*adm, "spec", named.name, *_write_options(options)]
+    options = {
+        "spec": spec,
+        "data": data,
+        "state": f"state/{named.model}",
+        "mark": named.mark,
+        "iterations": named.iteration,
+        "out": f"{named.model}.safetensors",
+        "events": f"{named.model}.jsonl",
+        "device": machine.device,
+        "threads": machine.threads,
+        "save-every-seconds": machine.save_every_seconds,
+    }
+    return [made, described, [*adm, "train", *_write_options(options)]]
+
+
+def _write_options(options: Mapping[str, Any]) -> list[str]:
+    """Return options as words of a command line, leaving out those that are None."""
+    return [
+        word
+        for key, value in options.items()
+        if value is not None
+        for word in (f"--{key}", str(value))
+    ]
 
 
 def find_scale_of(path: str | Path) -> str | None:

@@ -1,7 +1,7 @@
 """Batches of samples, drawn shard by shard: a stopped job loses one shard at most."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from adm.losses import choose_variance
 from adm.precision import use_exact_float32
 from adm.sampling import draw_labels, draw_samples, load_network
 from adm.schedule import make_schedule
-from records.batches import join_batches, read_batch, read_protocol, write_batch
+from adm.state import remove_leftovers
+from records.batches import join_batches, protocol_path, read_batch, read_protocol, write_batch
 from records.errors import UserError
 from records.files import sha256_file, spec_digest
 from records.locks import exclusive_lock
@@ -23,6 +24,7 @@ from records.provenance import environment
 
 Draw = Callable[[range], tuple[np.ndarray, np.ndarray | None]]
 IMAGES_PER_SHARD = 1000
+SAME = ("digest", "inputs", "precision", "versions")  # what all shards of a batch share
 WHERE = ("git_commit", "platform", "cpus")  # what may differ between the shards of a batch
 
 
@@ -73,15 +75,25 @@ def write_samples(
             "both need at least 1"
         )
     for what, path in (("classifier", classifier_path), ("low_res", low_res_path)):
-        if (spec[what] is None) != (path is None):
-            raise UserError(f"{spec['name']}: {what} is {spec[what]} and the file given is {path}")
+        if path is None and spec[what] is not None:
+            raise UserError(
+                f"{spec['name']}: no {what} given; its spec needs {spec[what]['name']}: give its "
+                f"file with --{what.replace('_', '-')}"
+            )
+        if path is not None and spec[what] is None:
+            raise UserError(
+                f"{spec['name']}: {what} {path} given, and its spec has none: leave "
+                f"--{what.replace('_', '-')} out"
+            )
     use_exact_float32()
     model, model_spec = load_network(weights_path, spec["model"], device)
     classifier = None
     if classifier_path is not None:
         classifier, _ = load_network(classifier_path, spec["classifier"], device)
-    base = _read_base(spec, low_res_path, stop) if low_res_path is not None else None
     architecture, sampler = model_spec["architecture"], spec["sampler"]
+    base = None
+    if low_res_path is not None:
+        base = _read_base(spec, low_res_path, stop, architecture["low_res_px"])
     size, channels = architecture["image_size_px"], architecture["in_channels"]
     schedule = make_schedule(sampler["schedule"], sampler["num_timesteps"], sampler["respacing"])
 
@@ -113,6 +125,15 @@ def write_samples(
         "digest": spec_digest(spec),
         "precision": "float32",
         "model": model_spec,
+        "inputs": {
+            what: sha256_file(path)
+            for what, path in (
+                ("weights", weights_path),
+                ("classifier", classifier_path),
+                ("low_res", low_res_path),
+            )
+            if path is not None
+        },
         **environment(),
     }
     state_dir = Path(out_path).with_suffix(".shards") if state_dir is None else Path(state_dir)
@@ -131,7 +152,7 @@ def write_samples(
         made = [read_protocol(path) or {} for path in shards]
         places = [{name: one[name] for name in ("range", *WHERE)} for one in made]
         join_batches(out_path, shards, {**protocol, "range": [start, stop], "shards": places})
-        shutil.rmtree(state_dir)
+        _remove_shards(state_dir, shards)
 
 
 def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[int, int]]:
@@ -144,7 +165,7 @@ def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[
 
 
 def is_finished(path: Path, protocol: dict[str, Any]) -> bool:
-    """Tell whether a shard is whole and of the same protocol: spec, precision and versions.
+    """Tell whether a shard is whole and of the same protocol: spec, weights, precision, versions.
 
     Commit and machine may differ: a spec's recipe says when code moves numbers.
     """
@@ -155,9 +176,19 @@ def is_finished(path: Path, protocol: dict[str, Any]) -> bool:
     return (
         found is not None
         and path.exists()
-        and all(found.get(name) == protocol[name] for name in ("digest", "precision", "versions"))
+        and all(found.get(name) == protocol[name] for name in SAME)
         and found["sha256"] == sha256_file(path)
     )
+
+
+def _remove_shards(state_dir: Path, shards: Sequence[Path]) -> None:
+    """Remove the shards of a batch that is written, and their folder if nothing else is in it."""
+    for path in (*shards, *map(protocol_path, shards)):
+        path.unlink()
+    remove_leftovers(state_dir)
+    (state_dir / "lock").unlink()
+    with suppress(OSError):  # files that others left there stay
+        state_dir.rmdir()
 
 
 def _write_shard(
@@ -205,10 +236,23 @@ def _choose_conditions(
 
 
 def _read_base(
-    spec: dict[str, Any], path: str | Path, stop: int
+    spec: dict[str, Any], path: str | Path, stop: int, low_res_px: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read the low-resolution batch of a stack and check that it has what the upsampler needs."""
+    """Read the low-resolution batch of a stack and check that it is the one that the spec names."""
+    needed = spec["low_res"]
+    found = (read_protocol(path) or {}).get("digest")
+    if found != needed["digest"]:
+        got = f"spec {found[:12]}" if found else "no protocol beside it that names a spec"
+        raise UserError(
+            f"{path}: {got}; {spec['name']} enlarges {needed['name']}, spec "
+            f"{needed['digest'][:12]}: draw the base's samples again, or give their own file"
+        )
     images, labels = read_batch(path)
+    if images.shape[1:3] != (low_res_px, low_res_px):
+        raise UserError(
+            f"{path}: images of {images.shape[2]}x{images.shape[1]} pixels; {spec['name']} "
+            f"enlarges {low_res_px}x{low_res_px}: give the base's own samples"
+        )
     if len(images) < stop or (labels is None) != (spec["num_classes"] is None):
         raise UserError(
             f"{path}: {len(images)} images {'without' if labels is None else 'with'} labels; "

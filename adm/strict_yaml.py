@@ -37,7 +37,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
-        UserError: missing, not YAML, a key twice, or another top level.
+        UserError: missing, unreadable, not text, not YAML, a key twice, or another top level.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -46,8 +46,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: no such file; params/ holds the files that can be named"
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); give a YAML file that may be read"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}; mend it there") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}; a mapping is needed")
     return content

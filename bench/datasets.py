@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +98,18 @@ def measure_loop(places: list[list], work: Work) -> tuple[float, float]:
     )
 
 
+def count_ends(num_workers: int) -> int:
+    """Return how many images at either end of a run are left out of a measurement."""
+    return CHUNK_IMAGES * CHUNKS_AHEAD * num_workers
+
+
 def measure_workers(places: list[list], work: Work, num_workers: int) -> tuple[float, float]:
     """Return the same of the workers and their parent, from the first images on, as in a long run.
 
     The last chunks are left out too: a worker that has none left has ended its work.
     """
     results = convert_in_order(places, work, num_workers=num_workers)
-    ends = CHUNK_IMAGES * CHUNKS_AHEAD * num_workers
+    ends = count_ends(num_workers)
     for _ in range(ends):
         next(results)
     started, processor = time.perf_counter(), read_processor_seconds()
@@ -133,13 +139,21 @@ def measure_memory(source: Path, out: Path, size_px: int, num_workers: int) -> d
     return json.loads(done.stdout)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print images/s and ratios, then memory for one and for four times the images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--num-images", type=int, default=400)
+    parser.add_argument("--num-images", type=int, help="default: 400, more for many workers")
     parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    ends = 2 * count_ends(args.workers)
+    if args.num_images is None:
+        args.num_images = max(400, 2 * ends)
+    if args.num_images <= ends:
+        parser.error(
+            f"--num-images {args.num_images}: {args.workers} workers need more than {ends}, since "
+            "those at both ends are not measured"
+        )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         num_bytes = write_photographs(folder / "one", args.num_images, num_classes=4)

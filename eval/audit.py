@@ -13,6 +13,7 @@ from eval.image_source import ImageSource, describe_shape
 from eval.images import STATISTICS, load_statistics, open_images
 from eval.npz_stream import describe_npz
 from records.batches import protocol_path, read_protocol
+from records.errors import UserError
 
 BATCH_SIZE = 64
 READ_BY_US = ("arr_0", "arr_1", *STATISTICS, "num_images", "network_sha256")
@@ -240,8 +241,11 @@ def _judge_file(path: str | Path, result: dict[str, Any]) -> Iterator[str]:
     if unread:
         yield f"holds arrays that grading does not read: {', '.join(unread)}"
     if Path(path).is_file() and protocol_path(path).is_file():
-        protocol = read_protocol(path)
-        told = protocol.get("sha256") if isinstance(protocol, dict) else None
+        try:
+            told = (read_protocol(path) or {}).get("sha256")
+        except UserError as error:
+            yield f"the protocol beside it cannot be read: {error}"
+            return
         if told is not None and told != result["sha256"]:
             yield (
                 f"{protocol_path(path).name} beside it is of another file (sha256 {told}): one of "

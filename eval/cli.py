@@ -34,6 +34,7 @@ def _grade(argv: Sequence[str]) -> int:
     )
     parser.add_argument("reference", metavar="REFERENCE", help="images, with or without statistics")
     parser.add_argument("samples", metavar="SAMPLES", help="the images to grade")
+    _add_seed(parser)
     _add_naming(parser)
     _add_metrics(parser)
     parser.add_argument("--intervals", action="store_true", help="add 95 %% intervals")
@@ -46,6 +47,9 @@ def _grade(argv: Sequence[str]) -> int:
     _add_jpeg(parser)
     parser.add_argument("--json", metavar="OUT", help="write metrics and protocol there")
     options = parser.parse_args(argv)
+    _set_threads(options.threads)
+    metrics = _parse_metrics(options.metrics)
+    _check_paths([options.reference, options.samples], [options.json], [options.weights])
     network = _load_network(options)
     from eval.grade import grade
 
@@ -55,7 +59,7 @@ def _grade(argv: Sequence[str]) -> int:
         network,
         name=options.name or Path(options.samples).stem,
         digest=options.digest,
-        metrics=_parse_metrics(options.metrics),
+        metrics=metrics,
         intervals=options.intervals,
         seed=options.seed,
         batch_size=options.batch_size,
@@ -71,10 +75,14 @@ def _ceiling(argv: Sequence[str]) -> int:
     """`python -m eval ceiling DATA`."""
     parser = _make_parser("ceiling", "Grade a random half of the real images against the other.")
     parser.add_argument("data", metavar="DATA", help="real images: .zip, folder or .npz")
+    _add_seed(parser)
     _add_naming(parser)
     _add_metrics(parser)
     parser.add_argument("--json", metavar="OUT", required=True, help="write the metrics there")
     options = parser.parse_args(argv)
+    _set_threads(options.threads)
+    metrics = _parse_metrics(options.metrics)
+    _check_paths([options.data], [options.json], [options.weights])
     network = _load_network(options)
     from eval.grade import grade_ceiling
 
@@ -83,7 +91,7 @@ def _ceiling(argv: Sequence[str]) -> int:
         network,
         name=options.name or f"real-{Path(options.data).stem}",
         digest=options.digest,
-        metrics=_parse_metrics(options.metrics),
+        metrics=metrics,
         seed=options.seed,
         batch_size=options.batch_size,
         device=options.device,
@@ -96,6 +104,7 @@ def _reference(argv: Sequence[str]) -> int:
     """`python -m eval reference DATA`."""
     parser = _make_parser("reference", "Make a reference batch in the authors' layout.")
     parser.add_argument("data", metavar="DATA", help="images: .zip of PNGs, folder or .npz")
+    _add_seed(parser)
     parser.add_argument(
         "--num-images",
         type=_positive,
@@ -107,6 +116,11 @@ def _reference(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if Path(options.out).suffix != ".npz":
         raise UserError(f"--out {options.out}: a reference batch is an .npz; name it so")
+    _set_threads(options.threads)
+    from records.batches import protocol_path
+
+    outputs = [options.out, protocol_path(options.out)]
+    _check_paths([options.data], outputs, [options.weights])
     network = _load_network(options)
     from eval.reference import make_reference
 
@@ -133,6 +147,7 @@ def _network(argv: Sequence[str]) -> int:
     parser.add_argument("--out", metavar="NET.safetensors", required=True, help="the file to write")
     options = parser.parse_args(argv)
     _set_threads(1)
+    _check_paths([options.data], [options.out], [options.spec])
     spec = read_json(options.spec, "feature network spec")
     from eval.images import open_images, read_all
     from eval.small_network import save_small_network
@@ -156,12 +171,13 @@ def _audit(argv: Sequence[str]) -> int:
     _add_jpeg(parser)
     parser.add_argument("--json", metavar="OUT", help="write the same as JSON there")
     options = parser.parse_args(argv)
+    _check_paths([options.path], [options.json])
     from eval.audit import audit, format_audit
 
     result = audit(options.path, allow_jpeg=options.allow_jpeg)
+    print(format_audit(result), flush=True)
     if options.json:
         write_json(options.json, result)
-    print(format_audit(result))
     return 0
 
 
@@ -182,6 +198,7 @@ def _selftest(argv: Sequence[str]) -> int:
     checks = run_selftest(
         weights=options.weights,
         any_weights=options.any_weights,
+        backend=options.backend,
         reference=options.reference,
         samples=options.samples,
         device=options.device,
@@ -203,6 +220,7 @@ def _weights(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--out", metavar="FILE.pb", required=True, help="where to put it")
     options = parser.parse_args(argv)
+    _check_paths([], [options.out])
     from eval.weights import INCEPTION_SHA256, copy_inception
 
     copy_inception(options.out, sha256=options.sha256 or INCEPTION_SHA256)
@@ -244,13 +262,19 @@ def _make_parser(
         default="torch",
         help="what runs Inception (default torch)",
     )
-    parser.add_argument("--device", default="cpu", help="where torch computes (default cpu)")
-    parser.add_argument("--seed", type=int, default=0, help="of random draws (default 0)")
+    parser.add_argument(
+        "--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)"
+    )
     parser.add_argument("--batch-size", type=_positive, default=64, help="images at a time")
     parser.add_argument(
         "--threads", type=_positive, help="threads (default: as many as there are cores)"
     )
     return parser
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add the seed, where something is drawn."""
+    parser.add_argument("--seed", type=_non_negative, default=0, help="of random draws (default 0)")
 
 
 def _add_naming(parser: argparse.ArgumentParser) -> None:
@@ -304,9 +328,23 @@ def _positive(text: str) -> int:
     return value
 
 
+def _non_negative(text: str) -> int:
+    """Parse a seed."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def _check_paths(*paths: Sequence[str | Path | None]) -> None:
+    """Check inputs and outputs as eval.paths does, which loads numpy."""
+    from eval.paths import check_paths
+
+    check_paths(*paths)
+
+
 def _load_network(options: argparse.Namespace) -> Any:
-    """Fix threads, check the device, load the feature network."""
-    _set_threads(options.threads)
+    """Check the device, load the feature network."""
     from eval.device import check_device
     from eval.network import load_network
 
@@ -321,7 +359,9 @@ def _load_network(options: argparse.Namespace) -> Any:
 
 def _set_threads(num_threads: int | None) -> None:
     """Fix the number of threads, of numpy's libraries too when they are not loaded yet."""
-    num_threads = num_threads or len(os.sched_getaffinity(0))
+    from eval.device import count_cores
+
+    num_threads = num_threads or count_cores()
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(num_threads)
     import torch
@@ -330,11 +370,9 @@ def _set_threads(num_threads: int | None) -> None:
 
 
 def _finish(result: dict[str, Any], out: str | None) -> int:
-    """Write the result and print its numbers."""
+    """Print the numbers of a result, then write it: what was computed is shown in any case."""
     from eval.metrics import TITLES
 
-    if out:
-        write_json(out, result)
     for name, title in TITLES.items():
         if name not in result["metrics"]:
             continue
@@ -345,4 +383,6 @@ def _finish(result: dict[str, Any], out: str | None) -> int:
         print(line)
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
+    if out:
+        write_json(out, result)
     return 0

@@ -1,4 +1,6 @@
-"""Where torch computes: a device by name, checked before anything is loaded."""
+"""The machine: a device by name, checked before anything is loaded, and how many cores."""
+
+import os
 
 from records.errors import UserError
 
@@ -7,10 +9,10 @@ def check_device(device: str) -> None:
     """Demand a device that this machine has.
 
     Args:
-        device: such as cpu, cuda or cuda:1.
+        device: cpu, cuda or cuda:1.
 
     Raises:
-        UserError: not the name of a device, or none of that kind here.
+        UserError: not the name of such a device, or none of that kind here.
     """
     import torch
 
@@ -24,3 +26,10 @@ def check_device(device: str) -> None:
         raise UserError(
             f"device {device}: cannot be used ({reason}); this machine has {', '.join(have)}"
         ) from None
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use; all of them where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):  # Linux alone has it
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -124,32 +124,22 @@ def make_messages() -> SimpleNamespace:
     )
 
 
-def load_frozen_graph(
-    path: str | Path, *, sha256: str | None = None, num_bytes: int | None = None
-) -> FrozenGraph:
+def load_frozen_graph(path: str | Path) -> FrozenGraph:
     """Read a frozen graph.
 
     Args:
         path: the .pb file.
-        sha256: what its SHA-256 must be; None takes any.
-        num_bytes: the size of the file with that SHA-256, to tell a cut copy from another file.
 
     Returns:
         Nodes and constants; float32 and int32 constants alone are kept.
 
     Raises:
-        UserError: no such file, another SHA-256, not a GraphDef, or cut short.
+        UserError: no such file, not a GraphDef, or cut short.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; the frozen graph (.pb) is needed there")
     size, found = path.stat().st_size, sha256_file(path)
-    if sha256 is not None and found != sha256:
-        sizes = f" ({size} bytes, {num_bytes} needed)" if num_bytes not in (None, size) else ""
-        raise UserError(
-            f"{path}: SHA-256 is {found}{sizes}; {sha256} is needed; the file is another one, or "
-            "its download broke off: delete it and fetch it again"
-        )
     if size == 0:
         raise UserError(f"{path}: is empty; a frozen TensorFlow graph (GraphDef) is needed")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

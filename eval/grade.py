@@ -18,7 +18,8 @@ from eval.metrics import METRICS, NEEDED_OF_SAMPLES, compute_metrics
 from eval.network import INCEPTION_NAME, FeatureNetwork
 from eval.precision_recall import MIN_IMAGES, NUM_NEIGHBOURS, WHY
 from eval.reference import Reference, load_reference, make_reference_of_features
-from records.batches import read_protocol
+from records.batches import protocol_path, read_protocol
+from records.errors import UserError
 from records.provenance import environment
 
 FORMAT = 1
@@ -63,9 +64,16 @@ def grade(
         The metrics as a JSON object: format, name, digest, metrics, warnings, counts, protocol.
 
     Raises:
-        UserError: an input is unreadable, not made of 8-bit images of one size, or has too few.
+        UserError: an input is unreadable, not made of 8-bit images of one size, or has too few; or
+            what lies beside the samples is another batch's protocol.
     """
     source = open_images(samples_path, allow_jpeg=allow_jpeg)
+    protocol = read_protocol(samples_path) or {}
+    if protocol.get("sha256") not in (None, source.sha256):
+        raise UserError(
+            f"{protocol_path(samples_path)}: tells how a batch with SHA-256 {protocol['sha256']} "
+            f"was made; {samples_path} has {source.sha256}: delete it, or put the batch's own there"
+        )
     check_num_images(source.num_images, str(samples_path), MIN_IMAGES, WHY)
     if intervals or "kid" in metrics:
         check_num_images(
@@ -103,11 +111,7 @@ def grade(
         seed=seed,
         device=device,
         half_distances=half_distances,
-        protocol={
-            **(read_protocol(samples_path) or {}),
-            "path": str(samples_path),
-            "sha256": source.sha256,
-        },
+        protocol={**protocol, "path": str(samples_path), "sha256": source.sha256},
     )
 
 
@@ -144,6 +148,7 @@ def grade_ceiling(
     source = open_images(data_path)
     half = source.num_images // 2
     check_num_images(half, f"{data_path}: one half", MIN_IMAGES, WHY)
+    check_num_images(half, f"{data_path}: one half", MIN_FOR_INTERVALS, "intervals need them")
     features = compute_features(source, network, batch_size=batch_size, progress=progress)
     shuffled = np.random.default_rng(seed).permutation(source.num_images)
     reference = make_reference_of_features(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from eval.damage import tell_damage
+from eval.device import count_cores
 from eval.image_headers import ImageHeader, decode_image, read_image_header
 from eval.image_source import ImageSource
 from eval.prefetch import map_in_order
@@ -243,7 +244,7 @@ def _iterate(
     batch_size: int,
 ) -> Iterator[np.ndarray]:
     """Decode images in threads, pieces of a batch at a time, about one batch ahead."""
-    num_threads = min(4, len(os.sched_getaffinity(0)))
+    num_threads = min(4, count_cores())
     pieces = _cut(images, read_images, batch_size)
     decode = partial(_decode_piece, path, shape)
     lookahead = max(num_threads, -(-batch_size // PIECE_IMAGES))

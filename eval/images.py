@@ -13,6 +13,8 @@ from eval.npz_stream import IMAGES, describe_npz
 from records.errors import UserError
 
 STATISTICS = ("mu", "sigma", "mu_s", "sigma_s")
+# Single values that a reference made here holds beside them.
+ABOUT_STATISTICS = ("num_images", "network_sha256")
 KINDS = (
     ".npz with arr_0 (uint8 [n, h, w, 3]), .npy, folder of .npz batches, zip of PNGs or folder of "
     "PNGs"
@@ -77,30 +79,6 @@ def read_all(source: ImageSource, batch_size: int = 256) -> tuple[np.ndarray, np
     return images, source.labels
 
 
-def load_arrays(path: str | Path, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Load all arrays of an .npz; nothing in it is ever unpickled.
-
-    Args:
-        path: the file.
-        needed: names that must be there.
-
-    Raises:
-        UserError: no such file, damaged, not an .npz, holding Python objects, or lacking a name.
-    """
-    # The file is opened here since numpy leaves it open when the zip turns out to be damaged.
-    with tell_damage(path, ".npz"), open(path, "rb") as file:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise UserError(f"{path}: one bare array (.npy); an .npz with {needed} is needed")
-        missing = [name for name in needed if name not in loaded.files]
-        if missing:
-            raise UserError(
-                f"{path}: holds {sorted(loaded.files)} and lacks {missing}; "
-                "images belong in arr_0, statistics in mu, sigma, mu_s and sigma_s"
-            )
-        return {name: loaded[name] for name in loaded.files}
-
-
 def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
     """Load what an .npz says beside its images, which are left alone.
 
@@ -108,8 +86,8 @@ def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
         path: any file or folder that open_images takes.
 
     Returns:
-        Of mu, sigma, mu_s and sigma_s those that are there, and all single values (num_images,
-        network_sha256); nothing for what is not an .npz.
+        Of mu, sigma, mu_s and sigma_s those that are there, and num_images and network_sha256
+        where they are single values; nothing for what is not an .npz.
 
     Raises:
         UserError: an .npz that is damaged or holds Python objects in those places.
@@ -117,12 +95,13 @@ def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
     if Path(path).is_dir() or not zipfile.is_zipfile(path):
         return {}
     stored = describe_npz(path)
+    arrays = {}
     with tell_damage(path, ".npz"), np.load(path, allow_pickle=False) as loaded:
-        return {
-            name: loaded[name]
-            for name, one in stored.items()
-            if name in STATISTICS or one.shape == ()
-        }
+        for name, one in stored.items():
+            if name in STATISTICS or (name in ABOUT_STATISTICS and one.shape == ()):
+                with tell_damage(f"{path}: {name}", "array"):
+                    arrays[name] = loaded[name]
+    return arrays
 
 
 def _open_folder(path: Path, *, allow_jpeg: bool) -> ImageSource:

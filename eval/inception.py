@@ -34,23 +34,22 @@ NUM_SHOWN = 3
 
 
 def load_inception(
-    path: str | Path, *, backend: str = "torch", device: str = "cpu", sha256: str | None = None
+    path: str | Path, *, backend: str = "torch", device: str = "cpu"
 ) -> FeatureNetwork:
     """Load Inception from its frozen graph.
 
     Args:
-        path: classify_image_graph_def.pb.
+        path: classify_image_graph_def.pb, or other weights of the same topology
+            (eval.weights.find_inception demands the published hash).
         backend: torch repeats the graph, tensorflow runs it.
         device: where torch runs it; tensorflow has the CPU.
-        sha256: what the file's SHA-256 must be (INCEPTION_SHA256 for the authors'); None takes any
-            weights of the same topology.
 
     Returns:
         The network; images of any size are resized inside it, grey ones repeated to 3 channels.
 
     Raises:
-        UserError: no such file, another SHA-256, cut short, not this network, no such backend or
-            device, or TensorFlow is not installed.
+        UserError: no such file, cut short, not this network, no such backend or device, or
+            TensorFlow is not installed.
     """
     if backend not in BACKENDS:
         raise UserError(f"backend {backend}: is unknown; needed is one of {', '.join(BACKENDS)}")
@@ -62,8 +61,7 @@ def load_inception(
             "leave the device out, or use --backend torch"
         )
     check_device(device)
-    known_size = INCEPTION_BYTES if sha256 == INCEPTION_SHA256 else None
-    graph = load_frozen_graph(path, sha256=sha256, num_bytes=known_size)
+    graph = load_frozen_graph(path)
     check_inception(graph)
     make = _make_torch if backend == "torch" else _make_tensorflow
     run, version = make(graph, device)

@@ -2,7 +2,7 @@
 
 An .npz holds arr_0 (and arr_1), mu, sigma, mu_s, sigma_s, and two entries that the authors' tools
 ignore: network_sha256, so that statistics of one network are never used with another, and
-num_images, the count behind the statistics.
+num_images, the count behind the statistics (eval/reference_statistics.py checks both).
 """
 
 from collections.abc import Collection
@@ -16,12 +16,13 @@ from eval.checks import check_num_images
 from eval.features import Features, compute_features, iterate_features
 from eval.fid import compute_moments
 from eval.image_source import ImageSource
-from eval.images import STATISTICS, load_statistics, open_images
+from eval.images import open_images
 from eval.metrics import NEEDED_OF_REFERENCE
 from eval.moments import Moments, compute_mu_sigma, extend_moments
-from eval.network import INCEPTION_NAME, FeatureNetwork
+from eval.network import FeatureNetwork
 from eval.precision_recall import MIN_IMAGES, WHY
-from records.batches import open_archive, open_array, write_array
+from eval.reference_statistics import load_reference_statistics
+from records.batches import open_archive, open_array, protocol_path, write_array
 from records.errors import UserError
 from records.files import atomic_write, sha256_file, write_json
 from records.provenance import environment
@@ -95,7 +96,7 @@ def make_reference(
         write_array(archive, "network_sha256", np.array(network.sha256))
         write_array(archive, "num_images", np.array(source.num_images))
     write_json(
-        Path(out).with_suffix(".json"),
+        protocol_path(out),
         {
             "format": FORMAT,
             "sha256": sha256_file(out),
@@ -160,7 +161,8 @@ def load_reference(
         progress: show a progress bar.
 
     Raises:
-        UserError: unreadable, incomplete, of another size, or with statistics of another network.
+        UserError: unreadable, incomplete, damaged, of another size, or with statistics of another
+            network.
     """
     source = open_images(path, allow_jpeg=allow_jpeg)
     if source.shape[:2] != tuple(image_size_px):
@@ -171,11 +173,9 @@ def load_reference(
     needed = set().union(*(NEEDED_OF_REFERENCE[metric] for metric in metrics))
     if "pool" in needed:
         check_num_images(source.num_images, str(path), MIN_IMAGES, WHY)
-    stored = load_statistics(path)
-    if any(name in stored for name in STATISTICS):
-        _check_statistics(stored, network, path)
-        count = int(stored["num_images"]) if "num_images" in stored else None
-        moments = {name: stored[name] for name in STATISTICS}
+    stored = load_reference_statistics(path, network) if source.kind == ".npz file" else None
+    if stored:
+        moments, count = stored
         outputs = needed & {"pool"}
     else:
         count, moments = source.num_images, {}
@@ -217,33 +217,3 @@ def _compute_statistics(features: Features, needed: Collection[str]) -> dict[str
     if "mu_s" in needed:
         moments["mu_s"], moments["sigma_s"] = compute_moments(features.spatial)
     return moments
-
-
-def _check_statistics(
-    arrays: dict[str, np.ndarray], network: FeatureNetwork, path: str | Path
-) -> None:
-    """Demand complete statistics, of this network's dimensions and made with this network."""
-    dims = {"mu": network.pool_dims, "mu_s": network.spatial_dims}
-    for name in STATISTICS:
-        if name not in arrays:
-            raise UserError(
-                f"{path}: holds statistics but lacks {name}; make it again with "
-                "`python -m eval reference`, or leave only the images in it"
-            )
-        needed = (dims["mu_s" if name.endswith("_s") else "mu"],)
-        needed *= 2 if name.startswith("sigma") else 1
-        if arrays[name].shape != needed:
-            raise UserError(
-                f"{path}: {name} is {list(arrays[name].shape)}; network {network.name} needs "
-                f"{list(needed)}; these statistics were made with another network"
-            )
-    if "network_sha256" not in arrays and network.name == INCEPTION_NAME:
-        return  # the authors' files do not say so, but there was no other network
-    made_with = (
-        str(arrays["network_sha256"]) if "network_sha256" in arrays else "an unnamed network"
-    )
-    if made_with != network.sha256:
-        raise UserError(
-            f"{path}: its statistics were made with {made_with}, the network given is "
-            f"{network.sha256} ({network.name}); give the same weights or make the reference again"
-        )

@@ -33,6 +33,7 @@ def run_selftest(
     *,
     weights: str | Path | None = None,
     any_weights: bool = False,
+    backend: str = "torch",
     reference: str | Path | None = None,
     samples: str | Path | None = None,
     device: str = "cpu",
@@ -45,6 +46,7 @@ def run_selftest(
     Args:
         weights: a feature network's file; None: Inception's, if it is here.
         any_weights: take a frozen graph with other weights than the published ones.
+        backend: what runs Inception in these checks, torch or tensorflow.
         reference: the authors' imagenet_256 reference batch; None: from the cache, if it is there.
         samples: their ADM-G, ADM-U samples; None: likewise.
         device: where torch computes.
@@ -56,7 +58,9 @@ def run_selftest(
     loaded: list[FeatureNetwork] = []
 
     def load() -> str:
-        network = load_checked_network(weights, device=device, any_weights=any_weights)
+        network = load_checked_network(
+            weights, backend=backend, device=device, any_weights=any_weights
+        )
         loaded.append(network)
         return judge_hash(network)
 

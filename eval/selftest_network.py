@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.network import INCEPTION_NAME, FeatureNetwork, load_network
+from eval.network import BACKENDS, INCEPTION_NAME, FeatureNetwork, load_network
 from eval.selftest_metrics import check_pair_is_equal, demand
 from eval.weights import (
     INCEPTION_SHA256,
@@ -36,9 +36,9 @@ class NotCheckedError(Exception):
 
 
 def load_checked_network(
-    weights: str | Path | None, *, device: str, any_weights: bool
+    weights: str | Path | None, *, backend: str, device: str, any_weights: bool
 ) -> FeatureNetwork:
-    """Load the feature network if it is here; nothing is downloaded.
+    """Load the feature network, to be run by a backend, if it is here; nothing is downloaded.
 
     Raises:
         NotCheckedError: nobody named one, and none is kept.
@@ -50,7 +50,7 @@ def load_checked_network(
             f"{path} is not there; any grading with Inception downloads it, or get {INCEPTION_URL} "
             "and put it there, or give --weights"
         )
-    return load_network(weights, device=device, any_weights=any_weights)
+    return load_network(weights, backend=backend, device=device, any_weights=any_weights)
 
 
 def judge_hash(network: FeatureNetwork) -> str:
@@ -115,7 +115,8 @@ def check_backends(network: FeatureNetwork, weights: str | Path | None) -> str:
     if importlib.util.find_spec("tensorflow") is None:
         raise NotCheckedError("tensorflow is not installed; it is needed for this comparison alone")
     images = _make_test_images()
-    other = load_network(weights, backend="tensorflow", any_weights=True)
+    (backend,) = set(BACKENDS) - {network.description["backend"]}
+    other = load_network(weights, backend=backend, any_weights=True)
     off = _compare_outputs(network.run(images), other.run(images))
     return "largest differences, of the largest output: " + off
 

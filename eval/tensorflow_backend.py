@@ -17,6 +17,8 @@ from eval.inception_layers import POOL_DIMS, SPATIAL_CHANNELS, SPATIAL_DIMS, SPA
 from records.errors import UserError
 
 ERRORS_ONLY = "2"  # of TF_CPP_MIN_LOG_LEVEL
+# As in both pyproject.toml; whoever has the small wheel has no extra of the whole project.
+REQUIREMENT = "tensorflow-cpu>=2.21,<3"
 STDERR = 2
 
 
@@ -82,7 +84,7 @@ def _import_tensorflow() -> ModuleType:
     except ImportError as error:
         raise UserError(
             f"backend tensorflow: TensorFlow cannot be imported ({error}); install it with "
-            'pip install "adm-tables[tensorflow]", or use --backend torch'
+            f'pip install "{REQUIREMENT}", or use --backend torch'
         ) from error
     return tf
 

@@ -62,10 +62,14 @@ def find_inception(
             f"{INCEPTION_URL}; without a path it is downloaded"
         )
     if verify and (sha256 := sha256_file(found)) != INCEPTION_SHA256:
+        size = found.stat().st_size
+        # Where only the hash differs, the size would say nothing.
+        sizes = f" ({size} bytes, not {INCEPTION_BYTES})" if size != INCEPTION_BYTES else ""
         raise UserError(
-            f"{found}{said}: its SHA-256 is {sha256}; the published graph has {INCEPTION_SHA256}; "
-            "FIDs of other weights compare with no published ones; leave the path out to have the "
-            "published graph downloaded, or say --any-weights if other weights are meant"
+            f"{found}{said}: its SHA-256 is {sha256}{sizes}; the published graph has "
+            f"{INCEPTION_SHA256}; FIDs of other weights compare with no published ones; leave the "
+            "path out to have the published graph downloaded, or say --any-weights if other "
+            "weights are meant"
         )
     return found
 

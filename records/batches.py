@@ -9,7 +9,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from records.errors import UserError
-from records.files import atomic_write, sha256_file, write_json
+from records.files import atomic_write, canonical_json, sha256_file, write_json
 
 
 def protocol_path(path: str | Path) -> Path:
@@ -145,14 +145,20 @@ def read_protocol(path: str | Path) -> dict[str, Any] | None:
     """Read how a batch was made; None when nothing lies beside it.
 
     Raises:
-        UserError: the protocol is there but is not JSON.
+        UserError: the protocol is there but is not a JSON object.
     """
-    beside = protocol_path(path)
-    if not beside.exists():
+    if not Path(path).name:  # "." or "/": nothing lies beside them
         return None
+    beside = protocol_path(path)
     try:
-        return json.loads(beside.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        protocol = json.loads(beside.read_text(encoding="utf-8"))
+        canonical_json(protocol)  # refuses NaN and infinity, which Python reads but JSON lacks
+        if not isinstance(protocol, dict):
+            raise ValueError(f"it holds a {type(protocol).__name__}, not an object {{...}}")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{beside}: not a protocol of the samples: {error}; delete it or make it again"
         ) from None
+    return protocol

@@ -18,6 +18,10 @@ ADVICE = {
     errno.EROFS: "the file system is read-only; choose another results folder or remount it",
     errno.EACCES: "no permission to write; change the owner or the mode of the folder",
     errno.EPERM: "no permission to write; change the owner or the mode of the folder",
+    errno.EISDIR: "choose another name: a folder has this one",
+    errno.ENOTDIR: "choose another place: a file stands where a folder is needed",
+    errno.EEXIST: "choose another place: a file stands where a folder is needed",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 
@@ -46,7 +50,27 @@ def explain_os_error(error: OSError, path: str | Path) -> UserError | None:
     """Turn an operating-system refusal into advice; None when it is not one of the known ones."""
     if error.errno not in ADVICE:
         return None
-    return UserError(f"{path}: cannot be written ({error.strerror}): {ADVICE[error.errno]}")
+    return UserError(f"{path}: cannot be written ({error.strerror}); {ADVICE[error.errno]}")
+
+
+def check_writable(path: str | Path) -> None:
+    """Demand a place that atomic_write can write to, before the work whose result goes there.
+
+    Args:
+        path: where the file shall appear; its folder is made, the file is not.
+
+    Raises:
+        UserError: what atomic_write would raise: no permission, a folder of that name, ...
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        handle, temporary = _make_temporary(path)
+        os.close(handle)
+        os.unlink(temporary)
+    except OSError as error:
+        raise explain_os_error(error, path) or error from error
 
 
 @contextmanager
@@ -60,16 +84,13 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         A binary file to write to.
 
     Raises:
-        UserError: no space, no permission or a read-only file system; nothing is left behind and
-            a file that already had this name is untouched.
+        UserError: no space, no permission, a read-only file system or an impossible name; nothing
+            is left behind and a file that already had this name is untouched.
     """
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-        )
+        handle, temporary = _make_temporary(path)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
@@ -83,6 +104,12 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and (advice := explain_os_error(error, path)):
             raise advice from error
         raise
+
+
+def _make_temporary(path: Path) -> tuple[int, str]:
+    """Open a new hidden file beside a path; return its handle and name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
 
 
 def _umask() -> int:
@@ -120,11 +147,11 @@ def read_json(path: str | Path, what: str) -> Any:
 def link_or_copy(source: str | Path, target: str | Path) -> None:
     """Give a finished file a second name (hard link, else copy), atomically."""
     source, target = Path(source), Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and os.path.samefile(source, target):
-        return
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and os.path.samefile(source, target):
+            return
         with suppress(FileNotFoundError):
             temporary.unlink()
         os.link(source, temporary)

@@ -8,7 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "numpy", "pillow", "scikit-learn", "safetensors", "snakemake")
+# The last two are this project's own: from a wheel, where there is no commit, they say what ran.
+PACKAGES = (
+    *("torch", "numpy", "scipy", "pillow", "scikit-learn", "safetensors", "snakemake"),
+    *("adm-tables", "adm-eval"),
+)
 
 
 @functools.cache

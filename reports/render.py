@@ -10,6 +10,7 @@ from reports import format as words
 from reports.accuracy import collect_ranges, make_accuracy_plot
 from reports.agreement import RULES
 from reports.claims import VERDICTS
+from reports.evaluator import describe_evaluator
 
 FILTERS = {
     "number": words.format_number,
@@ -24,6 +25,7 @@ FILTERS = {
     "mark_suffix": words.mark_suffix,
     "comparison": words.describe_comparison,
     "effect": words.describe_effect,
+    "evaluator": describe_evaluator,
     "paper": words.describe_paper,
     "sentence": words.start_sentence,
 }

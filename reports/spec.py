@@ -7,6 +7,7 @@ from typing import Any
 from records.errors import UserError
 from records.files import read_json
 from reports.agreement import RULES
+from reports.evaluator import TOLERANCES
 from reports.format import METRIC_NAMES
 
 FORMAT = 1
@@ -20,8 +21,11 @@ SPEC_KEYS = {
     "format": WHOLE, "scale": TEXT, "source": TEXT, "root": TEXT, "table": dict,
     "scale_notes": list, "rows": list, "ceilings": dict, "claims": list, "seed_groups": list,
     "classifiers": list, "agreement": (dict, type(None)), "artefacts": list,
+    "known_evaluation": (dict, type(None)),
 }  # fmt: skip
 AGREEMENT_KEYS = {"reference_images": WHOLE}
+SEED_GROUP_KEYS = {"model": TEXT, "metrics": list}
+KNOWN_KEYS = {"row": TEXT, "values": dict}
 ARTEFACT_KEYS = {
     "url": TEXT, "licence": TEXT, "sha256": (str, type(None)), "used_for": list, "manifest": TEXT,
 }  # fmt: skip
@@ -103,16 +107,24 @@ def check_spec(spec: Any, where: str) -> None:
     if spec["agreement"] is not None:
         _check_keys(spec["agreement"], AGREEMENT_KEYS, f"{where}: agreement")
         _check_choice(spec["source"], RULES, f"{where}: source")
+    if spec["known_evaluation"] is not None:
+        here = f"{where}: known_evaluation"
+        _check_keys(spec["known_evaluation"], KNOWN_KEYS, here)
+        _check_choice(spec["known_evaluation"]["row"], ids, f"{here}.row")
+        for metric, value in spec["known_evaluation"]["values"].items():
+            _check_choice(metric, TOLERANCES, f"{here}.values")
+            if isinstance(value, bool) or not isinstance(value, NUMBER):
+                raise UserError(f"{here}.values.{metric}: got {value!r}; give a number")
     for index, artefact in enumerate(spec["artefacts"]):
         _check_keys(artefact, ARTEFACT_KEYS, f"{where}: artefacts[{index}]")
     for index, page in enumerate(spec.get("pages", [])):
         _check_keys(page, {"name": TEXT, "title": TEXT}, f"{where}: pages[{index}]")
         _check_name(page["name"], f"{where}: pages[{index}].name")
     for index, group in enumerate(spec["seed_groups"]):
-        if not isinstance(group, list) or not all(isinstance(path, str) for path in group):
-            raise UserError(
-                f"{where}: seed_groups[{index}]: got {group!r}; a list of paths is needed"
-            )
+        here = f"{where}: seed_groups[{index}]"
+        _check_keys(group, SEED_GROUP_KEYS, here)
+        if not all(isinstance(path, str) for path in group["metrics"]):
+            raise UserError(f"{here}.metrics: got {group['metrics']!r}; paths are needed")
 
 
 def _check_row(row: Any, table: dict[str, Any], where: str) -> None:

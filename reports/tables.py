@@ -11,6 +11,7 @@ from reports.agreement import RULES, count_agreements, judge_agreement, make_oth
 from reports.artefacts import make_artefacts
 from reports.cells import load_metrics, make_estimate, read_interval
 from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
+from reports.evaluator import compare_evaluators, flag_evaluator
 from reports.judging import find_published, make_claim
 from reports.notes import MEASURED, find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
@@ -45,6 +46,7 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
     rows = [_make_row(row, spec, files, spreads, footnotes) for row in spec["rows"]]
     ceilings = {task: load_metrics(path) for task, path in sorted(spec["ceilings"].items())}
     claims = [make_claim(claim, spec, files, spreads) for claim in spec["claims"]]
+    evaluator = compare_evaluators(spec, files)
     return {
         "format": FORMAT,
         **{
@@ -66,7 +68,8 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
         "artefacts": make_artefacts(spec),
         "classifiers": make_classifiers(spec),
         "seeds": _describe_seeds(groups, spreads, table["metrics"]),
-        "flags": find_mixtures(find_measured(spec, files)),
+        "evaluator": evaluator,
+        "flags": flag_evaluator(evaluator) + find_mixtures(find_measured(spec, files)),
         "numbers": make_numbers(spec, files, ceilings),
         "protocol_summary": summarise_protocol(spec, files),
         "spec_digest": digest(spec),
@@ -92,14 +95,9 @@ def load_seed_groups(spec: Mapping[str, Any]) -> list[tuple[str, list[dict[str, 
     Raises:
         UserError: the files of a group count different numbers of samples.
     """
-    models = {
-        cell["metrics"]: (row["recipe_words"] or {}).get("model") or row["id"]
-        for row in spec["rows"]
-        for cell in row["cells"].values()
-        if cell["metrics"]
-    }
     groups = []
-    for paths in spec["seed_groups"]:
+    for seeds in spec["seed_groups"]:
+        paths = seeds["metrics"]
         group = [content for content in map(load_metrics, paths) if content is not None]
         counts = sorted({content["counts"]["samples"] for content in group})
         if len(counts) > 1:
@@ -107,7 +105,7 @@ def load_seed_groups(spec: Mapping[str, Any]) -> list[tuple[str, list[dict[str, 
                 f"{paths[0]}: its training seeds were scored on {counts} samples; "
                 "the spread between seeds needs equal numbers; sample and evaluate them again"
             )
-        groups.append((models.get(paths[0], paths[0]) if paths else "", group))
+        groups.append((seeds["model"], group))
     return groups
 
 

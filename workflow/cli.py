@@ -1,4 +1,7 @@
-"""The commands of `python -m workflow`: what jobs will cost, what they cost, what a page shows."""
+"""The commands of `python -m workflow`: what jobs will cost, what they cost, what a page shows.
+
+And `forget`, which removes a published file that proved the wrong one.
+"""
 
 import argparse
 import json
@@ -7,7 +10,9 @@ from collections.abc import Sequence
 
 from records.errors import UserError, main_guard
 from records.files import write_json
+from workflow.availability import list_artefacts
 from workflow.costs import format_allotment, make_allotment
+from workflow.fetching import forget_artefact
 from workflow.forecast import make_forecast
 from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
@@ -21,7 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workflow", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     table = commands.add_parser("table-spec", help="write what a table's page shows")
-    table.add_argument("--table", required=True, help="table1 to table6")
+    table.add_argument(
+        "--table", required=True, help="table1 to table6, lsun_schedules or lsun_schedules_applied"
+    )
     table.add_argument("--out", required=True, help="JSON file to write")
     allotment = commands.add_parser("allotment", help="write what the jobs cost")
     allotment.add_argument("--out", required=True, help="JSON file to write")
@@ -49,9 +56,14 @@ def make_parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--write", action="store_true", help="first count the scale's networks anew (loads torch)"
     )
-    for command in (table, allotment, summary, plan):
+    forget = commands.add_parser(
+        "forget", help="remove a published file that proved the wrong one, to fetch it anew"
+    )
+    forget.add_argument("path", help="as published (64x64_diffusion.pt), or the path of a copy")
+    for command in (table, allotment, summary, plan, forget):
         for key, value in DEFAULTS.items():
             command.add_argument(f"--{key}", default=value)
+    forget.set_defaults(scale="paper")  # whose files they are
     return parser
 
 
@@ -69,6 +81,10 @@ def run(argv: Sequence[str] | None = None) -> int:
         write_json(args.out, make_table_spec(plan, args.table))
     elif args.command == "allotment":
         write_json(args.out, make_allotment(plan))
+    elif args.command == "forget":
+        for path in forget_artefact(args.path, list_artefacts(plan.released), root=plan.root):
+            print(f"removed {path}")
+        print("it is fetched anew when it is needed; numbers made of it already stay")
     elif args.command == "plan":
         if args.write:
             print(f"wrote {write_counts(plan)}", file=sys.stderr)

@@ -5,10 +5,11 @@ jobs, and those of jobs that it is about to run again; the output is a second na
 """
 
 import argparse
+import difflib
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from records.errors import UserError, main_guard
 from records.files import atomic_write, canonical_json, link_or_copy, write_json
 
 FORMAT = 1
+SUFFIXES = ("", ".sha256", ".part", ".part.json")  # what lies beside a download, and itself
 
 
 def place_artefact(
@@ -41,11 +43,27 @@ def place_artefact(
     url = base + artefact["path"]
     known = {"sha256": artefact["sha256"], "num_bytes": artefact["num_bytes"]}
     cached = get_cache_folder() / kept.name
-    if not kept.exists() and cached.is_file():
-        link_or_copy(fetch(url, cached, base=base, **known), kept)
-    fetch(url, kept, base=base, **known)
     record = kept.with_name(kept.name + ".sha256")  # written when the hash was not known
+    is_new = not record.exists()
+    forget = f"`python -m workflow forget {shlex.quote(str(kept))}`"
+    try:
+        if not kept.exists() and cached.is_file():
+            link_or_copy(fetch(url, cached, base=base, **known), kept)
+        fetch(url, kept, base=base, **known)
+    except UserError as error:
+        if not any(one.exists() for one in (kept, record, cached)):
+            raise
+        raise UserError(
+            f"{error}. Should what lies here be the wrong one: {forget} removes every copy and the "
+            "recorded hash; then run the same command again"
+        ) from None
     sha256 = artefact["sha256"] or record.read_text(encoding="utf-8").split()[0]
+    if artefact["sha256"] is None and is_new:
+        print(
+            f"{out}: its hash was not published; {sha256} is recorded and demanded from now on. "
+            f"Should it prove the wrong file, {forget} removes it and the hash",
+            file=sys.stderr,
+        )
     link_or_copy(kept, out)
     retrieved = datetime.fromtimestamp(kept.stat().st_mtime, UTC).date().isoformat()
     write_json(
@@ -62,6 +80,62 @@ def place_artefact(
     )
     with atomic_write(out.with_name(out.name + ".sha256")) as file:
         file.write(f"{sha256}  {out.name}\n".encode())
+
+
+def forget_artefact(path: str, published: Iterable[str], *, root: str | Path) -> list[Path]:
+    """Remove every copy of a published file and its recorded hash, so that it is fetched anew.
+
+    Args:
+        path: the published path, or that of a copy: in the results or in this machine's cache.
+        published: the paths of all published files.
+        root: folder of a scale's results; a copy in other results says itself where those are.
+
+    Returns:
+        What was removed: the copies in the results and in the cache, what was made of these
+        there, halves of downloads, hashes and the manifest.
+
+    Raises:
+        UserError: no published file, nothing of it is here, or it cannot be removed.
+    """
+    name = _find_published(path, published)
+    here = Path(str(Path(path)).removesuffix(name))
+    here = here.parent if here.name == "downloads" else here
+    folder = here if here.name == "released" else Path(root) / "released"
+    cached, out = get_cache_folder() / Path(name).name, folder / name
+    copies = (cached, folder / "downloads" / name, out)  # each is linked from the one before
+    removed = []
+    for one in (
+        *(Path(f"{copy}{suffix}") for copy in copies for suffix in SUFFIXES),
+        cached.with_suffix(".safetensors"),
+        out.with_suffix(".json"),
+    ):
+        try:
+            one.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"{one}: cannot be removed ({error.strerror}); change its owner or the mode of its "
+                "folder, then run the same command again"
+            ) from error
+        removed.append(one)
+    if not removed:
+        raise UserError(
+            f"{name}: nothing of it lies in {folder} or {cached.parent}; give the path of a copy, "
+            "or --scale and --results of the run"
+        )
+    return removed
+
+
+def _find_published(path: str, published: Iterable[str]) -> str:
+    """Return which published file a path is, or a copy of which."""
+    known = list(published)
+    whole = [name for name in known if f"/{Path(path).as_posix()}".endswith(f"/{name}")]
+    for name in whole or [name for name in known if Path(name).name == Path(path).name]:
+        return name
+    close = difflib.get_close_matches(path, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "params/released.yaml lists them"
+    raise UserError(f"{path}: no published file; {hint}")
 
 
 def name_file(artefact: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from workflow.forecast_jobs import (
     Key,
     compute_batch_bytes,
     compute_chains,
+    compute_set_size,
     compute_state_bytes,
     compute_wall_seconds,
     count_steps,
@@ -211,9 +212,10 @@ def compute_hours(
 def compute_resources(plan: Plan, rule: str, *wildcards: str) -> dict[str, int]:
     """Compute the memory and the walltime that a job asks for.
 
-    Memory is the host's. A training run holds its state there when it is read and written; a
-    batch of samples is held whole, and once more while it is put together. Walltime is the
-    forecast on the scale's device, half as much again, and at least an hour.
+    Memory is the host's. A training run holds its state there when it is read and written.
+    Samples are held one shard at a time, twice while its batches are put together, and the
+    low-resolution samples of a stack whole. Walltime is the forecast on the scale's device, half as
+    much again, and at least an hour.
 
     Args:
         plan: the plan.
@@ -265,7 +267,9 @@ def compute_memory_bytes(
         return weights + 2 * shard + small
     if rule == "accuracy":
         return float(2 * FLOAT32_BYTES * counts[name]["num_parameters"])
-    evaluated = plan.samples[name]["num_images"] if rule == "evaluate" else 0
+    evaluated: float = plan.samples[name]["num_images"] if rule == "evaluate" else 0
+    if rule == "ceiling":  # all features of the whole set, and copies of them in its halves
+        evaluated = compute_set_size(plan, name)[0]
     stored = plan.scale.evaluation.reference_images
     # Pool and spatial features, 4,071 numbers an image, in float32 and a float64 copy of them.
     return 12.0 * 4071 * (evaluated + stored) + 1e9

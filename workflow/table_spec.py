@@ -16,11 +16,12 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
 
     Args:
         plan: the plan of a scale and source.
-        name: `table1` to `table6`.
+        name: a table of the plan.
 
     Returns:
         JSON object: table, rows with the paths of their metrics and samples, ceilings, claims, the
-        classifiers that guide rows and the groups of equal models trained with different seeds.
+        classifiers that guide rows, what the authors' evaluator says of a batch, and the groups of
+        equal models trained with different seeds.
     """
     table = plan.tables[name]
     rows = [_row(plan, table, row_id, row) for row_id, row in table.rows.items()]
@@ -38,6 +39,7 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
         "rows": rows,
         "agreement": _agreement(plan),
         "artefacts": _artefacts(plan, table),
+        "known_evaluation": _known_evaluation(plan, table),
         "ceilings": _ceilings(plan, tasks),
         "claims": [_claim(plan, table, key, claim) for key, claim in table.claims.items()],
         "classifiers": _classifiers(plan, table),
@@ -46,7 +48,11 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
             for one, other in plan.tables.items()
         ],
         "seed_groups": [
-            [plan.metrics_path(sample) for sample in group] for group in seed_groups(plan, table)
+            {
+                "model": plan.samples[group[0]]["model"]["name"],
+                "metrics": [plan.metrics_path(sample) for sample in group],
+            }
+            for group in seed_groups(plan, table)
         ],
     }
 
@@ -63,6 +69,22 @@ def _agreement(plan: Plan) -> dict[str, Any] | None:
     if plan.scale.evaluation.reference != "released":
         return None
     return {"reference_images": plan.scale.evaluation.reference_images}
+
+
+def _known_evaluation(plan: Plan, table: Table) -> dict[str, Any] | None:
+    """Return the row of a published batch whose metrics its authors printed, with their values.
+
+    Only rescore grades that very batch; None elsewhere, and where the table does not have it.
+    """
+    known = plan.released.known_evaluation
+    if plan.source != "rescore" or known is None:
+        return None
+    path = plan.released.samples[known.samples].path
+    for row_id, (name,) in shown_samples(plan, table).items():
+        same_reference = table.rows[row_id].task == known.reference
+        if same_reference and plan.samples[name]["released"] == path:
+            return {"row": row_id, "values": known.values}
+    return None
 
 
 def _reference_note(plan: Plan, task: str) -> list[str]:

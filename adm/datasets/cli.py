@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Either --spec says what is to be made, as the workflow does, or --dataset and --image-size-px.
     """
     parser.add_argument("--out", required=True, type=Path, help="the zip to write")
-    parser.add_argument("--spec", help="dataset spec (JSON); instead of the next six")
+    parser.add_argument("--spec", help="dataset spec (JSON); instead of the next seven")
     parser.add_argument("--dataset", choices=DATASETS, help="what the images are")
     parser.add_argument("--image-size-px", type=int, help="height and width of the images to make")
     parser.add_argument(
@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", nargs="+", help="names of the classes to keep (default: all)")
     parser.add_argument("--num-classes", type=int, help="how many classes there must be")
     parser.add_argument(
+        "--skip-broken",
+        action="store_const",
+        const=True,
+        help="leave out images that cannot be used, and list them in the manifest",
+    )
+    parser.add_argument(
         "--path", type=Path, help="the images: tar, lmdb, folder or zip (not for digits)"
     )
     parser.add_argument(
@@ -38,9 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers", type=int, help="processes that convert images (default: all cores)"
-    )
-    parser.add_argument(
-        "--skip-broken", action="store_true", help="leave out images that cannot be used"
     )
     parser.add_argument("--licence", help="licence of the images, for the manifest")
     parser.add_argument("--words", help="where the images come from, for the manifest")
@@ -59,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         "labels": args.labels,
         "classes": args.classes,
         "num_classes": args.num_classes,
+        "skip_broken": args.skip_broken,
     }
     if args.spec is None:
         if args.dataset is None:
@@ -93,6 +97,9 @@ def _read_spec(where: str, spec: dict[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"{where}: image_channels: got {spec['image_channels']}; images are made as RGB: 3"
         )
+    skip_broken = spec.get("skip_broken", False)
+    if not isinstance(skip_broken, bool):
+        raise UserError(f"{where}: skip_broken: got {skip_broken!r}; needed: true or false")
     labels = spec.get("labels", "auto") if spec.get("num_classes") else "none"
     return {
         "dataset": spec["dataset"],
@@ -101,6 +108,7 @@ def _read_spec(where: str, spec: dict[str, Any]) -> dict[str, Any]:
         "labels": labels,
         "classes": classes,
         "num_classes": spec.get("num_classes"),
+        "skip_broken": skip_broken,
     }
 
 
@@ -119,7 +127,7 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any]) -> int:
             classes=None if what["classes"] is None else tuple(what["classes"]),
             num_classes=what["num_classes"],
             num_workers=len(os.sched_getaffinity(0)) if args.workers is None else args.workers,
-            skip_broken=args.skip_broken,
+            skip_broken=bool(what["skip_broken"]),
             licence=args.licence,
             words=args.words,
         )

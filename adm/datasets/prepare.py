@@ -371,8 +371,9 @@ def _report_broken(order: Order, broken: Path, partial: PartialZip) -> UserError
     more = f"\n  and {num_broken - SHOWN} more" if num_broken > SHOWN else ""
     return UserError(
         f"{order.path}: {num_broken} of {partial.num_records} images cannot be used; all are "
-        f"listed in {path}. Mend or remove them, or leave them out with --skip-broken; what is "
-        "finished is kept.\n  " + "\n  ".join(first) + more
+        f"listed in {path}. Mend or remove them, or leave them out: --skip-broken, or in a "
+        "scale's file `skip_broken: true` in the tasks of this place; what is finished is "
+        "kept.\n  " + "\n  ".join(first) + more
     )
 
 

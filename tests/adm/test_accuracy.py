@@ -129,7 +129,9 @@ def test_the_command_writes_counts_and_where_they_come_from(trained, tmp_path):
     assert content["trained_on_these_images"] is True
     assert len(content["weights"]["sha256"]) == 64 and "torch" in content["versions"]
     assert measure(trained, tmp_path)[1] == content
-    other = measure(trained, tmp_path, dataset={"task": "held out"})[1]
+    cut = measure(trained, tmp_path, dataset={"task": "whole", "crop": "none"})[1]
+    assert cut["trained_on_these_images"] is True
+    other = measure(trained, tmp_path, dataset={"task": "held out", "place": "ELSEWHERE"})[1]
     assert other["trained_on_these_images"] is False
 
 

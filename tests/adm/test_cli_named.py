@@ -1,13 +1,16 @@
 """Models by name from the shell: grids, import, export, specs, and what they refuse."""
 
 import json
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from adm.cli import main
+from adm.cli import main, make_parser
+from adm.cli_named import OF_NAMES, OF_SPECS
 from adm.model import make_model
 from adm.names import find_model, load_sources
 from adm.stacks import draw_named
@@ -167,7 +170,9 @@ def test_specs_are_written_for_training(tmp_path, capsys):
         (["sample", "--out", "a.png"], "give either a NAME (ADM_G_256, or a weights file), or"),
         (["sample", "ADM_G", "--spec", "s", "--out", "a.png"], "give either a NAME"),
         (["sample", "--spec", "s.json", "--out", "a.npz"], "--weights is missing"),
-        (["sample", "ADM_G", "--weights", "w", "--out", "a.png"], "go with --spec, not with a"),
+        (["sample", "ADM_G", "--num-images", "0", "--out", "a.png"], "--num-images 0: give at"),
+        (["sample", "ADM_G", "--batch-size", "-1", "--out", "a.png"], "--batch-size -1: give at"),
+        (["sample", "ADM_G", "--threads", "0", "--out", "a.png"], "--threads 0: give at least 1"),
         (["sample", "ADM_G", "--out", "a.jpg"], "give a .png for a grid or an .npz"),
         (["sample", "ADM_H", "--out", "a.png"], "ADM_H: no model of that name and no file; did"),
         (["spec", "ADM_H", "--out", "a.json"], "no model of that name"),
@@ -183,6 +188,51 @@ def test_commands_that_cannot_be_done(arguments, words, capsys, tmp_path, monkey
     error = capsys.readouterr().err
     assert words in error and "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def read_sample_options():
+    """Return the options of sample as nobody gave any, less those that both its forms have."""
+    options = vars(make_parser().parse_args(["sample", "--out", "a.png"]))
+    shared = ("command", "name", "spec", "classifier", "batch_size", "out", "device", "threads")
+    return {key: value for key, value in options.items() if key not in shared}
+
+
+def test_every_option_of_sample_belongs_to_one_form_and_has_no_default_there():
+    options = read_sample_options()
+    assert sorted(options) == sorted([*OF_NAMES, *OF_SPECS])
+    assert set(options.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("form", "key"), [("NAME", key) for key in OF_SPECS] + [("--spec", key) for key in OF_NAMES]
+)
+def test_an_option_of_the_other_form_is_refused_by_name(form, key, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = ["ADM_G"] if form == "NAME" else ["--spec", "s.json", "--weights", "w.safetensors"]
+    option = "--" + key.replace("_", "-")
+    assert main(["sample", *own, option, "0", "--out", "a.png"]) == 2  # 0 is given too
+    error = capsys.readouterr().err
+    assert f"sample: {option}: of use with" in error and "ignored with" in error
+    assert error.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_all_ignored_options_are_named_at_once(capsys):
+    arguments = ["--spec", "s", "--weights", "w", "--guidance-scale", "10", "--label", "3"]
+    assert main(["sample", *arguments, "--out", "a.npz"]) == 2
+    assert "--label, --guidance-scale: of use with a NAME alone" in capsys.readouterr().err
+
+
+def test_a_wrong_fetched_checkpoint_is_refused_with_the_way_to_forget_it(tmp_path, capsys):
+    wrong = tmp_path / "64x64 diffusion.pt"
+    wrong.write_bytes(b"another file")
+    arguments = ["import", str(wrong), "--model", "imagenet_64", "--out", str(tmp_path / "o")]
+    assert main([*arguments, "--scale", "digits"]) == 2
+    assert "workflow forget" not in capsys.readouterr().err  # the user's own
+    Path(f"{wrong}.sha256").write_text("0" * 64)
+    assert main([*arguments, "--scale", "digits"]) == 2
+    words = f"`python -m workflow forget {shlex.quote(str(wrong))}` removes every copy"
+    error = capsys.readouterr().err
+    assert "no checkpoint" in error and words in error
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,8 @@ def test_a_spec_makes_what_its_kind_says():
         ({"num_classes": None}, {"labels": 1}, "knows no classes, so a label does nothing"),
         ({}, {"guidance_scale": 1.0}, "give classifier and guidance_scale together"),
         ({}, {"num_images": 0}, "num_images is 0; give at least 1"),
+        ({}, {"batch_size": 0}, "batch_size is 0; give at least 1"),
+        ({}, {"batch_size": -3}, "batch_size is -3; give at least 1"),
         ({}, {"low_res": torch.zeros(2, 4, 4, 3)}, "takes no low_res"),
     ],
 )

@@ -1,6 +1,8 @@
 """What published names stand for, and what is said of those that stand for nothing."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adm.cli import make_parser
 from adm.names import (
     GUIDED,
     NAMES,
@@ -24,6 +27,7 @@ from adm.names import (
 )
 from adm.released import find_checkpoint
 from records.errors import UserError
+from workflow.settings import load_plan
 
 PAPER = load_sources()
 DIGITS = load_sources("digits")
@@ -95,9 +99,55 @@ def test_absent_weights_are_explained_with_the_way_to_train_them(name):
     text = str(explain_absence(find_model(name, PAPER), PAPER))
     assert f"{name}: no weights to be had: the authors published no weights" in text
     assert f"python -m adm spec {name} --out {NAMES[name]}.json" in text
-    assert f"python -m adm train --spec {NAMES[name]}.json" in text and "--iterations" in text
     stack = explain_absence(find_model("classifier_128_stack", PAPER), PAPER)
     assert "the published 128x128 one is another" in str(stack)
+
+
+def read_commands(name, sources=PAPER):
+    """Return what `python -m adm` would be told by the commands of the advice, parsed."""
+    text = str(explain_absence(find_model(name, sources), sources))
+    commands = [shlex.split(one) for one in re.findall("`([^`]+)`", text)]
+    ours = [one for one in commands if one[:3] == ["python", "-m", "adm"]]
+    return commands, [make_parser().parse_args(one[3:]) for one in ours]
+
+
+@pytest.mark.parametrize("name", [*UNPUBLISHED, "imagenet_64_nodropout", "classifier_128_stack"])
+def test_the_printed_commands_make_the_images_write_the_spec_and_train(name):
+    commands, (dataset, spec, train) = read_commands(name)
+    assert len(commands) == 3
+    assert [one.command for one in (dataset, spec, train)] == ["dataset", "spec", "train"]
+    named = find_model(name, PAPER)
+    images = named.spec["training"]["dataset"]
+    assert str(dataset.out) == train.data and spec.out == train.spec and spec.name == name
+    assert (dataset.dataset, dataset.num_classes) == ("imagenet", 1000)
+    assert str(dataset.path) == PAPER.scale.places["ADM_IMAGENET"]
+    assert (dataset.crop, dataset.image_size_px) == (images["crop"], images["image_size_px"])
+    assert (train.mark, train.iterations) == (named.mark, named.iteration)
+    assert (train.device, train.threads) == ("cuda", 8)
+
+
+def test_whole_images_are_made_without_a_crop():
+    _, (dataset, _, train) = read_commands("classifier_128_stack")
+    assert (dataset.crop, dataset.image_size_px) == ("none", None)
+    assert train.data == "imagenet_whole.zip"
+
+
+def test_images_without_labels_and_of_some_classes_are_asked_for_so():
+    cifar10 = load_sources("cifar10")
+    _, (dataset, spec, _) = read_commands("lsun_bedroom", cifar10)
+    assert (dataset.dataset, dataset.labels, dataset.num_classes) == ("images", "none", None)
+    assert (
+        dataset.classes
+        == find_model("lsun_bedroom", cifar10).spec["training"]["dataset"]["classes"]
+    )
+    assert spec.scale == "cifar10"
+
+
+def test_embedded_images_are_made_by_the_workflow():
+    commands, (spec, train) = read_commands("imagenet_64", DIGITS)
+    assert commands[0][0] == "snakemake" and commands[0][-1] == train.data
+    assert train.data == load_plan({}).data_path("imagenet_64")
+    assert (spec.scale, train.device) == ("digits", "cpu")
 
 
 @pytest.mark.parametrize(

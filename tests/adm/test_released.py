@@ -24,7 +24,59 @@ TABLES = load_tables(ROOT / "params" / "tables.yaml")
 ROWS = {row_id: row for table in TABLES.values() for row_id, row in table.rows.items()}
 SCALE = load_scale(ROOT / "params" / "scales" / "paper.yaml")
 RELEASED = load_released()
-FACTS = json.loads((ROOT / "tests" / "data" / "reference" / "state_dicts.json").read_text())
+DATA = ROOT / "tests" / "data"
+FACTS = json.loads((DATA / "reference" / "state_dicts.json").read_text())
+PAPER = yaml.safe_load((DATA / "paper_released.yaml").read_text())
+
+
+def test_address_and_graph_are_the_published_ones():
+    assert PAPER["base"] == RELEASED.base
+    graph = RELEASED.inception_graph.model_dump()
+    for key in ("path", "sha256", "bytes"):
+        assert graph[key] == PAPER["inception_graph"][key], key
+
+
+@pytest.mark.parametrize("name", PAPER["checkpoints"])
+def test_a_checkpoint_has_the_published_path_hash_and_size(name):
+    got, published = RELEASED.checkpoints[name], PAPER["checkpoints"][name]
+    assert got.path == published["path"]
+    assert (got.sha256, got.bytes) == (published["sha256"], published.get("bytes"))
+    if "parameters" in published:
+        assert FACTS["models"][name]["total_params"] == published["parameters"]
+
+
+def test_no_checkpoint_is_made_up():
+    assert list(RELEASED.checkpoints) == list(PAPER["checkpoints"])
+
+
+def test_references_are_the_published_ones():
+    assert {task: one.path for task, one in RELEASED.references.items()} == PAPER["references"]
+    hashes = [*RELEASED.references.values(), *RELEASED.samples.values()]
+    assert all(one.sha256 is one.bytes is None for one in hashes)  # none was documented
+
+
+@pytest.mark.parametrize("table", ["table4", "table5"])
+def test_samples_are_those_published_for_a_row(table):
+    rows = TABLES[table].rows
+    for row_id in rows.keys() & RELEASED.samples.keys():
+        row = rows[row_id]
+        assert RELEASED.samples[row_id].path == PAPER["samples"][row.task][row.label], row_id
+
+
+def test_every_published_batch_is_that_of_a_row():
+    rows = {**TABLES["table4"].rows, **TABLES["table5"].rows}
+    published = {(task, label) for task, batch in PAPER["samples"].items() for label in batch}
+    listed = {(rows[key].task, rows[key].label) for key in rows.keys() & RELEASED.samples.keys()}
+    assert listed == published
+    paths = {path for batch in PAPER["samples"].values() for path in batch.values()}
+    assert {one.path for one in RELEASED.samples.values()} == paths
+
+
+def test_the_known_evaluation_is_the_published_one():
+    known, values = RELEASED.known_evaluation, dict(PAPER["known_evaluation"])
+    assert known.reference == "imagenet_256"
+    assert RELEASED.samples[known.samples].path == PAPER["samples"]["imagenet_256"]["ADM-G, ADM-U"]
+    assert known.values == {"is": values.pop("inception_score"), **values}
 
 
 def test_released_rows_have_a_batch_and_others_none():

@@ -93,7 +93,9 @@ def test_a_stopped_job_goes_on_from_its_finished_shards(tmp_path, drawn):
     assert resumed == draw(tmp_path, spec, "whole", per_shard=10)
 
 
-@pytest.mark.parametrize("damage", ["cut short", "other bytes", "no protocol", "other spec"])
+@pytest.mark.parametrize(
+    "damage", ["cut short", "other bytes", "no protocol", "other spec", "other weights"]
+)
 def test_a_shard_that_is_not_what_it_should_be_is_drawn_anew(tmp_path, drawn, damage):
     spec = make_sample(tmp_path, num_images=10)
     drawn["stop_before"] = 9
@@ -109,19 +111,34 @@ def test_a_shard_that_is_not_what_it_should_be_is_drawn_anew(tmp_path, drawn, da
         shard.with_suffix(".json").write_text("{")
     if damage == "other spec":
         spec = {**spec, "seed": 1}
+    if damage == "other weights":  # of the same spec, as a second training on a GPU gives
+        model = randomise(make_networks()[0], 9)
+        weights(tmp_path / "m", model_spec("diffusion", unet_architecture()), model)
     drawn.update(images=0, stop_before=None)
     resumed = draw(tmp_path, spec)
-    assert drawn["images"] == (10 if damage == "other spec" else 6)
+    assert drawn["images"] == (10 if damage.startswith("other ") and damage != "other bytes" else 6)
     assert resumed == draw(tmp_path, spec, "whole", per_shard=10)
 
 
 def test_another_machine_or_commit_makes_no_shard_stale_and_another_version_does(tmp_path):
     path = tmp_path / "000000-000002.npz"
-    made = {"digest": "d", "precision": "float32", "versions": {"torch": "1"}, "cpus": 2}
-    write_batch(path, np.zeros((2, 8, 8, 3), np.uint8), None, {**made, "git_commit": "a"})
+    made = {"digest": "d", "precision": "float32", "versions": {"torch": "1"}, "inputs": {}}
+    write_batch(
+        path, np.zeros((2, 8, 8, 3), np.uint8), None, {**made, "git_commit": "a", "cpus": 2}
+    )
     assert is_finished(path, {**made, "cpus": 64, "git_commit": "b"})
     assert not is_finished(path, {**made, "versions": {"torch": "2"}})
     assert not is_finished(path, {**made, "precision": "bf16"})
+    assert not is_finished(path, {**made, "inputs": {"weights": "0"}})
+
+
+def test_what_others_left_in_the_folder_stays(tmp_path):
+    spec = make_sample(tmp_path, num_images=4)
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "mine.txt").write_text("kept")
+    draw(tmp_path, spec, stop=4, state_dir=state)
+    assert [path.name for path in state.iterdir()] == ["mine.txt"]
 
 
 def test_two_jobs_do_not_draw_the_same_batch(tmp_path):
@@ -225,7 +242,8 @@ def test_a_stack_carries_labels_from_base_to_upsampler(stack, tmp_path):
 def test_the_low_resolution_image_decides(stack, tmp_path):
     folder, _, spec = stack
     low, labels = read_batch(folder / "base.npz")
-    write_batch(tmp_path / "other.npz", 255 - low, labels, {})
+    digest = spec["low_res"]["digest"]
+    write_batch(tmp_path / "other.npz", 255 - low, labels, {"digest": digest})
     images, _ = draw_stack(folder, spec, tmp_path / "s.npz")
     others, _ = draw_stack(folder, spec, tmp_path / "t.npz", low_res_path=tmp_path / "other.npz")
     assert (images != others).any()
@@ -238,23 +256,39 @@ def test_refusals(stack, tmp_path):
         draw_stack(folder, spec, out, 5, 3)
     with pytest.raises(UserError, match=r"range 0:13"):
         draw_stack(folder, spec, out, 0, 13)
-    with pytest.raises(UserError, match="low_res is"):
+    with pytest.raises(UserError, match=r"no low_res given; its spec needs base: .* --low-res"):
         draw_stack(folder, spec, out, low_res_path=None)
-    with pytest.raises(UserError, match="classifier is None"):
+    with pytest.raises(UserError, match="its spec has none: leave --classifier out"):
         draw_stack(folder, spec, out, classifier_path=folder / "c")
     with pytest.raises(UserError, match=r"holds diffusion .* upsampler .* is needed"):
         draw_stack(folder, spec, out, weights_path=folder / "b")
     later = {**spec, "model": {**spec["model"], "iteration": 2}}
     with pytest.raises(UserError, match=r"iteration 1\); upsampler .*iteration 2"):
         draw_stack(folder, later, out)
-    low, labels = read_batch(folder / "base.npz")
-    write_batch(tmp_path / "short.npz", low[:5], labels[:5], {})
-    with pytest.raises(UserError, match="5 images with labels; stack needs at least 12"):
-        draw_stack(folder, spec, out, low_res_path=tmp_path / "short.npz")
-    write_batch(tmp_path / "bare.npz", low, None, {})
-    with pytest.raises(UserError, match="without labels"):
-        draw_stack(folder, spec, out, low_res_path=tmp_path / "bare.npz")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"part": slice(0, 5)}, "5 images with labels; stack needs at least 12 with"),
+        ({"labelled": False}, "12 images without labels; stack needs"),
+        ({"large": True}, "images of 8x8 pixels; stack enlarges 4x4"),
+        ({"protocol": {"digest": "0" * 64}}, "spec 000000000000; stack enlarges base, spec"),
+        ({"protocol": {}}, "no protocol beside it that names a spec; stack enlarges base"),
+    ],
+)
+def test_another_base_is_refused(stack, tmp_path, changes, message):
+    folder, _, spec = stack
+    low, labels = read_batch(folder / "base.npz")
+    part = changes.get("part", slice(None))
+    images = np.repeat(np.repeat(low, 2, axis=1), 2, axis=2) if "large" in changes else low
+    kept = labels[part] if changes.get("labelled", True) else None
+    protocol = changes.get("protocol", {"digest": spec["low_res"]["digest"]})
+    write_batch(tmp_path / "base.npz", images[part], kept, protocol)
+    with pytest.raises(UserError, match=message):
+        draw_stack(folder, spec, tmp_path / "s.npz", low_res_path=tmp_path / "base.npz")
+    assert not (tmp_path / "s.npz").exists()
 
 
 def test_a_guided_unconditional_model_stores_the_label_it_was_guided_to(tmp_path):

@@ -185,7 +185,8 @@ def test_a_protocol_of_another_file(tmp_path):
     write(path, IMAGES[:5])
     assert has(audit(path), "a.json beside it is of another file (sha256 ")
     path.with_suffix(".json").write_text("[]")
-    assert not has(audit(path), "beside it")
+    words = "the protocol beside it cannot be read: "
+    assert has(audit(path), f"{words}{path.with_suffix('.json')}: not a protocol of the samples")
 
 
 def test_jpegs(tmp_path):

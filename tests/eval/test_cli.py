@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from eval.cli import run
+from records.errors import UserError
 from tests.eval.conftest import QUICK_SPEC
 
 ROOT = Path(__file__).parents[2]
@@ -84,12 +85,17 @@ def test_a_wrong_spec_is_told(digits_zip, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "message"), [("--batch-size", "positive"), ("--threads", "positive")]
+    ("option", "number", "message"),
+    [
+        ("--batch-size", "0", "0 is not a positive number"),
+        ("--threads", "0", "0 is not a positive number"),
+        ("--seed", "-1", "-1 is negative"),
+    ],
 )
-def test_counts_are_positive(option, message, capsys):
+def test_numbers_are_checked(option, number, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        run(["a", "b", "--weights", "c", option, "0"])
-    assert f"0 is not a {message} number" in capsys.readouterr().err
+        run(["a", "b", "--weights", "c", option, number])
+    assert f"argument {option}: {message}" in capsys.readouterr().err
 
 
 def test_starting_loads_neither_torch_nor_numpy():
@@ -136,3 +142,81 @@ def test_an_audit_is_printed_and_written(samples_path, tmp_path, capsys):
     assert run(["audit", str(samples_path), "--json", str(tmp_path / "a.json")]) == 0
     assert "300" in capsys.readouterr().out
     assert json.loads((tmp_path / "a.json").read_text())["odd"]
+
+
+def test_a_self_test_takes_a_backend_and_no_seed(network_path, capsys):
+    command = ["selftest", "--weights", str(network_path)]
+    with pytest.raises(SystemExit, match="2"):
+        run([*command, "--seed", "1"])
+    assert "unrecognized arguments: --seed 1" in capsys.readouterr().err
+    assert run([*command, "--backend", "tensorflow"]) == 1
+    assert "runs with torch; got backend tensorflow" in capsys.readouterr().out
+
+
+@pytest.fixture
+def no_network(tmp_path, monkeypatch):
+    """No graph in the cache, and none to be had: whoever asks for it is refused."""
+    monkeypatch.delenv("ADM_INCEPTION", raising=False)
+    monkeypatch.setenv("ADM_OFFLINE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["{ref}", "{samples}", "--metrics", "fud"], "--metrics fud: 'fud' is not a metric"),
+        (["gone.npz", "{samples}"], "gone.npz: no such file or folder; needed is one of"),
+        (["{ref}", "gone.npz"], "gone.npz: no such file or folder; needed is one of"),
+        (["{ref}", "{samples}", "--json", "{folder}"], "choose another name: a folder has this"),
+        (["{ref}", "{samples}", "--json", "{folder}/" + 250 * "x"], "choose a shorter name"),
+        (["{ref}", "{samples}", "--json", "{samples}"], "is an input of the same command"),
+        (["{ref}", "{samples}", "--json", "{folder}/noisy.json"], "is where the protocol of "),
+        (["ceiling", "{samples}", "--json", "{samples}/a"], "choose another place: a file stands"),
+        (["ceiling", "{samples}", "--json", "{folder}/noisy.json"], "is where the protocol of "),
+        (["ceiling", "gone.zip", "--json", "{folder}/a"], "gone.zip: no such file or folder"),
+        (["ceiling", "{samples}", "--json", "{folder}/a", "--metrics", ""], "'' is not a metric"),
+        (["reference", "{samples}", "--out", "{samples}"], "is an input of the same command"),
+        (["reference", "{samples}", "--out", "{samples}/a.npz"], "choose another place: a file"),
+        (["reference", "gone", "--out", "{folder}/a.npz"], "gone: no such file or folder"),
+        (["network", "gone", "--spec", "s", "--out", "{folder}/a"], "gone: no such file or folder"),
+        (
+            ["network", "{samples}", "--spec", "s", "--out", "{folder}"],
+            "choose another name: a fol",
+        ),
+        (["weights", "--out", "{samples}/a.pb"], "choose another place: a file stands where"),
+        (["audit", "{samples}", "--json", "{samples}"], "is an input of the same command"),
+        (["audit", "{samples}", "--json", "{folder}/noisy.json"], "is where the protocol of "),
+        (["audit", "{samples}", "--json", "{folder}"], "choose another name: a folder has this"),
+        (["{ref}", "{samples}", "--json", "{folder}/a"], "ADM_OFFLINE is set, so nothing is down"),
+    ],
+)
+def test_what_is_given_is_checked_before_the_network_is_fetched(
+    reference_path, samples_path, no_network, tmp_path, capsys, command, words
+):
+    """The last case shows that fetching is what comes next."""
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    places = {"ref": reference_path, "samples": samples_path, "folder": tmp_path}
+    assert run([part.format(**places) for part in command]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert words in printed.err and printed.out == ""
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
+
+
+def test_numbers_are_printed_even_when_they_cannot_be_written(
+    reference_path, samples_path, network_path, tmp_path, capsys, monkeypatch
+):
+    """The disk fills up while the samples are graded."""
+
+    def refuse(path, result):
+        raise UserError(f"{path}: cannot be written")
+
+    monkeypatch.setattr("eval.cli.write_json", refuse)
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    out = ["--json", str(tmp_path / "out.json")]
+    assert run([*command, "--metrics", "is", *out]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Inception Score: ") and "cannot be written" in printed.err
+    assert run(["audit", str(samples_path), *out]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.startswith("file: ") and "cannot be written" in printed.err

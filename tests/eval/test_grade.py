@@ -88,7 +88,10 @@ def test_the_result_is_as_agreed(reference_path, samples_path, network):
     }
     assert protocol["network"] == network.description
     assert (protocol["k"], protocol["inception_split_size"]) == (3, 5000)
-    assert "versions" in protocol and "git_commit" in protocol
+    assert "git_commit" in protocol
+    versions = protocol["versions"]
+    assert {"numpy", "scipy", "torch"} <= set(versions)
+    assert {"adm-tables", "adm-eval"} & set(versions)
 
 
 def test_values_are_the_same_without_intervals_in_other_batches_and_orders(
@@ -178,9 +181,11 @@ def test_too_few_references_are_told(samples_path, network, digits, tmp_path):
 
 
 def test_too_few_images_for_halves_are_told(network, digits, tmp_path):
-    path = write_zip(tmp_path / "a.zip", digits[0][:7])
-    with pytest.raises(UserError, match=r"a.zip: one half: got 3 images; at least 4 are needed"):
-        grade_ceiling(path, network, name="real-a")
+    for num_images, half, needed in ((7, 3, 4), (15, 7, 10)):
+        path = write_zip(tmp_path / f"{num_images}.zip", digits[0][:num_images])
+        words = f"zip: one half: got {half} images; at least {needed} are needed"
+        with pytest.raises(UserError, match=words):
+            grade_ceiling(path, dataclasses.replace(network, run=None), name="real-a")
 
 
 def test_other_sizes_are_told(reference_path, network, digits, tmp_path):
@@ -189,7 +194,27 @@ def test_other_sizes_are_told(reference_path, network, digits, tmp_path):
         grade(reference_path, tmp_path / "a.npz", network, name="a")
 
 
-def test_a_broken_protocol_is_told(reference_path, samples_path, network):
-    samples_path.with_suffix(".json").write_text("{")
+def test_a_broken_protocol_is_told_before_the_network_runs(reference_path, samples_path, network):
+    def run(images):
+        raise AssertionError("the samples went through the network")
+
+    samples_path.with_suffix(".json").write_text("[NaN]")
     with pytest.raises(UserError, match=r"noisy.json: not a protocol of the samples"):
-        grade(reference_path, samples_path, network, name="a")
+        grade(reference_path, samples_path, dataclasses.replace(network, run=run), name="a")
+
+
+def test_another_batchs_protocol_is_not_taken_for_the_samples_own(
+    reference_path, samples_path, network
+):
+    def run(images):
+        raise AssertionError("the samples went through the network")
+
+    samples_path.with_suffix(".json").write_text('{"sha256": "0123", "seed": 1}')
+    with pytest.raises(UserError, match=r"noisy.json: tells how a batch with SHA-256 0123"):
+        grade(reference_path, samples_path, dataclasses.replace(network, run=run), name="a")
+
+
+def test_the_folder_one_is_in_can_be_graded(reference_path, samples_path, network, monkeypatch):
+    monkeypatch.chdir(samples_path.parent)
+    result = grade(reference_path, ".", network, name="a", metrics=["is"])
+    assert result["counts"]["samples"] == 300

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.images import load_arrays, load_statistics, open_images, read_all
+from eval.images import load_statistics, open_images, read_all
 from records.errors import UserError
 from tests.eval.conftest import write_zip
 
@@ -94,8 +94,6 @@ def test_missing_keys_are_told(tmp_path):
     words = r"a.npz: holds \['images'\] and lacks \['arr_0'\]; images belong in arr_0"
     with pytest.raises(UserError, match=words):
         open_images(tmp_path / "a.npz")
-    with pytest.raises(UserError, match=words):
-        load_arrays(tmp_path / "a.npz", ("arr_0",))
 
 
 def test_pickles_are_never_opened(tmp_path):
@@ -110,10 +108,7 @@ def test_pickles_are_never_opened(tmp_path):
     for name in ("a.npz", "b.npz", "d.npy"):
         with pytest.raises(UserError, match="pickled Python objects, which are never opened"):
             open_images(tmp_path / name)
-    for name in ("a.npz", "b.npz", "c.npz"):
-        with pytest.raises(UserError, match="pickled Python objects, which are never opened"):
-            load_arrays(tmp_path / name, ())
-    with pytest.raises(UserError, match="pickled Python objects, which are never opened"):
+    with pytest.raises(UserError, match=r"c\.npz: mu: holds pickled Python objects, which are"):
         load_statistics(tmp_path / "c.npz")
     assert open_images(tmp_path / "c.npz").num_images == 6
     assert not (tmp_path / "trapped").exists()
@@ -153,18 +148,6 @@ def test_other_kinds_are_told(tmp_path, write, words):
         open_images(tmp_path / "a")
 
 
-def test_all_arrays_are_loaded(tmp_path):
-    np.savez(tmp_path / "a.npz", IMAGES, mu=np.arange(3.0))
-    arrays = load_arrays(tmp_path / "a.npz", ("arr_0", "mu"))
-    np.testing.assert_array_equal(arrays["arr_0"], IMAGES)
-    np.testing.assert_array_equal(arrays["mu"], np.arange(3.0))
-    np.save(tmp_path / "a.npy", IMAGES)
-    with pytest.raises(UserError, match=r"a.npy: one bare array"):
-        load_arrays(tmp_path / "a.npy", ("mu",))
-    with pytest.raises(UserError, match=r"b.npz: no such file"):
-        load_arrays(tmp_path / "b.npz", ("mu",))
-
-
 def test_statistics_are_loaded_without_the_images(tmp_path):
     statistics = {
         "mu": np.arange(3.0),
@@ -173,13 +156,14 @@ def test_statistics_are_loaded_without_the_images(tmp_path):
         "network_sha256": np.array("abc"),
     }
     images = np.zeros((6, 60, 60, 3), np.uint8)
-    np.savez(tmp_path / "a.npz", images, LABELS, other=np.zeros(4), **statistics)
+    others = {"other": np.zeros(4), "single": np.array(4)}
+    np.savez(tmp_path / "a.npz", images, LABELS, **others, **statistics)
     # With its pixels damaged, the file can only be read by who leaves them alone.
     data = bytearray((tmp_path / "a.npz").read_bytes())
     data[20_000] = 1
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(UserError, match="CRC"):
-        load_arrays(tmp_path / "a.npz", ())
+        read_all(open_images(tmp_path / "a.npz"))
     loaded = load_statistics(tmp_path / "a.npz")
     assert set(loaded) == set(statistics)
     for name, array in statistics.items():

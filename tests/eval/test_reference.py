@@ -75,41 +75,6 @@ def test_statistics_of_another_network_are_refused_and_both_hashes_shown(referen
         load(reference_path, other)
 
 
-def test_statistics_of_nobody_knows_which_network_are_refused(reference_path, network, tmp_path):
-    arrays = load_arrays(reference_path)
-    del arrays["network_sha256"]
-    np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(UserError, match="were made with an unnamed network, the network given"):
-        load(tmp_path / "a.npz", network)
-
-
-def test_statistics_of_another_dimension_are_refused(reference_path, network, tmp_path):
-    arrays = {**load_arrays(reference_path), "sigma_s": np.eye(2023)}
-    np.savez(tmp_path / "a.npz", **arrays)
-    message = r"sigma_s is \[2023, 2023\]; network convnet-8px-32ch needs \[112, 112\]"
-    with pytest.raises(UserError, match=message):
-        load(tmp_path / "a.npz", network)
-
-
-def test_incomplete_statistics_are_refused(reference_path, network, tmp_path):
-    arrays = load_arrays(reference_path)
-    del arrays["mu_s"]
-    np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(UserError, match="holds statistics but lacks mu_s; make it again"):
-        load(tmp_path / "a.npz", network)
-
-
-def test_the_authors_files_need_no_hash_when_the_network_is_inception(
-    reference_path, network, tmp_path
-):
-    """Their statistics do not say which network made them; there was only the one."""
-    arrays = load_arrays(reference_path)
-    del arrays["network_sha256"]
-    np.savez(tmp_path / "a.npz", **arrays)
-    inception = dataclasses.replace(network, name="inception-2015-12-05")
-    np.testing.assert_array_equal(load(tmp_path / "a.npz", inception).mu, arrays["mu"])
-
-
 def test_only_what_metrics_need_is_computed(reference_path, network):
     def run(images):
         raise AssertionError("no features are needed")

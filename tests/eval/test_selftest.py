@@ -185,6 +185,32 @@ def test_both_backends_of_a_graph_with_other_weights_agree(tmp_path):
     assert "taken because of --any-weights" in found["feature network"][1]
 
 
+@pytest.mark.slow
+def test_tensorflow_can_be_what_is_checked(tmp_path, monkeypatch):
+    """The backend that is asked for runs the checks; the other is what it is compared with."""
+    from eval.network import load_network
+    from tests.eval.inception_graph import write_graph
+
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("tensorflow is not installed")
+    loaded = []
+
+    def load_and_note(*args, **options):
+        loaded.append(options["backend"])
+        return load_network(*args, **options)
+
+    monkeypatch.setattr("eval.selftest_network.load_network", load_and_note)
+    path = write_graph(tmp_path / "graph.pb")
+    found = run(weights=path, any_weights=True, backend="tensorflow")
+    assert found["torch against tensorflow"][0] == "passed", found
+    assert loaded == ["tensorflow", "torch"]
+
+
+def test_a_backend_that_the_network_lacks_is_a_failure(network_path):
+    outcome, words = run(weights=network_path, backend="tensorflow")["feature network"]
+    assert outcome == "failed" and "runs with torch; got backend tensorflow" in words
+
+
 def test_lines_are_aligned():
     text = format_checks([Check("a", "passed", "1"), Check("long", "not checked", "2")])
     assert text.splitlines()[:2] == ["passed       a     1", "not checked  long  2"]

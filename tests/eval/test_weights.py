@@ -53,10 +53,15 @@ def test_another_hash_is_refused_unless_it_is_meant(other_graph, monkeypatch):
         find_inception(other_graph)
     sha256 = hashlib.sha256(b"other weights").hexdigest()
     words = str(caught.value)
-    assert words.startswith(f"{other_graph}: its SHA-256 is {sha256}; the published graph has 009d")
+    sizes = f"(13 bytes, not {INCEPTION_BYTES})"
+    assert words.startswith(f"{other_graph}: its SHA-256 is {sha256} {sizes}; the published graph ")
     assert INCEPTION_SHA256 in words and "say --any-weights if" in words
     monkeypatch.setenv("ADM_INCEPTION", str(other_graph))
     with pytest.raises(UserError, match=r"other.pb \(from ADM_INCEPTION\): its SHA-256 is"):
+        find_inception()
+    with open(other_graph, "r+b") as file:
+        file.truncate(INCEPTION_BYTES)
+    with pytest.raises(UserError, match=r"its SHA-256 is [0-9a-f]{64}; the published graph has"):
         find_inception()
 
 

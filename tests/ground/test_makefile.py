@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)[1]
-TARGETS = ["help", "env", "constraints", "reproduce", "table1 .. table6", "bench", "test"]
-TARGETS += ["test-all", "check", "format", "clean", "clean-results"]
+TARGETS = ["help", "env", "constraints", "reproduce", "table1 .. table6", "bench", "bench-eval"]
+TARGETS += ["test", "test-all", "check", "format", "clean", "clean-results"]
 
 # Stands for a Python: makes a "venv" that holds itself, writes down what pip is asked to do, and
 # reports a wheel. OFFLINE=1: PyTorch's own index cannot be reached. CUDA=1: the wheel needs CUDA.
@@ -166,7 +166,8 @@ def test_a_python_that_will_not_do_is_one_clear_error(
     assert not (project / ".venv").exists()
 
 
-SNAKEMAKE = ".venv/bin/snakemake --cores 2 --rerun-incomplete --max-jobs-per-timespan 500/5s"
+OPTIONS = "--rerun-incomplete --show-failed-logs --max-jobs-per-timespan 500/5s"
+SNAKEMAKE = f".venv/bin/snakemake --cores 2 {OPTIONS}"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,17 @@ def test_targets_call_what_they_say(project: Path, target: str, command: str) ->
     done = make(project, "-n", target, "CORES=2", "ARGS=--dry-run")
     assert command in done.stdout, done.stderr
     assert "pip install" not in done.stdout or "is ready" in done.stdout
+
+
+def test_bench_eval_runs_every_bench_of_the_evaluator(project: Path) -> None:
+    done = make(project, "-n", "bench-eval")
+    run = re.findall(r"^\.venv/bin/python -m bench\.(\w+)$", done.stdout, re.M)
+    benches = {
+        path.stem
+        for path in (ROOT / "bench").glob("*.py")
+        if re.search(r'^\s*from eval[. ]|"-m", "eval"', path.read_text(), re.M)
+    }
+    assert len(run) == len(set(run)) and set(run) == benches
 
 
 def test_reproduce_ends_with_the_report_wall_time_and_cpu_time(project: Path) -> None:

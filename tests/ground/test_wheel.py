@@ -17,6 +17,7 @@ import torch
 from packaging.requirements import Requirement
 
 from eval.small_network import RECIPE, make_parameters, save_small_network
+from eval.tensorflow_backend import REQUIREMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "packaging" / "adm-eval"
@@ -48,6 +49,12 @@ def test_both_projects_say_the_same_of_the_evaluator() -> None:
     extra = wheel["optional-dependencies"]["tensorflow"]
     assert extra == main["optional-dependencies"]["tensorflow"]
     assert (FOLDER / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_the_message_asks_for_the_tensorflow_that_the_extra_asks_for() -> None:
+    (extra,) = WHEEL["project"]["optional-dependencies"]["tensorflow"]
+    needed, told = Requirement(extra), Requirement(REQUIREMENT)
+    assert (told.name, told.specifier) == (needed.name, needed.specifier)
 
 
 def test_the_wheel_has_the_version_of_the_project() -> None:
@@ -116,7 +123,11 @@ def test_the_installed_wheel_grades_without_the_rest_of_the_project(tmp_path: Pa
     printed = run(*command, "--json", "out.json", cwd=elsewhere)
     for title in ("Inception Score", "FID", "sFID", "Precision", "Recall"):
         assert re.search(rf"^{title}: [0-9.e-]+$", printed, re.MULTILINE)
-    assert json.loads((elsewhere / "out.json").read_text())["metrics"]["fid"]["value"] > 0
+    result = json.loads((elsewhere / "out.json").read_text())
+    assert result["metrics"]["fid"]["value"] > 0
+    # There is no commit to tell what ran, so the wheel's own version does.
+    assert result["protocol"]["git_commit"] == "unknown"
+    assert result["protocol"]["versions"]["adm-eval"] == MAIN["project"]["version"]
 
 
 def save_untrained_network(path: Path) -> Path:

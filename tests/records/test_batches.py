@@ -62,9 +62,34 @@ def test_refusals(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="not a readable"):
         read_batch(path)
-    protocol_path(path).write_text("{")
-    with pytest.raises(UserError, match="not a protocol"):
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "Expecting property name"),
+        (b'{"name": "\xe9"}', "can't decode byte 0xe9"),
+        (b"[1, 2]", "it holds a list, not an object"),
+        (b"null", "it holds a NoneType, not an object"),
+        (b'{"loss": NaN}', "not JSON compliant"),
+        (b'{"loss": [-Infinity]}', "not JSON compliant"),
+        (b'{"loss": 1e999}', "not JSON compliant"),
+        (b"[" * 100_000, "recursion"),
+    ],
+)
+def test_a_broken_protocol_is_told(tmp_path, content, words):
+    path = tmp_path / "x.npz"
+    protocol_path(path).write_bytes(content)
+    with pytest.raises(UserError, match=f"x.json: not a protocol of the samples: .*{words}"):
         read_protocol(path)
+
+
+def test_nothing_lies_beside_a_folder_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_protocol(".") is None and read_protocol("/") is None
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(UserError, match=r"x\.json: not a protocol of the samples: .*directory"):
+        read_protocol("x.npz")
 
 
 def test_joined_batches_have_the_bytes_of_one_batch(tmp_path):

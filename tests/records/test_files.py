@@ -11,6 +11,7 @@ from records.errors import UserError
 from records.files import (
     atomic_write,
     canonical_json,
+    check_writable,
     digest,
     link_or_copy,
     read_json,
@@ -49,12 +50,50 @@ def test_atomic_write_leaves_nothing_behind_after_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "no permission")],
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "no permission"),
+        (errno.EISDIR, "choose another name: a folder has this one"),
+        (errno.ENOTDIR, "choose another place: a file stands where a folder is needed"),
+        (errno.EEXIST, "choose another place: a file stands where a folder is needed"),
+        (errno.ENAMETOOLONG, "choose a shorter name"),
+    ],
 )
 def test_atomic_write_explains_what_the_system_refuses(tmp_path, number, words):
     with pytest.raises(UserError, match=words), atomic_write(tmp_path / "x"):
         raise OSError(number, os.strerror(number))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("folder", r"folder: cannot be written \(Is a directory\); choose another name"),
+        ("file/x", r"file/x: cannot be written \(File exists\); choose another place"),
+        ("file/x/y", r"file/x/y: cannot be written \(Not a directory\); choose another place"),
+        ("x" * 255, r"x: cannot be written \(File name too long\); choose a shorter name"),
+        ("x" * 256, r"x: cannot be written \(File name too long\); choose a shorter name"),
+    ],
+)
+def test_an_impossible_place_is_told_before_the_work_and_after_it(tmp_path, place, words):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"1")
+    with pytest.raises(UserError, match=words):
+        check_writable(tmp_path / place)
+    with pytest.raises(UserError, match=words), atomic_write(tmp_path / place) as file:
+        file.write(b"2")
+    with pytest.raises(UserError, match=words):
+        link_or_copy(tmp_path / "file", tmp_path / place)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    assert (tmp_path / "file").read_bytes() == b"1" and not os.listdir(tmp_path / "folder")
+
+
+def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
+    (tmp_path / "old").write_bytes(b"1")
+    check_writable(tmp_path / "old")
+    check_writable(tmp_path / "new" / "x")
+    assert (tmp_path / "old").read_bytes() == b"1" and not os.listdir(tmp_path / "new")
 
 
 def test_a_really_full_disk_is_explained_and_leaves_nothing(tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import scipy
 
 from records.errors import UserError, main_guard
 from records.events import EventLog, read_events
@@ -62,3 +63,4 @@ def test_environment_is_json_and_names_versions():
     content = environment()
     assert json.loads(json.dumps(content)) == content
     assert content["versions"]["numpy"] and content["git_commit"]
+    assert content["versions"]["scipy"] == scipy.__version__

@@ -175,6 +175,7 @@ def make_spec():
             "classifiers": [],
             "agreement": None,
             "artefacts": [],
+            "known_evaluation": None,
             "seed_groups": list(seed_groups),
             **options,
         }

@@ -65,7 +65,8 @@ def test_deltas_are_widened_by_the_seeds(project, make_spec, make_row):
     first = project.write_metrics("first", fid=(10.0, 0.3))
     others = [project.write_metrics(f"first-{s}", fid=v) for s, v in ((1, 9.0), (2, 11.0))]
     rows = [make_row("first", first), make_row("b", project.write_metrics("b", fid=(20.0, 0.4)))]
-    spec = make_spec(rows, layout="deltas", seed_groups=[[first, *others]])
+    seeds = {"model": "first", "metrics": [first, *others]}
+    spec = make_spec(rows, layout="deltas", seed_groups=[seeds])
     table = make_table(spec)
     cells = [row["cells"][0] for row in rows_of(table).values()]
     for cell, sampling, seeds in ((cells[0], 0.09, 1.0), (cells[1], 0.25, 1.0 + 4.0)):
@@ -77,6 +78,20 @@ def test_deltas_are_widened_by_the_seeds(project, make_spec, make_row):
     assert entry["groups"][0]["values"] == [10.0, 9.0, 11.0]
 
 
+def test_marks_of_a_model_that_another_table_shows_count_once(project, make_spec, make_row):
+    marks = [
+        [project.write_metrics(f"{mark}-{seed}", fid=fid + seed) for seed in range(3)]
+        for mark, fid in (("early", 20.0), ("late", 10.0))
+    ]
+    groups = [{"model": "baseline", "metrics": paths} for paths in marks]
+    rows = [make_row("own", project.write_metrics("own"))]
+    entry = make_table(make_spec(rows, seed_groups=groups))["seeds"][0]
+    assert entry["dof"] == 2
+    groups[1]["model"] = "other"
+    entry = make_table(make_spec(rows, seed_groups=groups))["seeds"][0]
+    assert entry["dof"] == 4
+
+
 def test_deltas_without_a_first_row_have_only_absolute_values(project, make_spec, make_row):
     rows = [make_row("first"), make_row("b", project.write_metrics("b", fid=20.0))]
     cell = rows_of(make_table(make_spec(rows, layout="deltas")))["b"]["cells"][0]
@@ -85,7 +100,7 @@ def test_deltas_without_a_first_row_have_only_absolute_values(project, make_spec
 
 def test_seed_groups_of_different_counts_are_refused(project, make_spec, make_row):
     paths = [project.write_metrics("a"), project.write_metrics("b", num_samples=300)]
-    spec = make_spec([make_row("a", paths[0])], seed_groups=[paths])
+    spec = make_spec([make_row("a", paths[0])], seed_groups=[{"model": "a", "metrics": paths}])
     with pytest.raises(UserError, match=r"a\.json: its training seeds .*\[300, 1000\] samples"):
         make_table(spec)
 

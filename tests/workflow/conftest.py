@@ -12,27 +12,47 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = {
     "table1": ["t1_baseline", "t1_heads"],
+    "table2": ["t2_heads_1"],
     "table3": ["t3_uncond", "t3_uncond_guided_10", "t3_cond"],
     "table4": ["t4_64_biggandeep", "t4_64_adm_dropout", "t4_horse_adm_dropout", "t4_256_adm"],
     "table5": ["t5_256_adm", "t5_256_admg_admu"],
 }
 
 
-def mini_tables():
+def cut_tables(keep):
+    """The shipped tables with some rows alone, and the claims and seeded rows that these allow."""
     tables = yaml.safe_load((ROOT / "params" / "tables.yaml").read_text())
-    tables = {name: tables[name] for name in KEEP}
+    tables = {name: tables[name] for name in keep}
+    kept = {row_id for rows in keep.values() for row_id in rows}
     for name, table in tables.items():
-        table["rows"] = {row_id: table["rows"][row_id] for row_id in KEEP[name]}
+        table["rows"] = {row_id: table["rows"][row_id] for row_id in keep[name]}
+        table["seed_rows"] = [row_id for row_id in table["seed_rows"] if row_id in kept]
         table["claims"] = {
             claim_id: claim
             for claim_id, claim in table["claims"].items()
             if all(
-                row_id is None or row_id in KEEP[name]
+                row_id is None or row_id in keep[name]
                 for one in claim["comparisons"]
                 for row_id in (one["left"], one["right"], one["towards"])
             )
         }
     return tables
+
+
+def write_params(folder, **contents):
+    """Write parameter files, `scale` into scale.yaml and so on; return them as a configuration."""
+    for name, content in contents.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return {name: str(folder / f"{name}.yaml") for name in contents}
+
+
+def copy_project(folder):
+    """Copy what Snakemake needs of the project."""
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("adm", "eval", "records", "reports", "workflow", "params"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 def mini_scale():
@@ -66,13 +86,8 @@ def mini_scale():
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
     """A copy of the project's own files with the miniature's parameters beside it."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("adm", "eval", "records", "reports", "workflow", "params"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "mini_tables.yaml").write_text(yaml.safe_dump(mini_tables(), sort_keys=False))
-    (folder / "mini.yaml").write_text(yaml.safe_dump(mini_scale(), sort_keys=False))
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    write_params(folder, mini_tables=cut_tables(KEEP), mini=mini_scale())
     return folder
 
 

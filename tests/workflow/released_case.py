@@ -5,7 +5,6 @@ Formats and paths are the authors'; sizes are 8 pixels for 64 and 128, 16 for 25
 
 import hashlib
 import io
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,12 +14,13 @@ from adm.model import make_model
 from eval.network import load_network
 from eval.reference import make_reference
 from tests.eval.inception_graph import write_graph
-from tests.workflow.conftest import ROOT
+from tests.workflow.conftest import ROOT, cut_tables, write_params
 from workflow.settings import load_plan
 
 NUM_IMAGES = 12
-SIZES_PX = {"imagenet_64": 8, "imagenet_128": 8}
+SIZES_PX = dict.fromkeys(("imagenet_64", "imagenet_128", "imagenet_128_base"), 8)
 LARGE_PX = 16
+KEPT = ("arr_0", "mu", "sigma", "mu_s", "sigma_s", "network_sha256")
 ROWS = {
     "table1": ["t1_baseline"],
     "table3": ["t3_uncond", "t3_uncond_guided_10", "t3_cond", "t3_cond_guided_1"],
@@ -32,43 +32,24 @@ ROWS = {
 }  # fmt: skip
 
 
-def make_tables():
-    """Return a few rows of every table, and the claims that they allow."""
-    tables = yaml.safe_load((ROOT / "params" / "tables.yaml").read_text())
-    tables = {name: tables[name] for name in ROWS}
-    for name, table in tables.items():
-        table["rows"] = {row_id: table["rows"][row_id] for row_id in ROWS[name]}
-        table["seed_rows"] = []
-        table["claims"] = {
-            claim_id: claim
-            for claim_id, claim in table["claims"].items()
-            if all(
-                row_id is None or row_id in ROWS[name]
-                for one in claim["comparisons"]
-                for row_id in (one["left"], one["right"], one["towards"])
-            )
-        }
-    return tables
-
-
-def make_scale(graph_sha256):
-    """Return the paper's scale with the same models, all tiny."""
-    scale = yaml.safe_load((ROOT / "params" / "scales" / "paper.yaml").read_text())
-    scale["name"] = "mini"
+def make_scale(graph_sha256, *, shipped="paper", name="mini", num_classes=10):
+    """Return a shipped scale with the same models, all tiny, on a CPU."""
+    scale = yaml.safe_load((ROOT / "params" / "scales" / f"{shipped}.yaml").read_text())
+    scale["name"] = name
     scale["compute"]["device"] = "cpu"
     scale["compute"]["threads"] = 1
     scale["network"]["sha256"] = graph_sha256
     scale["sampling"]["respacing"] = {"250": "3", "1000": "3", "ddim25": "ddim3"}
-    for name, task in scale["tasks"].items():
-        task["image_size_px"] = SIZES_PX.get(name, LARGE_PX)
+    for task_name, task in scale["tasks"].items():
+        task["image_size_px"] = SIZES_PX.get(task_name, LARGE_PX)
         task["num_images"] = NUM_IMAGES
-        task["num_classes"] = task["num_classes"] and 10
+        task["num_classes"] = task["num_classes"] and num_classes
     for model in scale["models"].values():
         shape = {"channels": 16, "depth": 1, "channel_mult": [1, 2], "num_groups": 8}
         shape |= {"heads": None, "head_channels": 8, "attention_resolutions": [4]}
         model.setdefault("architecture", {}).update(shape)
-    for name, model in scale["models"].items():
-        if any(size in name for size in ("256", "512", "lsun")):
+    for model_name, model in scale["models"].items():
+        if any(size in model_name for size in ("256", "512", "lsun")):
             model["architecture"]["attention_resolutions"] = [8]
     return scale
 
@@ -102,7 +83,10 @@ def make_weights(spec, seed):
 
 
 def make_references(graph, folder):
-    """Return reference batches in the authors' layout by image size: they do not name a network."""
+    """Return reference batches in the authors' layout by image size.
+
+    The authors' name no network, which means the published Inception; these name the random one.
+    """
     network = load_network(graph, any_weights=True)
     batches = {}
     for size_px in (8, LARGE_PX):
@@ -110,25 +94,20 @@ def make_references(graph, folder):
         np.savez(data, arr_0=make_images(1000 + size_px, size_px))
         make_reference(data, network, out)
         with np.load(out) as arrays:
-            kept = {name: arrays[name] for name in ("arr_0", "mu", "sigma", "mu_s", "sigma_s")}
+            kept = {name: arrays[name] for name in KEPT}
         batches[size_px] = to_bytes(save_npz, kept)
     return batches
 
 
-def write_params(folder, base, graph_sha256):
-    """Write tables, scale and list of published files of the miniature into a project's copy."""
+def make_released(base, graph_sha256):
+    """Return the list of published files with another address and without their hashes."""
     released = yaml.safe_load((ROOT / "params" / "released.yaml").read_text())
     released["base"] = base + "/"
     released["inception_graph"] |= {"sha256": graph_sha256, "bytes": None}
     for entry in (*released["checkpoints"].values(), *released["references"].values()):
         entry |= {"sha256": None, "bytes": None}
     released["known_evaluation"] = None
-    for name, content in (
-        ("tables", make_tables()),
-        ("scale", make_scale(graph_sha256)),
-        ("released", released),
-    ):
-        (Path(folder) / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return released
 
 
 def serve(server, folder, work):
@@ -146,12 +125,13 @@ def serve(server, folder, work):
     if not graph.exists():
         write_graph(graph)
     content = graph.read_bytes()
-    write_params(folder, server.base, hashlib.sha256(content).hexdigest())
-    config = {
-        "scale": str(folder / "scale.yaml"),
-        "tables": str(folder / "tables.yaml"),
-        "released": str(folder / "released.yaml"),
-    }
+    sha256 = hashlib.sha256(content).hexdigest()
+    config = write_params(
+        folder,
+        tables=cut_tables(ROWS),
+        scale=make_scale(sha256),
+        released=make_released(server.base, sha256),
+    )
     plan = load_plan({**config, "source": "resample"})
     released = plan.released
     server.add("/" + released.inception_graph.path, content)

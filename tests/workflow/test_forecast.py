@@ -11,7 +11,7 @@ import yaml
 from records.errors import UserError
 from tests.workflow.conftest import ROOT
 from workflow.cli import main
-from workflow.forecast import compute_resources, make_forecast
+from workflow.forecast import PROCESS_MB, compute_resources, make_forecast
 from workflow.forecast_counts import FOLDER, count_networks, load_counts, make_network_key
 from workflow.forecast_facts import (
     choose_speed,
@@ -232,8 +232,19 @@ def test_resources_follow_from_the_forecast():
     assert train["runtime"] == pytest.approx(1.5 * 60 * hours, abs=1)
     # The state's four tensors, the network, and one more while they are read.
     assert train["mem_mb"] > 24 * COUNTS["imagenet_128"]["num_parameters"] / 1e6
-    samples = compute_resources(PAPER, "sample", "t4_512_adm")
-    assert samples["mem_mb"] > 2 * 50_000 * 3 * 512**2 / 1e6
+    samples = compute_resources(PAPER, "sample", "t4_512_adm")["mem_mb"] - PROCESS_MB
+    # The network, as it is read and as it runs, and the images of a shard twice: not the batch's.
+    network = 8 * COUNTS["imagenet_512"]["num_parameters"] / 1e6
+    shard = PAPER.scale.sampling.images_per_shard * 3 * 512**2 / 1e6
+    assert network + 2 * shard < samples < network + 2 * shard + 1 < 50_000 * 3 * 512**2 / 1e6
+    # The base of a stack is read whole.
+    stack = compute_resources(PAPER, "sample", "t5_512_adm_admu")["mem_mb"] - PROCESS_MB
+    other = 8 * COUNTS["upsampler_128_512"]["num_parameters"] / 1e6
+    base = 50_000 * 3 * 128**2 / 1e6
+    assert stack == pytest.approx(other + 2 * shard + base, abs=2)
+    # Real images against real ones: pool, spatial and softmax of all, and copies of both halves.
+    ceiling = compute_resources(PAPER, "ceiling", "lsun_cat_256")["mem_mb"]
+    assert ceiling > 2 * 4 * (2048 + 2023 + 1008) * 1_657_266 / 1e6
     for key in make_jobs(PAPER, COUNTS, V100, ["all"]):
         if key[0] in ("train", "sample", "evaluate", "accuracy", "ceiling"):
             wanted = compute_resources(PAPER, *key)

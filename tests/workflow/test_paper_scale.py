@@ -202,8 +202,11 @@ def test_what_the_paper_does_not_print_is_marked():
                 assert row.assumed == ablation, row_id
             elif row.base and row.base.sampler.classifier:
                 assert row.assumed == ["guidance scale of the base"], row_id
-            elif row.model in ("imagenet_256_uncond", "imagenet_64_nodropout"):
-                assert "learning rate" in row.assumed, row_id
+            elif row.model == "imagenet_256_uncond":
+                exact = "exact iterations (2M are printed)"
+                assert row.assumed == ["learning rate", "dropout", exact], row_id
+            elif row.model == "imagenet_64_nodropout":
+                assert row.assumed == ["learning rate", "iterations"], row_id
             else:
                 assert row.assumed == [], row_id
 
@@ -251,6 +254,7 @@ def test_images_that_are_brought_are_described_without_their_place(monkeypatch, 
         "image_channels": 3,
         "classes": None,
         "num_classes": 1000,
+        "skip_broken": False,
     }
     whole = PLAN.datasets["imagenet_whole"]
     assert (whole["image_size_px"], whole["crop"]) == (None, "none")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from records.errors import UserError
 from records.files import spec_digest
@@ -36,9 +37,17 @@ def test_rows_with_several_marks_and_seeds_have_a_cell_for_each(plan):
         "t1_baseline-1200K-seed1",
         "t1_baseline-1200K-seed2",
     ]
-    assert len(seed_groups(plan, plan.tables["table1"])) == 2
     assert plan.previous_mark("arch_baseline", "1200K") == "700K"
     assert plan.previous_mark("arch_baseline", "700K") is None
+
+
+def test_the_ablations_share_the_spread_of_their_two_seeded_models(plan):
+    groups = [seed_groups(plan, plan.tables[f"table{number}"]) for number in (1, 2, 6)]
+    assert groups[0] == [
+        [f"{cell}{seed}" for seed in ("", "-seed1", "-seed2")]
+        for cell in ("t1_baseline-700K", "t1_baseline-1200K", "t2_heads_1")
+    ]
+    assert groups[0] == groups[1] == groups[2]
 
 
 def test_floors_of_the_embedded_scale(plan):
@@ -46,8 +55,7 @@ def test_floors_of_the_embedded_scale(plan):
     for row in [*plan.tables["table1"].rows.values(), *plan.tables["table2"].rows.values()]:
         assert max(plan.scale.models[row.model].marks.values()) >= 300
     for name in ("table1", "table2", "table6"):
-        baseline = next(iter(plan.tables[name].rows.values()))
-        assert len(plan.scale.models[baseline.model].seeds) >= 3
+        assert all(len(group) >= 3 for group in seed_groups(plan, plan.tables[name]))
 
 
 def test_cells_of_one_claim_have_the_same_number_of_samples(plan):
@@ -93,6 +101,45 @@ def test_a_model_that_changes_changes_everything_that_hangs_on_it(plan, tmp_path
     }
     hang = {name for name in plan.samples if plan.metric_spec(name) != other.metric_spec(name)}
     assert "t3_cond_guided_1" in hang and "t3_cond" not in hang
+
+
+def skip_broken(tmp_path, value, *names):
+    """The path of the paper's scale with another word on broken images in some tasks."""
+    scale = yaml.safe_load(DIGITS.with_name("paper.yaml").read_text())
+    for name in names:
+        scale["tasks"][name]["skip_broken"] = value
+    path = tmp_path / "paper.yaml"
+    path.write_text(yaml.safe_dump(scale, sort_keys=False))
+    return {"scale": str(path)}
+
+
+def test_leaving_out_broken_images_makes_other_image_sets(tmp_path):
+    paper = load_plan({"scale": "paper"})
+    sizes = [f"imagenet_{size}" for size in (64, 128, 256, 512)]
+    other = load_plan(skip_broken(tmp_path, True, *sizes))
+    changed = {name for name in paper.datasets if paper.datasets[name] != other.datasets[name]}
+    assert changed == {*sizes, "imagenet_whole"}
+    assert all(other.datasets[name]["skip_broken"] is True for name in changed)
+    for model in paper.models:
+        hangs_on_it = paper.training_data(model) in changed
+        assert (paper.models[model] != other.models[model]) == hangs_on_it
+
+
+@pytest.mark.parametrize(
+    ("value", "names", "words"),
+    [
+        (
+            True,
+            ["imagenet_64"],
+            "imagenet_128: skip_broken: got False; imagenet_64 has True, and b",
+        ),
+        ("yes", ["lsun_cat_256"], r"lsun_cat_256: skip_broken: got 'yes' \(str\)"),
+        (1, ["lsun_cat_256"], r"lsun_cat_256: skip_broken: got 1 \(int\)"),
+    ],
+)
+def test_broken_images_are_left_out_by_a_clear_word_alone(tmp_path, value, names, words):
+    with pytest.raises(UserError, match=words):
+        load_plan(skip_broken(tmp_path, value, *names))
 
 
 def test_table_specs_name_rows_cells_and_claims(plan):

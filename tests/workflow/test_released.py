@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 from adm.state import read_spec
 from tests.records.file_server import run_file_server
-from tests.workflow.conftest import ROOT, snakemake
+from tests.workflow.conftest import copy_project, snakemake, write_params
 from tests.workflow.released_case import NUM_IMAGES, serve
 from tests.workflow.test_snakefile import job_counts
 
@@ -23,11 +24,7 @@ PATHS = "ref_batches/imagenet/256/"
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     """A copy of the project, its miniature parameters, and the server of what was published."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("adm", "eval", "records", "reports", "workflow", "params"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = copy_project(tmp_path_factory.mktemp("project"))
     with run_file_server() as server:
         config = serve(server, folder, tmp_path_factory.mktemp("work"))
         yield folder, config, server, tmp_path_factory.mktemp("cache")
@@ -125,35 +122,102 @@ def test_an_ablation_has_neither(case):
     assert process.returncode != 0 and "the ablation models of Tables 1, 2 and 6" in output
 
 
-def test_a_wrong_file_stops_the_run_with_a_clear_word(rescored, case, tmp_path):
-    released = yaml.safe_load((rescored / "released.yaml").read_text())
-    released["samples"]["t3_cond"]["sha256"] = "0" * 64
-    path = tmp_path / "released.yaml"
-    path.write_text(yaml.safe_dump(released))
-    config = {"released": path, "results": tmp_path / "results"}
-    target = f"{tmp_path}/results/mini/released/{PATHS}admnet_imagenet256.npz"
-    process = run(case, "rescore", target, config=config)
+def change_released(folder, tmp_path, base=None, **entry):
+    """Write another list of published files; return the configuration with results of its own."""
+    released = yaml.safe_load((folder / "released.yaml").read_text())
+    released["base"] = base or released["base"]
+    for section, changes in entry.items():
+        for name, values in changes.items():
+            released[section][name] |= values
+    config = write_params(tmp_path, released=released)
+    return {**config, "results": str(tmp_path / "results")}
+
+
+@pytest.mark.parametrize(
+    ("source", "section", "name", "path"),
+    [
+        ("rescore", "samples", "t3_cond", PATHS + "admnet_imagenet256.npz"),
+        ("resample", "checkpoints", "256x256_diffusion", "256x256_diffusion.pt"),
+    ],
+)
+def test_a_wrong_file_stops_the_run_with_a_clear_word(case, source, section, name, path, tmp_path):
+    changes = {section: {name: {"sha256": "0" * 64}}}
+    config = change_released(case[0], tmp_path, **changes)
+    process = run(case, source, f"{config['results']}/mini/released/{path}", config=config)
     output = process.stdout + process.stderr
     assert process.returncode != 0 and "Traceback" not in output
     assert f"{'0' * 64} is needed" in output and "another file and was not kept" in output
-    assert not list(tmp_path.rglob("admnet_imagenet256.npz*"))
+    assert not list(tmp_path.rglob(path.rpartition("/")[2] + "*"))
 
 
-def test_a_warm_cache_needs_no_server(rescored, case, tmp_path):
-    cache = tmp_path / "cache" / "adm-tables"
-    cache.mkdir(parents=True)
-    for path in (rescored / "results/mini/released/downloads").rglob("*"):
+def test_weights_of_another_model_are_refused(case, tmp_path):
+    other = {"256x256_diffusion": {"path": "256x256_diffusion_uncond.pt"}}
+    config = change_released(case[0], tmp_path, checkpoints=other)
+    results = tmp_path / "results/mini"
+    weights = results / "resample/models/imagenet_256/ema-final.safetensors"
+    process = run(case, "resample", str(weights), config=config)
+    assert process.returncode != 0 and not weights.exists()
+    log = (results / "logs/resample/import/imagenet_256-final.log").read_text()
+    assert "256x256_diffusion_uncond.pt" in log and "label_emb.weight" in log
+    assert log.count("error: ") == 1 and "Traceback" not in log
+
+
+@pytest.fixture(scope="module")
+def warm(resampled, tmp_path_factory):
+    """A machine's cache that holds everything that both sources fetched."""
+    cache = tmp_path_factory.mktemp("warm") / "adm-tables"
+    cache.mkdir()
+    for path in (resampled / "results/mini/released/downloads").rglob("*"):
         if path.is_file() and not path.name.startswith("."):
             os.link(path, cache / path.name)
-    released = yaml.safe_load((rescored / "released.yaml").read_text())
-    released["base"] = "http://127.0.0.1:9/"  # nobody listens there
-    path = tmp_path / "released.yaml"
-    path.write_text(yaml.safe_dump(released))
-    config = {"released": path, "results": tmp_path / "results"}
-    process = run(case, "rescore", "reproduce_table3", config=config, cache=cache.parent)
+    return cache.parent
+
+
+def list_fetched(folder):
+    """The published files in the results, by their path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for suffix in ("npz", "pt")
+        for path in folder.rglob(f"*.{suffix}")
+        if "downloads" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("source", ["rescore", "resample"])
+def test_a_warm_cache_needs_no_server(resampled, case, warm, source, tmp_path):
+    config = change_released(resampled, tmp_path, base="http://127.0.0.1:9/")  # nobody listens
+    options = ("--until", "fetch_npz", "fetch_pt", "network")
+    process = run(case, source, *TARGETS, options=options, config=config, cache=warm)
+    assert process.returncode == 0, process.stdout + process.stderr
+    results, first = tmp_path / "results/mini", resampled / "results/mini"
+    fetched, known = list_fetched(results / "released"), list_fetched(first / "released")
+    assert all(content == known[name] for name, content in fetched.items())
+    needed = {"rescore": r"\.npz$", "resample": r"VIRTUAL_|\.pt$"}[source]
+    assert set(fetched) == {name for name in known if re.search(needed, name)}
+    graph = "network/inception.pb"
+    assert (results / graph).read_bytes() == (first / graph).read_bytes()
+    # What was made of the same files before stands for the jobs in between; the pages are made.
+    # Snakemake made none of it here and judges by its times: none is older than what it hangs on.
+    shutil.copytree(first / source, results / source, copy_function=shutil.copyfile)
+    now = time.time()
+    for path in (results / source).rglob("*"):
+        os.utime(path, (now, now))
+    process = run(case, source, *TARGETS, config=config, cache=warm)
+    assert process.returncode == 0, process.stdout + process.stderr
+    for number in (3, 4, 5):
+        page = f"report/table{number}.html"
+        assert "<html" in (results / page).read_text()
+    logs = results / "logs" / source
+    rules = {path.relative_to(logs).parts[0] for path in logs.rglob("*.log")}
+    assert rules == {"fetch", "network", "table"}
+
+
+def test_published_samples_are_graded_from_a_warm_cache(resampled, case, warm, tmp_path):
+    config = change_released(resampled, tmp_path, base="http://127.0.0.1:9/")
+    process = run(case, "rescore", "reproduce_table3", config=config, cache=warm)
     assert process.returncode == 0, process.stdout + process.stderr
     fresh = json.loads((tmp_path / "results/mini/rescore/metrics/t3_cond.json").read_text())
-    assert fresh["metrics"] == read_metrics(rescored, "rescore", "t3_cond")["metrics"]
+    assert fresh["metrics"] == read_metrics(resampled, "rescore", "t3_cond")["metrics"]
 
 
 def test_without_server_and_cache_the_file_to_bring_is_named(case, tmp_path):

@@ -120,6 +120,17 @@ def test_pages_name_the_published_files_with_their_licence():
     assert len(list_artefacts(RESCORE.released)) == 15 + 7 + 27 + 1
 
 
+def test_the_known_evaluation_is_shown_where_its_batch_is_graded():
+    known = RESCORE.released.known_evaluation
+    found = make_table_spec(RESCORE, "table5")["known_evaluation"]
+    assert found == {"row": "t5_256_admg_admu", "values": known.values}
+    assert found["values"]["fid"] == 3.9425574129223264
+    for plan, table in ((RESCORE, "table3"), (RESCORE, "table4"), (RESAMPLE, "table5")):
+        assert make_table_spec(plan, table)["known_evaluation"] is None
+    assert make_table_spec(RETRAIN, "table5")["known_evaluation"] is None
+    assert make_table_spec(load_plan({}), "table5")["known_evaluation"] is None
+
+
 def test_claims_are_tested_by_sources_that_have_all_their_rows():
     sources = {
         claim["id"]: claim["sources"]

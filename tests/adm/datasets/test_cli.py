@@ -59,6 +59,18 @@ def test_whole_images_by_hand(tmp_path, capsys):
     assert ImageZip(out).image_size_px is None
 
 
+def test_broken_images_are_left_out_where_the_spec_says_so(tmp_path, capsys):
+    path = write_tree(tmp_path / "in", {"a": {"1.jpg": make_jpeg(), "2.jpg": b"x"}})
+    out = tmp_path / "x.zip"
+    for skip_broken, code in ((False, 2), (True, 0)):
+        options = {"image_size_px": 16, "num_classes": None, "skip_broken": skip_broken}
+        spec = spec_file(tmp_path, dataset="images", **options)
+        assert command("--spec", spec, "--out", out, "--path", path, "--workers", 1) == code
+    assert "`skip_broken: true` in the tasks of this place" in capsys.readouterr().err
+    skipped = json.loads((tmp_path / "x.manifest.json").read_text())["skipped"]
+    assert [name for name, _ in skipped] == ["a/2.jpg"] and len(ImageZip(out)) == 1
+
+
 @pytest.mark.parametrize("by", ["option", "variable", "both"])
 def test_by_spec_with_the_users_path(tmp_path, monkeypatch, by):
     path = write_imagenet_tar(tmp_path / "in.tar", make_classes())
@@ -128,6 +140,7 @@ def test_some_classes_of_the_users_images(tmp_path, num_classes, labels):
             "is not known; set ADM_NOT_SET=/path/to/the/images, or give --path",
         ),
         (["--spec", "SPEC", "--image-size-px", "8"], "--image-size-px: the spec says that"),
+        (["--spec", "SPEC", "--skip-broken"], "--skip-broken: the spec says that"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path, capsys, options, words):
@@ -144,6 +157,7 @@ def test_what_is_missing_is_said(tmp_path, capsys, options, words):
         ({"dataset": "imagenet", "classes": [0]}, "classes: got [0]; needed: names of classes"),
         ({"dataset": "imagenet", "classes": ["n9"]}, "different classes out of those there are: n"),
         ({"dataset": "imagenet", "image_channels": 1}, "image_channels: got 1; images are made"),
+        ({"dataset": "imagenet", "skip_broken": 1}, "skip_broken: got 1; needed: true or false"),
         ({"dataset": "imagenet", "image_size_px": "64"}, "image_size_px: got '64'; needed: a nu"),
     ],
 )

@@ -1,12 +1,16 @@
+import contextlib
 import errno
 import hashlib
 import io
 import json
 import os
+import re
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -213,6 +217,40 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
             tracemalloc.stop()
         peaks[num_classes] = min(several)
     assert peaks[40] < peaks[10] + 30_000  # bytes, for 600 images more
+
+
+def read_workers_peak():
+    """Return the largest peak memory of the workers so far, in bytes."""
+    peaks = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error, OSError):  # it may have ended since
+            if child.ppid() != os.getpid():  # those are the server that forks and a tracker
+                status = Path(f"/proc/{child.pid}/status").read_text()
+                peaks += [1024 * int(one) for one in re.findall(r"VmHWM:\s+(\d+) kB", status)]
+    return max(peaks)
+
+
+def test_memory_of_the_workers_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    content = encode(noise, quality=97)
+    assert len(content) > 20_000
+    convert, peaks = module.convert_in_order, {}
+
+    def convert_and_watch(places, work, *, num_workers):
+        for number, result in enumerate(convert(places, work, num_workers=num_workers), 1):
+            if number % 40 == 0:  # the workers live as long as results are awaited
+                peaks[Path(work.path).name] = read_workers_peak()
+            yield result
+
+    monkeypatch.setattr(module, "convert_in_order", convert_and_watch)
+    for num_classes in (2, 16):
+        images = {f"{one:02d}.jpg": content for one in range(40)}
+        path = write_tree(
+            tmp_path / str(num_classes), {f"{c:02d}": images for c in range(num_classes)}
+        )
+        prepare(tmp_path, path, name=f"x{num_classes}", image_size_px=8, num_workers=2)
+    # 280 images more for each: were their files kept, that would be 6 MB, and decoded 16 MB.
+    assert peaks["16"] < peaks["2"] + 3_000_000
 
 
 @pytest.mark.parametrize(

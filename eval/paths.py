@@ -1,0 +1,56 @@
+"""What a command reads and writes: looked at before anything is loaded or computed."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.image_files import LISTING, is_image_name
+from eval.images import KINDS
+from records.batches import protocol_path
+from records.errors import UserError
+from records.files import check_writable
+
+
+def check_paths(
+    inputs: Sequence[str | Path],
+    outputs: Sequence[str | Path | None] = (),
+    others: Sequence[str | Path | None] = (),
+) -> None:
+    """Demand inputs that are there, and outputs that can be written and replace nothing read.
+
+    Args:
+        inputs: batches of images.
+        outputs: files to write; None is passed over.
+        others: what else is read (weights, a spec), whose absence is told where it is read; None
+            is passed over.
+
+    Raises:
+        UserError: an input is missing, an output cannot be written, or it is an input, a part of
+            one, or where the protocol of one lies.
+    """
+    for path in inputs:
+        if not os.path.exists(path):
+            raise UserError(f"{path}: no such file or folder; needed is one of: {KINDS}")
+    read = [Path(path) for path in (*inputs, *others) if path is not None]
+    for out in outputs:
+        if out is None:
+            continue
+        for path in read:
+            if words := _tell_loss(Path(out), path):
+                raise UserError(f"{out}: is {words}; give the output another name")
+        check_writable(out)
+
+
+def _tell_loss(out: Path, path: Path) -> str | None:
+    """Say what an output would replace of an input; None where it replaces nothing."""
+    place, source = os.path.realpath(out), os.path.realpath(path)
+    if place == source:
+        return "an input of the same command"
+    # "." and "/" have no name, and nothing beside them.
+    if path.name and place == os.path.realpath(protocol_path(path)):
+        return f"where the protocol of {path} lies"
+    if path.is_dir() and Path(source) in Path(place).parents:
+        name, batch = os.path.basename(place), Path(place).with_suffix(".npz")
+        if name in (LISTING, batch.name) or is_image_name(name) or batch.exists():
+            return f"a part of {path}, or would be read as one"
+    return None
