@@ -147,7 +147,7 @@ def test_one_deleted_metrics_file_is_all_that_is_made_again(finished, tmp_path):
 def test_samples_are_the_same_for_one_core_and_two(finished, tmp_path):
     other = tmp_path / "project"
     shutil.copytree(finished, other, ignore=shutil.ignore_patterns("results", ".snakemake"))
-    process = snakemake(other, *MINI, "reproduce_table3", timeout=900)
+    process = snakemake(other, *MINI, "reproduce_table3", cores=1, timeout=900)
     assert process.returncode == 0, process.stderr
     for name in ("t3_uncond", "t3_uncond_guided_10", "t3_cond"):
         path = f"results/mini/retrain/samples/{name}/samples.npz"
