@@ -138,17 +138,17 @@ def write_samples(
     }
     state_dir = Path(out_path).with_suffix(".shards") if state_dir is None else Path(state_dir)
     with exclusive_lock(state_dir / "lock", f"samples {spec['name']}"):
-        shards = [
-            state_dir / f"{first:06d}-{last:06d}.npz"
+        ranges = {
+            state_dir / f"{first:06d}-{last:06d}.npz": range(first, last)
             for first, last in split_range(start, stop, images_per_shard)
-        ]
+        }
         with tqdm(total=stop - start, desc=spec["name"], unit="image", mininterval=5.0) as progress:
-            for path in shards:
+            for path, indices in ranges.items():
                 if is_finished(path, protocol):
-                    first, last = (int(part) for part in path.stem.split("-"))
-                    progress.update(last - first)
+                    progress.update(len(indices))
                 else:
-                    _write_shard(path, draw, protocol, batch_size, progress)
+                    _write_shard(path, indices, draw, protocol, batch_size, progress)
+        shards = list(ranges)
         made = [read_protocol(path) or {} for path in shards]
         places = [{name: one[name] for name in ("range", *WHERE)} for one in made]
         join_batches(out_path, shards, {**protocol, "range": [start, stop], "shards": places})
@@ -192,23 +192,27 @@ def _remove_shards(state_dir: Path, shards: Sequence[Path]) -> None:
 
 
 def _write_shard(
-    path: Path, draw: Draw, protocol: dict[str, Any], batch_size: int, progress: "tqdm[Any]"
+    path: Path,
+    indices: range,
+    draw: Draw,
+    protocol: dict[str, Any],
+    batch_size: int,
+    progress: "tqdm[Any]",
 ) -> None:
     """Draw a shard, a batch at a time."""
-    start, stop = (int(part) for part in path.stem.split("-"))
     images, labels = [], []
-    for first in range(start, stop, batch_size):
-        indices = range(first, min(first + batch_size, stop))
-        pixels, y = draw(indices)
+    for first in range(0, len(indices), batch_size):
+        batch = indices[first : first + batch_size]
+        pixels, y = draw(batch)
         images.append(pixels)
         if y is not None:
             labels.append(y)
-        progress.update(len(indices))
+        progress.update(len(batch))
     write_batch(
         path,
         np.concatenate(images),
         np.concatenate(labels) if labels else None,
-        {**protocol, "range": [start, stop]},
+        {**protocol, "range": [indices.start, indices.stop]},
     )
 
 
