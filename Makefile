@@ -10,7 +10,7 @@ START := $(shell date +%s)
 CORES ?= all
 ARGS ?=
 VENV ?= .venv
-EXTRAS ?= dev,tensorflow
+EXTRAS ?= dev,tensorflow,tracking,versioning
 CONSTRAINTS ?= constraints.txt
 TEST_JOBS ?= 2
 # The first Python of 3.11 or newer; 3.11 first, because the pins were made with it.
@@ -40,9 +40,13 @@ PIP := $(PY) -m pip --disable-pip-version-check
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' $(CONSTRAINTS))
 TORCH_SPEC := torch$(addprefix ==,$(TORCH_VERSION))
 comma := ,
-# The stamp carries a checksum, not a date: a git checkout that touches pyproject.toml installs nothing again.
-STAMP := $(VENV)/.installed-$(TORCH)-$(subst $(comma),-,$(EXTRAS))-$(firstword \
-    $(shell cat pyproject.toml $(CONSTRAINTS) | cksum))
+# The stamps carry a checksum, not a date: a git checkout that touches pyproject.toml installs nothing again.
+CHECKSUM := $(firstword $(shell cat pyproject.toml $(CONSTRAINTS) | cksum))
+STAMP := $(VENV)/.installed-$(TORCH)-$(subst $(comma),-,$(EXTRAS))-$(CHECKSUM)
+# The tables need no extras: a third of the download, and a newcomer waits for what is used.
+TABLES_STAMP := $(or $(wildcard $(STAMP)),$(VENV)/.installed-$(TORCH)-tables-$(CHECKSUM))
+$(TABLES_STAMP): REQUIREMENT = .
+$(STAMP): REQUIREMENT = .[$(EXTRAS)]
 
 export PATH := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
@@ -93,11 +97,11 @@ help:
 	@sed -n 's/^## \([a-z0-9. -]*\): /\1|/p' Makefile | while IFS='|' read -r name text; do \
 	    printf '  %-16s %s\n' "$$name" "$$text"; done
 
-## env: .venv with every package at its pinned version (the other targets call it themselves)
+## env: .venv with every package at its pinned version (the other targets install what they need themselves)
 .PHONY: env
 env: $(STAMP)
 
-$(STAMP): | pyproject.toml $(CONSTRAINTS)
+$(sort $(STAMP) $(TABLES_STAMP)): | pyproject.toml $(CONSTRAINTS)
 	@if ! $(PIP) --version >/dev/null 2>&1; then \
 	    if [ -z "$(PYTHON)" ]; then \
 	        echo "error: found no Python 3.11 or newer (tried python3.11, python3, python3.12, python3.13);" \
@@ -124,7 +128,7 @@ $(STAMP): | pyproject.toml $(CONSTRAINTS)
 	        $(PIP) --timeout 8 --retries 0 install --dry-run --quiet --no-deps --ignore-installed \
 	            --report $$report $$index $(TORCH_SPEC) 2>/dev/null || continue; \
 	        options=$$($(PY) -c "$$TORCH_SIZE" $$report $(TORCH) "$$index") || continue; \
-	        $(PIP) install --no-deps --force-reinstall $$options $(TORCH_SPEC) || continue; \
+	        $(PIP) install --no-compile --no-deps --force-reinstall $$options $(TORCH_SPEC) || continue; \
 	        installed=yes; break; \
 	    done; \
 	    rm -f $$report; \
@@ -132,8 +136,10 @@ $(STAMP): | pyproject.toml $(CONSTRAINTS)
 	        "$(or $(TORCH_INDEX),PyTorch) nor from where pip is configured to look; check the network," \
 	        "or name another place: make env TORCH_INDEX=URL" >&2; exit 2; }; \
 	fi
-	@echo "The other packages: about 600 MB to download, less what pip has in its cache"
-	@$(PIP) install -c $(CONSTRAINTS) -e ".[$(EXTRAS)]"
+	@echo "The other packages: about $(if $(findstring [,$(REQUIREMENT)),600,150) MB to download, less what pip has in its cache"
+	@$(PIP) install --no-compile -c $(CONSTRAINTS) -e "$(REQUIREMENT)"
+	@# pip would compile on one core; some packages carry files for other Pythons, which do not compile.
+	@$(PY) -m compileall -q -j 0 "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" >/dev/null || true
 	@rm -f $(VENV)/.installed-* && touch $@
 	@echo "$(VENV) is ready, $$(( $$(date +%s) - $(START) )) seconds after make was started"
 
@@ -158,7 +164,7 @@ SNAKEMAKE := $(MALLOC) $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --sh
 
 ## reproduce: all six tables at the embedded scale, and where the report lies, wall time and CPU time
 .PHONY: reproduce
-reproduce: env
+reproduce: $(TABLES_STAMP)
 	$(SNAKEMAKE) $(ARGS) -- reproduce_all
 	@$(PY) -m workflow summary
 	@echo "wall time of this make: $$(( $$(date +%s) - $(START) )) s"
@@ -166,12 +172,12 @@ reproduce: env
 ## table1 .. table6: one table (numbers of the NeurIPS 2021 version)
 TABLES := table1 table2 table3 table4 table5 table6
 .PHONY: $(TABLES)
-$(TABLES): env
+$(TABLES): $(TABLES_STAMP)
 	$(SNAKEMAKE) $(ARGS) -- reproduce_$@
 
 ## bench: speed of training and sampling on this machine
 .PHONY: bench
-bench: env
+bench: $(TABLES_STAMP)
 	$(PY) -m bench.speed $(ARGS)
 
 ## bench-eval: speed and memory of the evaluator, as in docs/evaluation.md; grading alone takes half an hour

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from records.errors import UserError
-from records.files import canonical_json, digest
+from records.files import canonical_json, check_folder, digest
 from workflow.forecast import compute_resources
 from workflow.rerun_triggers import limit_rerun_triggers
 from workflow.settings import DEFAULTS, load_plan
@@ -26,6 +26,14 @@ try:
     PLAN = load_plan(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+if workflow.is_main_process:
+    try:
+        check_folder(".snakemake")
+    except UserError as error:
+        raise WorkflowError(
+            f"{error}. Snakemake keeps its notes there: run it in a copy of the project that you may write to"
+        ) from None
 
 # Jobs use the Python that runs Snakemake; bash writes real, user and system seconds into .times.
 shell.prefix(

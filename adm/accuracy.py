@@ -135,8 +135,8 @@ def write_accuracy(
         device: a torch device.
 
     Raises:
-        UserError: weights of another spec, weights that are no classifier, more ranges than
-            timesteps, or images that do not fit the classifier.
+        UserError: weights of another spec, of an incomplete one, or of no classifier; more ranges
+            than timesteps; images that do not fit the classifier.
     """
     use_exact_float32()
     classifier, model_spec = load_network(weights_path, spec["classifier"], device)
@@ -146,6 +146,12 @@ def write_accuracy(
             "the weights of a classifier"
         )
     training, num_ranges = model_spec["training"], spec["num_ranges"]
+    for key in ("dataset", "augmentation"):
+        if not training.get(key):
+            raise UserError(
+                f"{weights_path}: model spec in its header: training: {key}: missing; it says "
+                "which images the classifier knows: train it again"
+            )
     if not 1 <= num_ranges <= training["num_timesteps"]:
         raise UserError(
             f"{spec['name']}: num_ranges is {num_ranges}; needed: 1 to {training['num_timesteps']},"

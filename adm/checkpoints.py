@@ -3,6 +3,7 @@
 Reading is torch.load with weights_only=True, which builds tensors and containers and nothing else.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,12 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if kind is not None:
         raise UserError(f"{path}: is {kind}; a checkpoint (.pt) as torch.save writes it is needed")
     try:
-        content = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=start.startswith(ZIP_MAGIC)
-        )
+        with warnings.catch_warnings():
+            # Of a pickle that cannot be read our error says more, and one that can needs no word.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=start.startswith(ZIP_MAGIC)
+            )
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a checkpoint") from None
     except Exception as error:  # torch's reader raises whatever its parts raise

@@ -12,12 +12,12 @@ from adm.config import (
     Comparison,
     Diffusion,
     DigitsTask,
-    Model,
     Row,
     Sampler,
     Scale,
     SmallNetwork,
     Table,
+    TrainingSettings,
     Upsampler,
 )
 from adm.schedule import make_betas, space_timesteps
@@ -144,7 +144,7 @@ def _check_model(where: str, scale: Scale, model: Diffusion | Upsampler | Classi
         )
     if isinstance(model, Upsampler):
         _check_enlargement(where, scale, model)
-    _check_training(where, model)
+    check_training(where, model.training, model.kind)
     shape = model.architecture
     _check_architecture(where, shape, task.image_size_px)
     if getattr(shape, "pool", None) == "attention" and shape.head_channels is None:
@@ -178,18 +178,17 @@ def _check_enlargement(where: str, scale: Scale, model: Upsampler) -> None:
         )
 
 
-def _check_training(where: str, model: Model) -> None:
-    """Check a model's training: its objective, batches and noise schedule."""
-    training = model.training
+def check_training(where: str, training: TrainingSettings, kind: str) -> None:
+    """Check how a model of some kind is trained: its objective, batches and noise schedule."""
     if training.batch_size % training.microbatch_size:
         raise UserError(
             f"{where}: training: microbatch_size {training.microbatch_size} does not "
             f"divide batch_size {training.batch_size}; take a divisor"
         )
     classifies = training.objective == "cross_entropy"
-    if classifies != isinstance(model, Classifier):
+    if classifies != (kind == "classifier"):
         raise UserError(
-            f"{where}: training: objective: got {training.objective} for a {model.kind}; "
+            f"{where}: training: objective: got {training.objective} for a {kind}; "
             "cross_entropy is for classifiers, and only that"
         )
     try:

@@ -7,8 +7,16 @@ from typing import Any
 
 from adm import cli_named
 from adm.datasets import cli as cli_datasets
+from adm.spec_checks import load_spec
+from records.cores import count_cores
 from records.errors import UserError, main_guard
-from records.files import read_json, spec_digest
+from records.files import check_writable
+from records.inputs import refuse_replacing
+
+KINDS = {"train": "model", "sample": "sample", "accuracy": "accuracy"}  # of spec
+READ = (  # options that are, or may be, files to read
+    "spec", "data", "weights", "classifier", "low_res", "name", "base", "tables", "released",
+)  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -72,18 +80,6 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (1; with a NAME all)")
 
 
-def _read_spec(path: str, expected: str | None) -> dict[str, Any]:
-    """Read a spec and refuse one that changed since the work was planned."""
-    spec = read_json(path, "spec")
-    got = spec_digest(spec)
-    if expected is not None and got != expected:
-        raise UserError(
-            f"{path}: digest {got[:12]}, but {expected[:12]} was planned; the parameters changed "
-            "in between: run the workflow again"
-        )
-    return spec
-
-
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -98,23 +94,49 @@ def run(argv: Sequence[str] | None = None) -> int:
     if args.command == "sample":
         cli_named.refuse_mixture(args)
     named = args.command == "sample" and args.name is not None
-    spec = {} if named else _read_spec(args.spec, args.digest)
-    args.threads = args.threads or (len(os.sched_getaffinity(0)) if named else 1)
+    spec = {} if named else load_spec(args.spec, KINDS[args.command], args.digest)
+    args.threads = args.threads or (count_cores() if named else 1)
+    check_writable(args.out)
+    _check_paths(args)
     import torch  # late: the other commands and --help need none
 
     torch.set_num_threads(args.threads)
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
-            f"--device {args.device}: torch sees no CUDA device here; use --device cpu, or set "
-            "compute: device of the scale"
+            f"--device {args.device}: torch sees no CUDA device here; give --device cpu, in the "
+            "workflow --config device=cpu"
         )
     return {"train": _train, "sample": _sample, "accuracy": _accuracy}[args.command](args, spec)
+
+
+def _check_paths(args: argparse.Namespace) -> None:
+    """Demand outputs that replace nothing read; for training also data that are there.
+
+    A mark that was reached before is written again without reading the data; a wrong path is told
+    all the same, so that it does not come out only when something is left to train.
+    """
+    from records.batches import protocol_path
+
+    read = [getattr(args, key, None) for key in READ]
+    if args.command == "train":
+        refuse_replacing(args.events, *read)
+        if not os.path.exists(args.data):
+            raise UserError(f"{args.data}: no such file; make the dataset first")
+    if args.command == "sample" and args.low_res is not None:
+        read.append(protocol_path(args.low_res))
+    beside = [protocol_path(args.out)] if args.command == "sample" else []
+    refuse_replacing(args.out, *read, beside=beside)
 
 
 def _train(args: argparse.Namespace, spec: dict[str, Any]) -> int:
     """Train a model up to a mark."""
     from adm.training import train
 
+    if spec["training"]["seed"] is None:
+        raise UserError(
+            f"{args.spec}: training: seed: got None; this is the spec of published weights, which "
+            "`python -m adm import` takes: write a seed to train the model"
+        )
     train(
         spec,
         data_path=args.data,

@@ -6,8 +6,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adm.spec_checks import load_spec
 from records.errors import UserError
-from records.files import read_json, spec_digest, write_json
+from records.files import check_writable, spec_digest, write_json
+from records.inputs import refuse_replacing
 
 if TYPE_CHECKING:
     from adm.names import Named
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 # Of the thousand classes of ImageNet the one that the paper shows guidance on.
 SHOWN_CLASS = {263: "Pembroke Welsh corgi"}
 COMMANDS = ("import", "export", "spec")
+READ = ("path", "spec", "tables", "released")  # options of theirs that are files
 # Options of `sample` that one of its two forms alone knows; None says that one was not given.
 OF_NAMES = (
     "label", "num_images", "guidance_scale", "respacing", "seed", "base", "columns", "scale",
@@ -80,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     """
     from adm.names import find_model, load_sources
 
+    check_writable(args.out)
+    refuse_replacing(args.out, *[getattr(args, key, None) for key in READ])
     if args.command == "export":
         from adm.checkpoints import export_checkpoint, format_flags
 
@@ -134,7 +139,7 @@ def _find_planned(args: argparse.Namespace) -> "Named | None":
         return None
     if args.mark is None or args.iteration is None:
         raise UserError("import: --mark and --iteration are missing; --spec needs both")
-    spec = read_json(args.spec, "model spec")
+    spec = load_spec(args.spec, "model")
     return Named(spec["name"], spec["name"], spec, args.mark, args.iteration)
 
 

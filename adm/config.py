@@ -158,8 +158,8 @@ class ClassifierArchitecture(Architecture):
     pool: Literal["attention", "adaptive", "spatial", "spatial_v2"]
 
 
-class Training(Strict):
-    """How a model is trained; marks and segments are not part of it."""
+class TrainingSettings(Strict):
+    """How a model is trained, as its spec says too; marks and segments are not part of it."""
 
     schedule: Literal["linear", "cosine"]
     num_timesteps: Positive
@@ -172,6 +172,11 @@ class Training(Strict):
     anneal_iterations: Positive | None
     grad_clip: Annotated[float, Field(gt=0)] | None
     precision: Literal["float32", "bf16", "fp16"]
+
+
+class Training(TrainingSettings):
+    """How a model of a scale is trained."""
+
     random_crop: bool
 
 
@@ -290,9 +295,7 @@ class Scale(Strict):
 
 TASKS: dict[str, type[Strict]] = {
     "digits": DigitsTask,
-    "imagenet": BroughtTask,
-    "lsun": BroughtTask,
-    "images": BroughtTask,
+    **dict.fromkeys(("imagenet", "lsun", "images"), BroughtTask),
 }
 KINDS: dict[str, type[Strict]] = {
     "diffusion": Diffusion,

@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,10 @@ class ImageZip:
             raise UserError(
                 f"{path}: not a zip, or cut short ({error}); delete it and make the dataset again"
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be read ({error.strerror}); give the zip of a dataset"
+            ) from None
         about = self._read_about()
         self.name = str(about.get("name", self.path.stem))
         members = sorted(one for one in self._archive.namelist() if one.endswith(".png"))
@@ -152,17 +157,29 @@ class ImageZip:
             about = json.loads(self._archive.read("dataset.json"))
             labels = about["labels"]
             if labels is not None:
-                about["labels"] = [(str(one), int(label)) for one, label in labels]
+                about["labels"] = [(str(one), label) for one, label in labels]
         except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{self.path}: no dataset.json with `labels` in it ({error}); the zip needs "
                 '{"labels": [["00000/img00000000.png", 5], ...]} or {"labels": null}: '
                 "make the dataset again"
             ) from None
+        for key in ("num_classes", "image_size_px", "image_channels", "count"):
+            if type(about.get(key)) not in (int, NoneType):
+                raise UserError(
+                    f"{self.path}: dataset.json: {key} is {about[key]!r}; a whole number is "
+                    "needed: make the dataset again"
+                )
         return about
 
     def _read_labels(self, about: dict[str, Any], members: set[str]) -> None:
         """Take names and labels from dataset.json and check them."""
+        for one, label in about["labels"]:
+            if type(label) is not int:
+                raise UserError(
+                    f"{self.path}: {one} has label {label!r}; labels are whole numbers from 0: "
+                    "correct dataset.json"
+                )
         self._names = [one for one, _ in about["labels"]]
         labels = [label for _, label in about["labels"]]
         self.num_classes = about.get("num_classes") or max(labels, default=-1) + 1

@@ -140,10 +140,10 @@ class Sampling:
             raise UserError(f"{name}: {error}") from None
         if batch_size < 1:
             raise UserError(f"{name}: batch_size is {batch_size}; give at least 1")
-        drawn = self._choose_labels(num_images, labels, seed=seed, start=start, guide=classifier)
         if classifier is not None:
             check_pair(self, classifier)
             classifier.eval()
+        drawn = self._choose_labels(num_images, labels, seed=seed, start=start, guide=classifier)
         self._check_low_res(num_images, low_res)
         size, channels = shape["image_size_px"], shape["in_channels"]
         use_exact_float32()
@@ -298,7 +298,7 @@ class ADM_G(nn.Module):
             guidance_scale: what `sample` takes when none is given.
 
         Raises:
-            UserError: models of different images or noise.
+            UserError: models of different images or noise, or something else in place of one.
         """
         super().__init__()
         check_pair(model, classifier)
@@ -339,11 +339,16 @@ class ADM_G(nn.Module):
 
 
 def check_pair(model: Sampling, classifier: ADM_classifier) -> None:
-    """Refuse a classifier of other images or another noise than the model's.
+    """Refuse a classifier of other images or another noise than the model's, or what is none.
 
     Raises:
         UserError: with what differs.
     """
+    if not (isinstance(model, Sampling) and isinstance(classifier, ADM_classifier)):
+        raise UserError(
+            f"got {type(model).__name__} as model and {type(classifier).__name__} as classifier; "
+            "needed: ADM or ADM_U, and ADM_classifier, in this order"
+        )
     one, other = model.spec, classifier.spec
     for part, key in (
         ("architecture", "image_size_px"),

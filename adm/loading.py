@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from adm.checkpoints import compare_shapes, import_checkpoint
+from adm.checkpoints import import_checkpoint
 from adm.joined import ADM, ADM_G, ADM_U, ADM_classifier
 from adm.names import (
     GUIDED,
@@ -23,8 +23,7 @@ from adm.names import (
     load_sources,
 )
 from adm.released import cached_path, fetch_artefact, find_checkpoint
-from adm.state import read_spec
-from adm.tensorfile import opened
+from adm.state import load_network_of, read_spec
 from records.errors import UserError
 from records.files import sha256_file, spec_digest
 
@@ -132,24 +131,15 @@ def load_file(path: str | Path, *, device: str | torch.device = "cpu") -> Loaded
 def _load(
     path: str | Path, device: str | torch.device, model_name: str, sources: Sources
 ) -> Loaded:
-    """Make the network without weights and give it the file's own memory."""
-    spec = read_spec(path)["spec"]
-    kind = spec.get("kind")
+    """Load a network of the class that fits its kind."""
+    kind = read_spec(path)["spec"].get("kind")
     if kind not in CLASSES:
         raise UserError(f"{path}: its model is a {kind}; needed: {', '.join(CLASSES)}")
-    with torch.device("meta"):
-        model = CLASSES[kind](spec)
-    with opened(path, "weights file") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    needed = {name: list(one.shape) for name, one in model.state_dict().items()}
-    got = {name: list(one.shape) for name, one in tensors.items()}
-    if differences := compare_shapes(needed, got):
-        raise UserError(f"{path}: does not fit its own spec: {'; '.join(differences)}")
-    model.load_state_dict(tensors, assign=True)
+    model = load_network_of(path, CLASSES[kind], device=device)
     if kind != "classifier":
         sampler = find_published_sampler(model_name, sources, guided=False)
         model.respacing = sampler and sampler.respacing
-    return model.to(device).eval()
+    return model
 
 
 def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Path:

@@ -124,7 +124,8 @@ def _unknown(name: str, sources: Sources) -> UserError:
         )
     known = [*NAMES, *GUIDED, *SHORT, *sources.scale.models, *sources.released.checkpoints]
     close = difflib.get_close_matches(name, known, n=2)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"the names are {', '.join(NAMES)}"
+    names = ", ".join((*NAMES, *GUIDED, *SHORT))
+    hint = f"did you mean {' or '.join(close)}?" if close else f"the names are {names}"
     return UserError(f"{name}: no model of that name and no file; {hint}")
 
 

@@ -12,7 +12,7 @@ from adm.model import make_model
 from adm.sampler import sample_ancestral, sample_ddim
 from adm.schedule import Schedule
 from adm.seeds import make_generator
-from adm.state import load_weights, read_spec
+from adm.state import load_network_of, read_spec
 from records.errors import UserError
 
 SAMPLERS = {"ancestral": sample_ancestral, "ddim": sample_ddim}
@@ -134,6 +134,5 @@ def load_network(
             f"{metadata['iteration']}); {expected['name']} (spec {expected['digest'][:12]}, "
             f"iteration {expected['iteration']}) is needed: train it again, or take its own file"
         )
-    model = make_model(metadata["spec"])
-    load_weights(path, model, expected_digest=expected["digest"])
-    return model.to(device).eval().requires_grad_(False), metadata["spec"]
+    model = load_network_of(path, make_model, device=device, expected_digest=expected["digest"])
+    return model.requires_grad_(False), metadata["spec"]

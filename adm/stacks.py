@@ -233,7 +233,8 @@ def _describe(name: str, model: Any, settings: dict[str, Any]) -> dict[str, Any]
 
 def _write_heading(half: dict[str, Any]) -> str:
     """Write one half's settings as a line of text."""
-    line = f"{Path(half['name']).name}: {half['respacing']} steps"
+    name = half["model"] if is_file_name(half["name"]) else half["name"]
+    line = f"{name}: {half['respacing']} steps"
     if half["classifier"]:
         line += f", {half['classifier']} at scale {half['guidance_scale']:g}"
     return line

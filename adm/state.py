@@ -1,7 +1,7 @@
 """Weights and training state on disk: safetensors files that are whole or absent."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from adm.precision import LossScale
-from adm.tensorfile import opened, read_tensors, write_tensors
+from adm.spec_checks import check_header
+from adm.tensorfile import fill_tensors, opened, read_tensors, write_tensors
 from records.errors import UserError
 from records.files import canonical_json, link_or_copy, spec_digest
 
@@ -88,8 +90,10 @@ def read_spec(path: str | Path) -> dict[str, Any]:
 def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> dict[str, Any]:
     """Turn a weights file's texts into values."""
     try:
+        spec = json.loads(texts["spec"])
+        check_header(spec, path)
         return {
-            "spec": json.loads(texts["spec"]),
+            "spec": spec,
             "digest": texts["digest"],
             "mark": texts["mark"],
             "iteration": int(texts["iteration"]),
@@ -100,6 +104,57 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> dict[str, Any
             f"{path}: a safetensors file without a model spec in its header; it was not written "
             "by this project: import it first"
         ) from None
+
+
+def load_network_of(
+    path: str | Path,
+    make: Callable[[Mapping[str, Any]], nn.Module],
+    *,
+    device: str | torch.device,
+    expected_digest: str | None = None,
+) -> nn.Module:
+    """Make the network that a weights file describes and load it; no fresh weights are drawn.
+
+    Args:
+        path: the file.
+        make: makes a network of a model spec.
+        device: where to put it.
+        expected_digest: see `load_weights`.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        UserError: see `load_weights`; or its spec cannot be built.
+    """
+    with torch.device("meta"), _NoFreshWeights():  # shapes without memory
+        model = make(read_spec(path)["spec"])
+    _check_weights(path, model, expected_digest)
+    weights = {
+        name: torch.empty(one.shape, device=device) for name, one in model.named_parameters()
+    }
+    fill_tensors(path, "weights file", weights)
+    model.load_state_dict(weights, assign=True)
+    return model.eval()
+
+
+class _NoFreshWeights(TorchFunctionMode):
+    """Leaves parameters as they are where modules would draw them.
+
+    Drawing, or computing with what was drawn, changes nothing on the meta device, but torch takes
+    2 s to import what that needs there.
+    """
+
+    DRAWING = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func in self.DRAWING:
+            return None
+        if func is torch.randn:
+            return torch.zeros(*args, device="cpu")
+        return func(*args, **(kwargs or {}))
 
 
 def load_weights(
@@ -118,9 +173,20 @@ def load_weights(
     Raises:
         UserError: missing, truncated, foreign, or of another spec; the network is untouched.
     """
-    tensors, texts = read_tensors(path, "weights file")
-    metadata = _parse_metadata(path, texts)
-    different = _describe_differences(dict(model.named_parameters()), tensors)
+    metadata = _check_weights(path, model, expected_digest)
+    fill_tensors(path, "weights file", dict(model.named_parameters()))
+    return metadata
+
+
+def _check_weights(
+    path: str | Path, model: nn.Module, expected_digest: str | None
+) -> dict[str, Any]:
+    """Check a weights file against a network, whose memory is left alone; see `load_weights`."""
+    with opened(path, "weights file") as file:
+        metadata = _parse_metadata(path, file.metadata() or {})
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        stored = {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
+    different = _describe_differences(dict(model.named_parameters()), stored)
     other_spec = expected_digest is not None and metadata["digest"] != expected_digest
     if other_spec or different:
         name = metadata["spec"].get("name", "a model")
@@ -129,22 +195,25 @@ def load_weights(
             f"{path}: weights of {name}, spec {metadata['digest'][:12]}{needed}"
             f"{': ' + different if different else ''}; train the model again or give its own file"
         )
-    with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            parameter.copy_(tensors[parameter_name])
     return metadata
 
 
-def _describe_differences(needed: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> str:
-    """Say which tensors of a file are missing, too many or of another shape; empty when none."""
+def _describe_differences(
+    needed: Mapping[str, Tensor], got: Mapping[str, tuple[str, list[int]]]
+) -> str:
+    """Say which tensors of a file are missing, too many or of another kind; empty when none.
+
+    `got` holds the types, as safetensors names them, and the shapes.
+    """
     found = {
         "missing": [name for name in needed if name not in got],
         "not in the network": [name for name in got if name not in needed],
         "of another shape": [
-            f"{name} {list(got[name].shape)} instead of {list(needed[name].shape)}"
+            f"{name} {got[name][1]} instead of {list(needed[name].shape)}"
             for name in needed
-            if name in got and needed[name].shape != got[name].shape
+            if name in got and list(needed[name].shape) != got[name][1]
         ],
+        "not of float32": [f"{name} {dtype}" for name, (dtype, _) in got.items() if dtype != "F32"],
     }
     parts = []
     for words, names in found.items():

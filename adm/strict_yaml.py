@@ -15,7 +15,7 @@ from records.errors import UserError
 class Strict(BaseModel):
     """A mapping with exactly these keys, of exactly these types, that does not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -88,7 +88,7 @@ def _explain(model: type[Strict], where: str, error: Any) -> str:
     got = error["input"]
     message = f"{place}: got {got!r} ({type(got).__name__}); {error['msg']}"
     if isinstance(got, str) and _is_number(got):
-        message += f"; YAML reads this as text: write {float(got):.1e} for the number"
+        message += f"; this is read as text: write {float(got):.1e} for the number"
     return message
 
 

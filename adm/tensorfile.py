@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -65,6 +66,30 @@ def read_tensors(path: str | Path, what: str) -> tuple[dict[str, Tensor], dict[s
     """
     with opened(path, what) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def fill_tensors(path: str | Path, what: str, tensors: Mapping[str, Tensor]) -> None:
+    """Read tensors of a safetensors file into memory that is there already, one at a time.
+
+    A mapped file's tensors begin anywhere, and the last bits of a product on a CPU depend on
+    whether its factors begin at multiples of 64 bytes. Copies of a map would be in memory twice.
+
+    Args:
+        path: the file.
+        what: what it should be, for the error message.
+        tensors: by name, on any device, of the shapes in the file, which holds them as float32;
+            overwritten.
+
+    Raises:
+        UserError: missing, truncated or of another format.
+    """
+    with opened(path, what), open(path, "rb") as file, torch.no_grad():
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        for name, tensor in tensors.items():
+            file.seek(8 + length + header[name]["data_offsets"][0])
+            values = np.fromfile(file, "<f4", tensor.numel())
+            tensor.copy_(torch.from_numpy(values).view(tensor.shape))
 
 
 @contextmanager

@@ -10,7 +10,6 @@ printed beside it, and the ratio that it would make on idle cores.
 import argparse
 import io
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from adm.datasets.workers import (
     convert_in_order,
     convert_place,
 )
+from records.cores import count_cores
 
 SIZES_PX = (64, 128, 256)
 JPEG_SHAPE = (500, 375)
@@ -142,7 +142,7 @@ def measure_memory(source: Path, out: Path, size_px: int, num_workers: int) -> d
 def main(argv: Sequence[str] | None = None) -> None:
     """Print images/s and ratios, then memory for one and for four times the images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=count_cores())
     parser.add_argument("--num-images", type=int, help="default: 400, more for many workers")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args(argv)

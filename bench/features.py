@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from records.cores import count_cores
+
 ROOT = Path(__file__).resolve().parents[1]
 FROM_FILE = "torch, from an .npz"
 
@@ -152,7 +154,7 @@ def main() -> None:
     parser.add_argument("--num-images", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=count_cores())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", help="write the figures here too")
     options = parser.parse_args()

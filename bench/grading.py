@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from records.cores import count_cores
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -29,7 +31,7 @@ def main() -> None:
     parser.add_argument("--num-reference", type=int, default=1_000)
     parser.add_argument("--image-size-px", type=int, default=64)
     parser.add_argument("--weights", help="Inception's frozen graph")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=count_cores())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--intervals", action="store_true")
     options = parser.parse_args()

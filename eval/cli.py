@@ -10,6 +10,7 @@ from typing import Any
 from records.errors import UserError, main_guard
 from records.files import read_json, sha256_file, write_json
 
+PROGRAM = "adm-eval" if Path(sys.argv[0]).name == "adm-eval" else "python -m eval"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -51,23 +52,25 @@ def _grade(argv: Sequence[str]) -> int:
     metrics = _parse_metrics(options.metrics)
     _check_paths([options.reference, options.samples], [options.json], [options.weights])
     network = _load_network(options)
+    from eval.damage import advise_forgetting
     from eval.grade import grade
 
-    result = grade(
-        options.reference,
-        options.samples,
-        network,
-        name=options.name or Path(options.samples).stem,
-        digest=options.digest,
-        metrics=metrics,
-        intervals=options.intervals,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        device=options.device,
-        half_distances=options.half_distances,
-        allow_jpeg=options.allow_jpeg,
-        progress=True,
-    )
+    with advise_forgetting(options.reference, options.samples):
+        result = grade(
+            options.reference,
+            options.samples,
+            network,
+            name=options.name or Path(options.samples).stem,
+            digest=options.digest,
+            metrics=metrics,
+            intervals=options.intervals,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            device=options.device,
+            half_distances=options.half_distances,
+            allow_jpeg=options.allow_jpeg,
+            progress=True,
+        )
     return _finish(result, options.json)
 
 
@@ -75,6 +78,12 @@ def _ceiling(argv: Sequence[str]) -> int:
     """`python -m eval ceiling DATA`."""
     parser = _make_parser("ceiling", "Grade a random half of the real images against the other.")
     parser.add_argument("data", metavar="DATA", help="real images: .zip, folder or .npz")
+    parser.add_argument(
+        "--num-images",
+        type=_positive,
+        default=50_000,
+        help="random images of each half at most (default 50000)",
+    )
     _add_seed(parser)
     _add_naming(parser)
     _add_metrics(parser)
@@ -92,6 +101,7 @@ def _ceiling(argv: Sequence[str]) -> int:
         name=options.name or f"real-{Path(options.data).stem}",
         digest=options.digest,
         metrics=metrics,
+        num_images=options.num_images,
         seed=options.seed,
         batch_size=options.batch_size,
         device=options.device,
@@ -140,7 +150,7 @@ def _reference(argv: Sequence[str]) -> int:
 def _network(argv: Sequence[str]) -> int:
     """`python -m eval network DATA`."""
     parser = argparse.ArgumentParser(
-        prog="python -m eval network", description="Train a small-scale feature network."
+        prog=f"{PROGRAM} network", description="Train a small-scale feature network."
     )
     parser.add_argument("data", metavar="DATA", help="labelled zip of PNGs with dataset.json")
     parser.add_argument("--spec", metavar="SPEC.json", required=True, help="how to train it")
@@ -164,7 +174,7 @@ def _network(argv: Sequence[str]) -> int:
 def _audit(argv: Sequence[str]) -> int:
     """`python -m eval audit FILE`."""
     parser = argparse.ArgumentParser(
-        prog="python -m eval audit",
+        prog=f"{PROGRAM} audit",
         description="Tell what a batch of images holds, and what is odd.",
     )
     parser.add_argument("path", metavar="FILE", help="a batch: .npz, .zip or folder")
@@ -173,8 +183,10 @@ def _audit(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     _check_paths([options.path], [options.json])
     from eval.audit import audit, format_audit
+    from eval.damage import advise_forgetting
 
-    result = audit(options.path, allow_jpeg=options.allow_jpeg)
+    with advise_forgetting(options.path):
+        result = audit(options.path, allow_jpeg=options.allow_jpeg)
     print(format_audit(result), flush=True)
     if options.json:
         write_json(options.json, result)
@@ -211,7 +223,7 @@ def _selftest(argv: Sequence[str]) -> int:
 def _weights(argv: Sequence[str]) -> int:
     """`python -m eval weights --out FILE`."""
     parser = argparse.ArgumentParser(
-        prog="python -m eval weights",
+        prog=f"{PROGRAM} weights",
         description="Put Inception's frozen graph somewhere: from $ADM_INCEPTION, else from the "
         "cache, else downloaded.",
     )
@@ -242,7 +254,7 @@ def _make_parser(
 ) -> argparse.ArgumentParser:
     """Make a parser with the options that every command with a feature network has."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m eval {command}".strip(), description=description, epilog=epilog
+        prog=f"{PROGRAM} {command}".strip(), description=description, epilog=epilog
     )
     parser.add_argument(
         "--weights",
@@ -359,7 +371,7 @@ def _load_network(options: argparse.Namespace) -> Any:
 
 def _set_threads(num_threads: int | None) -> None:
     """Fix the number of threads, of numpy's libraries too when they are not loaded yet."""
-    from eval.device import count_cores
+    from records.cores import count_cores
 
     num_threads = num_threads or count_cores()
     for variable in THREAD_VARIABLES:

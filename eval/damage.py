@@ -1,5 +1,6 @@
 """What readers of damaged files raise, and the words that say so."""
 
+import shlex
 import struct
 import tokenize
 import zipfile
@@ -8,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from records.batches import protocol_path, read_protocol
 from records.errors import UserError
 
+# What the workflow writes beside files that it fetched, where their source belongs.
+PUBLISHED = "published by the authors"
 DAMAGE = (
     ValueError,
     zipfile.BadZipFile,
@@ -54,3 +58,38 @@ def tell_damage(path: str | Path, what: str) -> Iterator[None]:
         else:
             words = f"not a readable {what}, it may be cut short ({error}); make or fetch it again"
         raise UserError(f"{path}: {words}") from None
+
+
+@contextmanager
+def advise_forgetting(*paths: str) -> Iterator[None]:
+    """Add to an error about a file that the workflow fetched how to have it fetched anew.
+
+    Its download is kept elsewhere, with a recorded hash, so that deleting the file does not help.
+
+    Args:
+        paths: the files, as the user named them. Of others than fetched ones nothing is said.
+
+    Raises:
+        UserError: what was raised in the block.
+    """
+    try:
+        yield
+    except UserError as error:
+        for path in paths:
+            if _was_fetched(path) and str(error).startswith(
+                (f"{Path(path)}: ", f"{protocol_path(path)}: ")
+            ):
+                raise UserError(
+                    f"{error}. Should it be the wrong file: `python -m workflow forget "
+                    f"{shlex.quote(path)}` removes every copy and the recorded hash, and the "
+                    "workflow fetches it anew"
+                ) from None
+        raise
+
+
+def _was_fetched(path: str) -> bool:
+    """Tell by what lies beside a file whether the workflow fetched it."""
+    try:
+        return Path(path).is_file() and (read_protocol(path) or {}).get("source") == PUBLISHED
+    except UserError:
+        return False

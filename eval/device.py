@@ -1,6 +1,4 @@
-"""The machine: a device by name, checked before anything is loaded, and how many cores."""
-
-import os
+"""A device by name, checked before anything is loaded."""
 
 from records.errors import UserError
 
@@ -24,12 +22,6 @@ def check_device(device: str) -> None:
         reason = str(error).splitlines()[0]
         have = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise UserError(
-            f"device {device}: cannot be used ({reason}); this machine has {', '.join(have)}"
+            f"device {device}: cannot be used ({reason}); this machine has {', '.join(have)}; "
+            "give --device cpu or another of these (in the workflow --config device=cpu)"
         ) from None
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use; all of them where the system does not tell."""
-    if hasattr(os, "sched_getaffinity"):  # Linux alone has it
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

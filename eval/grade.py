@@ -122,6 +122,7 @@ def grade_ceiling(
     name: str,
     digest: str | None = None,
     metrics: Collection[str] = METRICS,
+    num_images: int = PUBLISHED_SAMPLES,
     seed: int = 0,
     batch_size: int = 64,
     device: str = "cpu",
@@ -129,7 +130,9 @@ def grade_ceiling(
 ) -> dict[str, Any]:
     """Grade a random half of the real images against the other: what a perfect model would score.
 
-    A floor for FID at these counts, which are half of the data set's, and a ceiling for the rest.
+    A floor for FID at these counts, and a ceiling for the rest. Of a large data set each half is
+    drawn no larger than a published batch of samples: more images would say what no row of a table
+    is graded with, and neither features nor distances of millions are to be had.
 
     Args:
         data_path: real images.
@@ -137,6 +140,7 @@ def grade_ceiling(
         name: of the row, real-<task>.
         digest: of the spec that asked for this, for the result.
         metrics: names from eval.metrics.
+        num_images: of each half at most; images that are drawn for neither half are left alone.
         seed: of the halves, random groups and subsets.
         batch_size: images at a time.
         device: where distances are computed.
@@ -146,17 +150,22 @@ def grade_ceiling(
         UserError: the data cannot be read or are too few.
     """
     source = open_images(data_path)
-    half = source.num_images // 2
+    drawn = np.random.default_rng(seed).permutation(source.num_images)[: 2 * num_images]
+    half = len(drawn) // 2
     check_num_images(half, f"{data_path}: one half", MIN_IMAGES, WHY)
     check_num_images(half, f"{data_path}: one half", MIN_FOR_INTERVALS, "intervals need them")
-    features = compute_features(source, network, batch_size=batch_size, progress=progress)
-    shuffled = np.random.default_rng(seed).permutation(source.num_images)
-    reference = make_reference_of_features(
-        features.take(np.sort(shuffled[half:])), path=str(data_path), sha256=source.sha256
+    rows = np.sort(drawn)
+    features = compute_features(
+        source.take(rows), network, batch_size=batch_size, progress=progress
     )
+    samples, others = (
+        features.take(np.searchsorted(rows, np.sort(part))) for part in (drawn[:half], drawn[half:])
+    )
+    reference = make_reference_of_features(others, path=str(data_path), sha256=source.sha256)
+    rest = "the other half" if len(rows) == source.num_images else "as many others"
     return _make_result(
         reference,
-        features.take(np.sort(shuffled[:half])),
+        samples,
         network,
         name=name,
         digest=digest,
@@ -165,7 +174,7 @@ def grade_ceiling(
         seed=seed,
         device=device,
         half_distances=False,
-        protocol={"sha256": source.sha256, "source": "real images, the other half of the data set"},
+        protocol={"sha256": source.sha256, "source": f"real images, {rest} of the data set"},
     )
 
 

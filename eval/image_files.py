@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from eval.damage import tell_damage
-from eval.device import count_cores
 from eval.image_headers import ImageHeader, decode_image, read_image_header
 from eval.image_source import ImageSource
 from eval.prefetch import map_in_order
+from records.cores import count_cores
 from records.errors import UserError
 from records.files import digest, sha256_file
 
@@ -190,7 +190,7 @@ def _make_source(
     sha256: str,
     images: list[_Image],
     labels: np.ndarray | None,
-    read_images: Callable[[list[_Image]], Iterator[bytes | Path]],
+    read_images: Callable[[Iterable[_Image]], Iterator[bytes | Path]],
     kind: str,
 ) -> ImageSource:
     """Check that images are of one size, and put the source together.
@@ -209,19 +209,21 @@ def _make_source(
         )
     (height, width), _ = sizes.popitem()
     shape = (height, width, max(image.header.channels for image in images))
+    iterate = partial(_iterate, str(path), images, shape, read_images)
     return ImageSource(
         path=str(path),
         sha256=sha256,
         num_images=len(images),
         shape=shape,
         labels=labels,
-        iterate_batches=partial(_iterate, str(path), images, shape, read_images),
+        iterate_batches=partial(iterate, range(len(images))),
+        iterate_some=iterate,
         kind=kind,
         num_jpegs=sum(image.header.is_jpeg for image in images),
     )
 
 
-def _read_zip(path: Path, images: list[_Image]) -> Iterator[bytes]:
+def _read_zip(path: Path, images: Iterable[_Image]) -> Iterator[bytes]:
     """Read the files of images out of a zip, whose reader is for one thread."""
     with zipfile.ZipFile(path) as archive:
         for image in images:
@@ -230,7 +232,7 @@ def _read_zip(path: Path, images: list[_Image]) -> Iterator[bytes]:
             yield data
 
 
-def _read_folder(folder: Path, images: list[_Image]) -> Iterator[Path]:
+def _read_folder(folder: Path, images: Iterable[_Image]) -> Iterator[Path]:
     """Leave the reading to the threads that decode."""
     for image in images:
         yield folder / image.name
@@ -240,15 +242,16 @@ def _iterate(
     path: str,
     images: list[_Image],
     shape: tuple[int, int, int],
-    read_images: Callable[[list[_Image]], Iterator[bytes | Path]],
+    read_images: Callable[[Iterable[_Image]], Iterator[bytes | Path]],
+    rows: Sequence[int] | np.ndarray,
     batch_size: int,
 ) -> Iterator[np.ndarray]:
     """Decode images in threads, pieces of a batch at a time, about one batch ahead."""
     num_threads = min(4, count_cores())
-    pieces = _cut(images, read_images, batch_size)
+    pieces = _cut(images, read_images, rows, batch_size)
     decode = partial(_decode_piece, path, shape)
     lookahead = max(num_threads, -(-batch_size // PIECE_IMAGES))
-    left = len(images)
+    left = len(rows)
     batch, filled = np.empty((min(batch_size, left), *shape), np.uint8), 0
     for pixels in map_in_order(decode, pieces, num_threads=num_threads, lookahead=lookahead):
         batch[filled : filled + len(pixels)] = pixels
@@ -262,14 +265,16 @@ def _iterate(
 
 def _cut(
     images: list[_Image],
-    read_images: Callable[[list[_Image]], Iterator[bytes | Path]],
+    read_images: Callable[[Iterable[_Image]], Iterator[bytes | Path]],
+    rows: Sequence[int] | np.ndarray,
     batch_size: int,
 ) -> Iterator[list[tuple[int, _Image, bytes | Path]]]:
     """Yield rows, images and their files in pieces that never cross a batch's border."""
     piece = []
-    for row, (image, data) in enumerate(zip(images, read_images(images), strict=True)):
-        piece.append((row, image, data))
-        if len(piece) == PIECE_IMAGES or (row + 1) % batch_size == 0 or row + 1 == len(images):
+    files = read_images(images[row] for row in rows)
+    for index, (row, data) in enumerate(zip(rows, files, strict=True), start=1):
+        piece.append((row, images[row], data))
+        if len(piece) == PIECE_IMAGES or index % batch_size == 0 or index == len(rows):
             yield piece
             piece = []
 

@@ -1,7 +1,8 @@
 """A batch of images of one size that is read piece by piece, whatever kind of file holds it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class ImageSource:
             Each call reads from the start again. Raises UserError where the data are damaged.
         kind: what holds the images, in words.
         num_jpegs: how many of them are JPEGs.
+        iterate_some: function of rising rows int64 [k] and a batch size; yields these images as
+            iterate_batches does, and reads no others. None where all must be read for some.
     """
 
     path: str
@@ -30,6 +33,38 @@ class ImageSource:
     iterate_batches: Callable[[int], Iterator[np.ndarray]]
     kind: str = "images"
     num_jpegs: int = 0
+    iterate_some: Callable[[np.ndarray, int], Iterator[np.ndarray]] | None = None
+
+    def take(self, rows: np.ndarray) -> "ImageSource":
+        """Return some of the images as a source; where they are files, the others are not read.
+
+        Args:
+            rows: which, rising, int64 [k].
+        """
+        iterate = self.iterate_some or partial(_keep_rows, self.iterate_batches)
+        return replace(
+            self,
+            num_images=len(rows),
+            labels=None if self.labels is None else self.labels[rows],
+            iterate_batches=partial(iterate, rows),
+            iterate_some=None,
+        )
+
+
+def _keep_rows(
+    iterate_batches: Callable[[int], Iterator[np.ndarray]], rows: np.ndarray, batch_size: int
+) -> Iterator[np.ndarray]:
+    """Read all images, and put batches together of those that are wanted."""
+    start, kept = 0, []
+    for batch in iterate_batches(batch_size):
+        first, last = np.searchsorted(rows, (start, start + len(batch)))
+        kept.extend(batch[rows[first:last] - start])
+        start += len(batch)
+        while len(kept) >= batch_size:
+            yield np.stack(kept[:batch_size])
+            del kept[:batch_size]
+    if kept:
+        yield np.stack(kept)
 
 
 def describe_shape(shape: Sequence[int]) -> str:

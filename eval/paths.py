@@ -9,6 +9,7 @@ from eval.images import KINDS
 from records.batches import protocol_path
 from records.errors import UserError
 from records.files import check_writable
+from records.inputs import refuse_replacing
 
 
 def check_paths(
@@ -35,6 +36,7 @@ def check_paths(
     for out in outputs:
         if out is None:
             continue
+        refuse_replacing(out, *read)
         for path in read:
             if words := _tell_loss(Path(out), path):
                 raise UserError(f"{out}: is {words}; give the output another name")
@@ -42,10 +44,8 @@ def check_paths(
 
 
 def _tell_loss(out: Path, path: Path) -> str | None:
-    """Say what an output would replace of an input; None where it replaces nothing."""
+    """Say what an output would replace beside or in an input; None where it replaces nothing."""
     place, source = os.path.realpath(out), os.path.realpath(path)
-    if place == source:
-        return "an input of the same command"
     # "." and "/" have no name, and nothing beside them.
     if path.name and place == os.path.realpath(protocol_path(path)):
         return f"where the protocol of {path} lies"

@@ -216,4 +216,15 @@ def load_parameters(path: str | Path) -> tuple[dict[str, "torch.Tensor"], dict[s
             f"{path}: not a feature network (holds {len(parameters)} tensors, metadata "
             f"{sorted(metadata)}); make one with `python -m eval network`"
         )
-    return parameters, json.loads(metadata["network"])
+    try:
+        description = json.loads(metadata["network"])
+        check_spec(description["spec"], f"{path}: spec in its header")
+        name = description["name"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        name = None
+    if not isinstance(name, str):
+        raise UserError(
+            f"{path}: its header does not describe a feature network by `name` and `spec`; make "
+            "one with `python -m eval network`"
+        )
+    return parameters, description

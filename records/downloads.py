@@ -1,7 +1,8 @@
 """Fetch published files: resumed, verified, whole or absent.
 
 Beside a file NAME lie NAME.part and NAME.part.json while it is on its way (what has arrived, and of
-which version), NAME.sha256 when its hash was recorded on first use, and a lock, .NAME.lock.
+which version), NAME.sha256 when its hash was recorded on first use, NAME.mirror when it came from a
+mirror (the address), and a lock, .NAME.lock.
 """
 
 import contextlib
@@ -29,6 +30,13 @@ from records.transfers import (
 
 OFFLINE_VARIABLE = "ADM_OFFLINE"
 MIRROR_VARIABLE = "ADM_MIRROR"
+# How files begin, by their ending: an archive; an archive or a pickle, as torch.save writes them; a
+# TensorFlow graph, which is a node, its length and its name.
+BEGINNINGS = {
+    ".npz": re.compile(rb"PK\x03\x04"),
+    ".pt": re.compile(rb"PK\x03\x04|\x80[\x02-\x05]"),
+    ".pb": re.compile(rb"\n[\x80-\xff]*[\x01-\x7f]\n"),
+}
 
 
 def fetch(
@@ -96,11 +104,21 @@ def fetch(
             return _verify(order)
         try:
             _transfer(order)
+            if source == url:
+                mirror_path(path).unlink(missing_ok=True)
+            else:
+                with atomic_write(mirror_path(path)) as file:
+                    file.write(f"{hide_secrets(source)}\n".encode())
             os.replace(order.part, path)
             order.state.unlink(missing_ok=True)
         except OSError as error:
             raise explain_os_error(error, path) or error from error
     return path
+
+
+def mirror_path(path: Path) -> Path:
+    """Return where the address of the mirror is written down that a file came from."""
+    return path.with_name(path.name + ".mirror")
 
 
 def _find_source(url: str, base: str | None) -> str:
@@ -181,6 +199,12 @@ def _find_fault(order: Order) -> str | None:
             f"{order.path}: {order.shown} gave {size} bytes; {order.num_bytes} are needed; it is "
             f"another file and was not kept; check the address, {order.by_hand()}"
         )
+    if order.sha256 is None and (beginning := _find_foreign_beginning(order.part, order.path)):
+        return (
+            f"{order.path}: what came from {order.shown} begins with {beginning}, as no "
+            f"{order.path.suffix} file does; it is a message or another file and was not kept; "
+            f"open the address in a browser to see it, {order.by_hand()}"
+        )
     found = _compute_sha256(order, order.part)
     if order.sha256 is None:
         _save_record(order.path, found)
@@ -205,6 +229,8 @@ def _verify(order: Order) -> Path:
     )
     if order.num_bytes not in (None, size):
         raise UserError(f"{path}: has {size} bytes; {order.num_bytes} are needed; {again}")
+    if order.sha256 is None and (beginning := _find_foreign_beginning(path, path)):
+        raise UserError(f"{path}: begins with {beginning}, as no {path.suffix} file does; {again}")
     found = _compute_sha256(order, path)
     if order.sha256 is None:
         try:
@@ -217,6 +243,14 @@ def _verify(order: Order) -> Path:
             f"{again}"
         )
     return path
+
+
+def _find_foreign_beginning(path: Path, named: Path) -> str | None:
+    """Return how a file begins that is not of the kind its name says; None where it may be."""
+    kind = BEGINNINGS.get(named.suffix)
+    with open(path, "rb") as file:
+        start = file.read(24)
+    return None if kind is None or kind.match(start) else repr(start)
 
 
 def _compute_sha256(order: Order, path: Path) -> str:

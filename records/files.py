@@ -60,17 +60,28 @@ def check_writable(path: str | Path) -> None:
         path: where the file shall appear; its folder is made, the file is not.
 
     Raises:
-        UserError: what atomic_write would raise: no permission, a folder of that name, ...
+        UserError: what atomic_write would raise: no permission, a folder of that name, a device...
     """
     path = Path(path)
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        handle, temporary = _make_temporary(path)
-        os.close(handle)
-        os.unlink(temporary)
+        _refuse_special(path)
+        _try_temporary(path)
     except OSError as error:
         raise explain_os_error(error, path) or error from error
+
+
+def check_folder(folder: str | Path) -> None:
+    """Demand a folder in which files can be made, which is made if absent.
+
+    Raises:
+        UserError: no permission, a read-only file system, a file of that name, ...
+    """
+    try:
+        _try_temporary(Path(folder) / "file")
+    except OSError as error:
+        raise explain_os_error(error, folder) or error from error
 
 
 @contextmanager
@@ -84,12 +95,14 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         A binary file to write to.
 
     Raises:
-        UserError: no space, no permission, a read-only file system or an impossible name; nothing
-            is left behind and a file that already had this name is untouched.
+        UserError: no space, no permission, a read-only file system, an impossible name, or a
+            device, pipe or socket of this name; nothing is left behind and what already had this
+            name is untouched.
     """
     path = Path(path)
     temporary = None
     try:
+        _refuse_special(path)
         handle, temporary = _make_temporary(path)
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -106,10 +119,33 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         raise
 
 
+def _refuse_special(path: Path) -> None:
+    """Refuse a name whose holder a rename would do away with although it is no file of results.
+
+    /dev/stdout leads to a regular file where the output is redirected, by way of /proc.
+    """
+    leads = [os.path.realpath(path.parent)]
+    if path.is_symlink():
+        leads.append(os.path.join(leads[0], os.readlink(path)))
+    special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    if special or any(f"{one}/".startswith("/proc/") for one in leads):
+        raise UserError(
+            f"{path}: a device, a pipe or a socket, which the output would replace; give the name "
+            "of a new or a regular file"
+        )
+
+
 def _make_temporary(path: Path) -> tuple[int, str]:
     """Open a new hidden file beside a path; return its handle and name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+
+
+def _try_temporary(path: Path) -> None:
+    """Make a temporary file beside a path and remove it."""
+    handle, temporary = _make_temporary(path)
+    os.close(handle)
+    os.unlink(temporary)
 
 
 def _umask() -> int:
@@ -134,21 +170,30 @@ def read_json(path: str | Path, what: str) -> Any:
         what: what the file should be, for the error message.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, cannot be read or is not JSON, which has no NaN.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        canonical_json(content)  # refuses NaN and infinity, which Python reads but JSON lacks
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a {what} is needed here") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a {what}") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a {what}: {error}; delete it and make it again") from None
+    return content
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
-    """Give a finished file a second name (hard link, else copy), atomically."""
+    """Give a finished file a second name (hard link, else copy), atomically.
+
+    Raises:
+        UserError: what atomic_write raises.
+    """
     source, target = Path(source), Path(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        _refuse_special(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and os.path.samefile(source, target):
             return

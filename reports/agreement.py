@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.cells import load_metrics, make_estimate, read_interval
+from reports.notes import MEASURED
 
 AGREES, DIFFERS = "agrees", "differs"
+OLDER_SETTINGS = "older settings"
 ROUNDING = 0.005  # half a unit of the last digit that the paper prints
 FID_MARGIN = 0.05
 SHARE = 0.03
@@ -80,7 +82,7 @@ def judge_agreement(
 
 def make_other(
     source: str,
-    path: str,
+    file: Mapping[str, str],
     agreement: Mapping[str, Any] | None,
     metric: str,
     published: float | None,
@@ -89,32 +91,43 @@ def make_other(
 
     Args:
         source: key of RULES.
-        path: its metrics file.
+        file: `path` of its metrics file, and the `digest` that this has with today's settings.
         agreement: see `judge_agreement`.
         metric: name of the metric.
         published: the published number, not a difference.
 
     Returns:
-        Source, measured value (None when the file lacks the metric), interval and verdict.
+        Source, status, measured value, interval, verdict and number of samples. A number made with
+        other settings has the status OLDER_SETTINGS and is left out.
 
     Raises:
         UserError: the file is broken.
     """
-    content = load_metrics(path)
+    content = load_metrics(file["path"])
+    is_older = content is not None and content.get("digest") != file["digest"]
+    content = None if is_older else content
     estimate = make_estimate(content, metric)
     low, high = read_interval(content, metric)
     return {
         "source": source,
+        "status": OLDER_SETTINGS if is_older else MEASURED,
         "measured": estimate.value if estimate else None,
         "low": low,
         "high": high,
         "agreement": judge_agreement(agreement, source, content, metric, published),
+        "num_samples": content["counts"]["samples"] if content else None,
     }
 
 
+def list_other_sources(rows: list[Mapping[str, Any]], status: str) -> list[str]:
+    """Return the other sources with a number of some status beside those of a table."""
+    values = [cell["absolute"] or cell for row in rows for cell in row["cells"]]
+    others = [other for value in values for other in value["others"]]
+    return list(dict.fromkeys(one["source"] for one in others if one["status"] == status))
+
+
 def count_agreements(rows: list[Mapping[str, Any]]) -> dict[str, int] | None:
-    """Count the verdicts of a table's cells; None when there are none."""
-    verdicts = [
-        cell["agreement"]["verdict"] for row in rows for cell in row["cells"] if cell["agreement"]
-    ]
+    """Count the verdicts on the values of a table's rows; None when there are none."""
+    values = [cell["absolute"] or cell for row in rows for cell in row["cells"]]
+    verdicts = [value["agreement"]["verdict"] for value in values if value["agreement"]]
     return {name: verdicts.count(name) for name in (AGREES, DIFFERS)} if verdicts else None

@@ -54,6 +54,16 @@ def check_metrics(content: Any, where: str) -> None:
                 f"{where}: counts.{key} is {content['counts'].get(key)!r}; "
                 f"a positive whole number is needed; {AGAIN}"
             )
+    stored = content["counts"].get("reference_precision_recall")
+    if stored is not None and not _is_count(stored):
+        raise UserError(
+            f"{where}: counts.reference_precision_recall is {stored!r}; a positive whole number or "
+            f"null is needed; {AGAIN}"
+        )
+    for key in ("samples", "reference", "network"):
+        part = content["protocol"].get(key)
+        if part is not None and not isinstance(part, dict):
+            raise UserError(f"{where}: protocol.{key} is {part!r}; an object is needed; {AGAIN}")
     for metric, entry in content["metrics"].items():
         _check_entry(entry, f"{where}: metrics.{metric}")
 

@@ -24,7 +24,7 @@ SETTING_NAMES = {
     "memory_mb": "memory (MB)",
 }
 NOTE_WORDS = {
-    "quoted": "quoted by the paper from earlier work",
+    "quoted": "quoted by the authors from an earlier paper",
     "own": "trained by the paper's authors",
     "stack": "a stack of two resolutions",
     "rejection": "samples filtered by a classifier",

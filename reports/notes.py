@@ -15,9 +15,8 @@ def make_command(spec: Mapping[str, Any]) -> str:
     """Return the command that runs what a table lacks."""
     if (spec["scale"], spec["source"]) == ("digits", "retrain"):
         return f"snakemake --cores all reproduce_{spec['table']['name']}"
-    profile = "--profile slurm" if spec["scale"] == "paper" else "--cores all"
     options = f"scale={spec['scale']} source={spec['source']}"
-    return f"snakemake {profile} --config {options} -- reproduce_{spec['table']['name']}"
+    return f"snakemake --cores all --config {options} -- reproduce_{spec['table']['name']}"
 
 
 def find_status(row: Mapping[str, Any], content: Mapping[str, Any] | None) -> str:
@@ -37,12 +36,14 @@ def list_notes(
     Returns:
         Pairs of a text and the command that mends what it tells, "" for none.
     """
-    notes = [(NOTE_WORDS.get(note, note), "") for note in row["notes"]]
+    statuses = [find_status(row, content) for content in contents]
+    reason = (row["reason"] or "") if MEASURED not in statuses else ""
+    words = [NOTE_WORDS.get(note, note) for note in row["notes"]]
+    notes = [(text, "") for text in words if text not in reason]  # it says the same, and more
     if row["assumed"]:
         notes.append((f"not stated by the paper, chosen here: {', '.join(row['assumed'])}", ""))
-    statuses = [find_status(row, content) for content in contents]
-    if row["reason"] and MEASURED not in statuses:
-        notes.append((row["reason"], ""))
+    if reason:
+        notes.append((reason, ""))
     if NOT_RUN in statuses:
         notes.append(("not run; to run it:", command))
     return notes

@@ -17,30 +17,31 @@ KINDS = ("model", "baseline")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 TEXT, NUMBER, WHOLE = str, (int, float), int
+TEXTS = [TEXT]  # a list of these
 SPEC_KEYS = {
     "format": WHOLE, "scale": TEXT, "source": TEXT, "root": TEXT, "table": dict,
-    "scale_notes": list, "rows": list, "ceilings": dict, "claims": list, "seed_groups": list,
+    "scale_notes": TEXTS, "rows": list, "ceilings": dict, "claims": list, "seed_groups": list,
     "classifiers": list, "agreement": (dict, type(None)), "artefacts": list,
     "known_evaluation": (dict, type(None)),
 }  # fmt: skip
 AGREEMENT_KEYS = {"reference_images": WHOLE}
-SEED_GROUP_KEYS = {"model": TEXT, "metrics": list}
+SEED_GROUP_KEYS = {"model": TEXT, "metrics": TEXTS}
 KNOWN_KEYS = {"row": TEXT, "values": dict}
 ARTEFACT_KEYS = {
-    "url": TEXT, "licence": TEXT, "sha256": (str, type(None)), "used_for": list, "manifest": TEXT,
+    "url": TEXT, "licence": TEXT, "sha256": (str, type(None)), "used_for": TEXTS, "manifest": TEXT,
 }  # fmt: skip
 TABLE_KEYS = {
     "name": TEXT, "neurips": (int, type(None)), "arxiv_v4": WHOLE, "alias": TEXT, "title": TEXT,
-    "about": TEXT, "layout": TEXT, "settings": list, "metrics": list, "marks": list,
+    "about": TEXT, "layout": TEXT, "settings": TEXTS, "metrics": TEXTS, "marks": TEXTS,
 }  # fmt: skip
 ROW_KEYS = {
     "id": TEXT, "label": TEXT, "task": TEXT, "task_words": TEXT, "kind": TEXT, "settings": dict,
-    "published": dict, "notes": list, "assumed": list, "reason": (str, type(None)), "cells": dict,
+    "published": dict, "notes": TEXTS, "assumed": TEXTS, "reason": (str, type(None)), "cells": dict,
     "recipe_words": (dict, type(None)),
 }  # fmt: skip
 CELL_KEYS = {
     "metrics": (str, type(None)), "samples": (str, type(None)), "shared_with": (str, type(None)),
-    "seeds": list,
+    "seeds": TEXTS,
 }  # fmt: skip
 CLAIM_KEYS = {
     "id": TEXT, "text": TEXT, "where": TEXT, "sources": (list, type(None)), "comparisons": list,
@@ -76,11 +77,11 @@ def load_spec(path: str | Path) -> dict[str, Any]:
 
 def check_spec(spec: Any, where: str) -> None:
     """Raise UserError, saying where, unless a specification is complete and consistent."""
-    _check_keys(spec, SPEC_KEYS, where)
+    check_keys(spec, SPEC_KEYS, where)
     if spec["format"] != FORMAT:
         raise UserError(f"{where}: format {spec['format']}; this version reads format {FORMAT}")
     table = spec["table"]
-    _check_keys(table, TABLE_KEYS, f"{where}: table")
+    check_keys(table, TABLE_KEYS, f"{where}: table")
     _check_name(table["name"], f"{where}: table.name")
     _check_choice(table["layout"], LAYOUTS, f"{where}: table.layout")
     for metric in table["metrics"]:
@@ -101,34 +102,36 @@ def check_spec(spec: Any, where: str) -> None:
         _check_claim(claim, table, ids, f"{where}: claims[{index}]")
     for index, classifier in enumerate(spec["classifiers"]):
         here = f"{where}: classifiers[{index}]"
-        _check_keys(classifier, CLASSIFIER_KEYS, here)
+        check_keys(classifier, CLASSIFIER_KEYS, here)
         for place, row in enumerate(classifier["rows"]):
-            _check_keys(row, {"task": TEXT, "label": TEXT}, f"{here}.rows[{place}]")
+            check_keys(row, {"task": TEXT, "label": TEXT}, f"{here}.rows[{place}]")
     if spec["agreement"] is not None:
-        _check_keys(spec["agreement"], AGREEMENT_KEYS, f"{where}: agreement")
+        check_keys(spec["agreement"], AGREEMENT_KEYS, f"{where}: agreement")
         _check_choice(spec["source"], RULES, f"{where}: source")
     if spec["known_evaluation"] is not None:
         here = f"{where}: known_evaluation"
-        _check_keys(spec["known_evaluation"], KNOWN_KEYS, here)
+        check_keys(spec["known_evaluation"], KNOWN_KEYS, here)
         _check_choice(spec["known_evaluation"]["row"], ids, f"{here}.row")
         for metric, value in spec["known_evaluation"]["values"].items():
             _check_choice(metric, TOLERANCES, f"{here}.values")
             if isinstance(value, bool) or not isinstance(value, NUMBER):
                 raise UserError(f"{here}.values.{metric}: got {value!r}; give a number")
     for index, artefact in enumerate(spec["artefacts"]):
-        _check_keys(artefact, ARTEFACT_KEYS, f"{where}: artefacts[{index}]")
-    for index, page in enumerate(spec.get("pages", [])):
-        _check_keys(page, {"name": TEXT, "title": TEXT}, f"{where}: pages[{index}]")
+        check_keys(artefact, ARTEFACT_KEYS, f"{where}: artefacts[{index}]")
+    pages = spec.get("pages", [])
+    check_type(pages, list, f"{where}: pages")
+    for index, page in enumerate(pages):
+        check_keys(page, {"name": TEXT, "title": TEXT}, f"{where}: pages[{index}]")
         _check_name(page["name"], f"{where}: pages[{index}].name")
     for index, group in enumerate(spec["seed_groups"]):
         here = f"{where}: seed_groups[{index}]"
-        _check_keys(group, SEED_GROUP_KEYS, here)
-        if not all(isinstance(path, str) for path in group["metrics"]):
-            raise UserError(f"{here}.metrics: got {group['metrics']!r}; paths are needed")
+        check_keys(group, SEED_GROUP_KEYS, here)
+    for task, path in spec["ceilings"].items():
+        check_type(path, (str, type(None)), f"{where}: ceilings.{task}")
 
 
 def _check_row(row: Any, table: dict[str, Any], where: str) -> None:
-    _check_keys(row, ROW_KEYS, where)
+    check_keys(row, ROW_KEYS, where)
     _check_name(row["id"], f"{where}.id")
     where = f"{where} ({row['id']})"
     _check_choice(row["kind"], KINDS, f"{where}: kind")
@@ -136,7 +139,13 @@ def _check_row(row: Any, table: dict[str, Any], where: str) -> None:
         if mark not in row["cells"]:
             raise UserError(f"{where}: cells has {sorted(row['cells'])}; mark {mark} is needed")
         cell = row["cells"][mark]
-        _check_keys(cell, CELL_KEYS, f"{where}: cells.{mark}")
+        check_keys(cell, CELL_KEYS, f"{where}: cells.{mark}")
+        others = cell.get("others", {})
+        check_type(others, dict, f"{where}: cells.{mark}.others")
+        for source, file in others.items():
+            here = f"{where}: cells.{mark}.others"
+            _check_choice(source, RULES, here)
+            check_keys(file, {"path": TEXT, "digest": TEXT}, f"{here}.{source}")
         published = row["published"].get(mark, {})
         if not isinstance(published, dict):
             raise UserError(
@@ -150,14 +159,14 @@ def _check_row(row: Any, table: dict[str, Any], where: str) -> None:
 
 
 def _check_claim(claim: Any, table: dict[str, Any], ids: list[str], where: str) -> None:
-    _check_keys(claim, CLAIM_KEYS, where)
+    check_keys(claim, CLAIM_KEYS, where)
     _check_name(claim["id"], f"{where}.id")
     where = f"{where} ({claim['id']})"
     if not claim["comparisons"]:
         raise UserError(f"{where}: comparisons is empty; a claim needs at least one")
     for index, comparison in enumerate(claim["comparisons"]):
         here = f"{where}: comparisons[{index}]"
-        _check_keys(comparison, COMPARISON_KEYS, here)
+        check_keys(comparison, COMPARISON_KEYS, here)
         _check_choice(comparison["relation"], RELATIONS, f"{here}.relation")
         _check_choice(comparison["metric"], table["metrics"], f"{here}.metric")
         if comparison["relation"] == "nearer" and comparison["towards"] is None:
@@ -168,12 +177,13 @@ def _check_claim(claim: Any, table: dict[str, Any], ids: list[str], where: str) 
             address = comparison[side]
             if address is None:
                 continue
-            _check_keys(address, {"row": TEXT, "mark": TEXT}, f"{here}.{side}")
+            check_keys(address, {"row": TEXT, "mark": TEXT}, f"{here}.{side}")
             _check_choice(address["row"], ids, f"{here}.{side}.row")
             _check_choice(address["mark"], table["marks"], f"{here}.{side}.mark")
 
 
-def _check_keys(value: Any, keys: dict[str, Any], where: str) -> None:
+def check_keys(value: Any, keys: dict[str, Any], where: str) -> None:
+    """Raise UserError, saying where, unless a value is an object with some keys of some types."""
     if not isinstance(value, dict):
         raise UserError(
             f"{where}: got {type(value).__name__}; an object with {sorted(keys)} is needed"
@@ -182,11 +192,21 @@ def _check_keys(value: Any, keys: dict[str, Any], where: str) -> None:
     if missing:
         raise UserError(f"{where}: {', '.join(missing)} missing; add it to the specification")
     for key, kind in keys.items():
-        wrong_bool = isinstance(value[key], bool) and kind is not bool
-        if wrong_bool or not isinstance(value[key], kind):
-            kinds = kind if isinstance(kind, tuple) else (kind,)
-            names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-            raise UserError(f"{where}: {key} is {value[key]!r}; {names} is needed")
+        check_type(value[key], kind, f"{where}: {key}")
+
+
+def check_type(value: Any, kind: Any, where: str) -> None:
+    """Demand a type, one of a tuple of types, or a list of one type, which is written [type]."""
+    if isinstance(kind, list):
+        check_type(value, list, where)
+        for index, one in enumerate(value):
+            check_type(one, kind[0], f"{where}[{index}]")
+        return
+    wrong_bool = isinstance(value, bool) and kind is not bool
+    if wrong_bool or not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+        raise UserError(f"{where} is {value!r}; {names} is needed")
 
 
 def _check_name(name: str, where: str) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 from records.errors import UserError
 from records.files import digest
 from reports.accuracy import make_classifiers
-from reports.agreement import RULES, count_agreements, judge_agreement, make_other
+from reports.agreement import (
+    OLDER_SETTINGS,
+    RULES,
+    count_agreements,
+    judge_agreement,
+    list_other_sources,
+    make_other,
+)
 from reports.artefacts import make_artefacts
 from reports.cells import load_metrics, make_estimate, read_interval
 from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
@@ -65,6 +72,8 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
         "claims": claims,
         "agreement": spec["agreement"] and RULES[spec["source"]],
         "agreements": count_agreements(rows),
+        "other_sources": list_other_sources(rows, MEASURED),
+        "older_sources": list_other_sources(rows, OLDER_SETTINGS),
         "artefacts": make_artefacts(spec),
         "classifiers": make_classifiers(spec),
         "seeds": _describe_seeds(groups, spreads, table["metrics"]),
@@ -147,44 +156,48 @@ def _make_mark(row: Mapping, mark: str, files: Mapping) -> dict[str, Any]:
 def _make_cell(
     row: Mapping, mark: str, metric: str, spec: Mapping, files: Mapping, spread: SeedSpread | None
 ) -> dict[str, Any]:
-    """Return one number: published, measured, interval, and for deltas the absolute beneath."""
+    """Return one number: published, measured, interval and verdict.
+
+    In a table of differences the number is the difference that the paper prints, and `absolute` is
+    the row's own value, as a cell with the verdict and the other sources, which speak of it alone.
+    """
     content = files[row["id"], mark]
     estimate = make_estimate(content, metric)
-    first = spec["rows"][0]
     published = find_published(spec, row["id"], mark, metric)
-    is_difference = spec["table"]["layout"] == "deltas" and row["id"] != first["id"]
     cell = {
         "mark": mark,
         "metric": metric,
-        "published": row["published"].get(mark, {}).get(metric),
-        "is_difference": is_difference,
+        "published": published,
+        "is_difference": False,
         "status": find_status(row, content),
-        "measured": None,
+        "measured": estimate.value if estimate else None,
         "low": None,
         "high": None,
         "absolute": None,
         "agreement": judge_agreement(spec["agreement"], spec["source"], content, metric, published),
         "others": [
-            make_other(source, path, spec["agreement"], metric, published)
-            for source, path in row["cells"][mark].get("others", {}).items()
-            if Path(path).exists()
+            make_other(source, file, spec["agreement"], metric, published)
+            for source, file in row["cells"][mark].get("others", {}).items()
+            if Path(file["path"]).exists()
         ],
     }
-    if estimate is None:
-        return cell
     if spec["table"]["layout"] != "deltas":
-        low, high = read_interval(content, metric)
-        return {**cell, "measured": estimate.value, "low": low, "high": high}
-    low, high = _interval_with_seeds([estimate], spread)
-    absolute = {"measured": estimate.value, "low": low, "high": high}
-    if not is_difference:
-        return {**cell, **absolute, "absolute": absolute}
+        cell["low"], cell["high"] = read_interval(content, metric)
+        return cell
+    if estimate is not None:
+        cell["low"], cell["high"] = _interval_with_seeds([estimate], spread)
+    first = spec["rows"][0]
+    shown = {**cell, "agreement": None, "others": [], "absolute": cell}
+    if row["id"] == first["id"]:
+        return shown
     base = make_estimate(files[first["id"], mark], metric)
-    if base is None:
-        return {**cell, "absolute": absolute}
-    low, high = _interval_with_seeds([estimate, base], spread, estimate.value - base.value)
-    difference = {"measured": estimate.value - base.value, "low": low, "high": high}
-    return {**cell, **difference, "absolute": absolute}
+    effect, low, high = None, None, None
+    if estimate is not None and base is not None:
+        effect = estimate.value - base.value
+        low, high = _interval_with_seeds([estimate, base], spread, effect)
+    printed = row["published"].get(mark, {}).get(metric)
+    difference = {"published": printed, "measured": effect, "low": low, "high": high}
+    return {**shown, **difference, "is_difference": True}
 
 
 def _interval_with_seeds(

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from records.errors import UserError, main_guard
 from records.files import write_json
@@ -17,6 +18,7 @@ from workflow.forecast import make_forecast
 from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
 from workflow.forecast_text import format_forecast
+from workflow.plan import Plan
 from workflow.settings import DEFAULTS, load_plan
 from workflow.table_spec import make_table_spec
 
@@ -98,9 +100,24 @@ def run(argv: Sequence[str] | None = None) -> int:
         )
         print(json.dumps(forecast, indent=1) if args.json else format_forecast(forecast))
     else:
-        print(format_allotment(make_allotment(plan)))
-        print(f"report: {plan.root}/report/index.html")
+        print_summary(plan)
     return 0
+
+
+def print_summary(plan: Plan) -> None:
+    """Print what the jobs of a plan cost, and where their pages are; one line when none ran."""
+    allotment = make_allotment(plan)
+    if not allotment["stages"]:
+        print(
+            f"no job of scale {plan.scale.name}, source {plan.source} has run here: "
+            f"nothing in {plan.logs}"
+        )
+        return
+    print(format_allotment(allotment))
+    pages = [Path(plan.root, "report", f"{name}.html") for name in ("index", *plan.shown_tables)]
+    made = [page for page in pages if page.exists()]
+    for page in made[:1] if made[:1] == pages[:1] else made:  # the index leads to the others
+        print(f"report: {page}")
 
 
 main = main_guard(run)

@@ -15,18 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from records.cache import get_cache_folder
-from records.downloads import fetch
+from records.downloads import fetch, mirror_path
 from records.errors import UserError, main_guard
 from records.files import atomic_write, canonical_json, link_or_copy, write_json
 
 FORMAT = 1
-SUFFIXES = ("", ".sha256", ".part", ".part.json")  # what lies beside a download, and itself
+# A download itself, and what lies beside it.
+SUFFIXES = ("", ".sha256", ".mirror", ".part", ".part.json")
 
 
 def place_artefact(
     artefact: dict[str, Any], *, base: str, licence: str, folder: str | Path, out: str | Path
 ) -> None:
     """Make sure that a published file lies at a path; beside it `.sha256` and `.json` (manifest).
+
+    The manifest says where the file was published (`url`), from which mirror it came (`mirror`,
+    null for none), under which `licence`, its `sha256` and `num_bytes`, and the day it was
+    `retrieved`.
 
     Args:
         artefact: `path`, and `sha256` and `num_bytes` (None where they are not known).
@@ -49,6 +54,9 @@ def place_artefact(
     try:
         if not kept.exists() and cached.is_file():
             link_or_copy(fetch(url, cached, base=base, **known), kept)
+            mirror_path(kept).unlink(missing_ok=True)
+            if mirror_path(cached).exists():
+                link_or_copy(mirror_path(cached), mirror_path(kept))
         fetch(url, kept, base=base, **known)
     except UserError as error:
         if not any(one.exists() for one in (kept, record, cached)):
@@ -65,6 +73,8 @@ def place_artefact(
             file=sys.stderr,
         )
     link_or_copy(kept, out)
+    came = mirror_path(kept)
+    mirror = came.read_text(encoding="utf-8").strip() if came.exists() else None
     retrieved = datetime.fromtimestamp(kept.stat().st_mtime, UTC).date().isoformat()
     write_json(
         out.with_suffix(".json"),
@@ -72,6 +82,7 @@ def place_artefact(
             "format": FORMAT,
             "source": "published by the authors",
             "url": url,
+            "mirror": mirror,
             "licence": licence,
             "sha256": sha256,
             "num_bytes": kept.stat().st_size,

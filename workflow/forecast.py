@@ -6,7 +6,7 @@ committed data (workflow.forecast_counts).
 
 import math
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from records.errors import UserError
@@ -19,9 +19,9 @@ from workflow.forecast_jobs import (
     Key,
     compute_batch_bytes,
     compute_chains,
-    compute_set_size,
     compute_state_bytes,
     compute_wall_seconds,
+    count_ceiling_images,
     count_steps,
     find_tables,
     find_unknown_sets,
@@ -187,26 +187,50 @@ def _compute_disk(
     return disk
 
 
-def compute_hours(
-    plan: Plan, planned: list[Key], *, gpu: str | None = None
-) -> tuple[float, int, Speed]:
-    """Compute the device hours of jobs that Snakemake is about to run.
+@dataclass(frozen=True)
+class Cost:
+    """What the jobs of a run take: computing jobs, hours on a device, bytes kept, downloads."""
+
+    num_jobs: int
+    hours: float
+    speed: Speed
+    kept_bytes: float
+    num_downloads: int
+    download_bytes: float
+
+
+def compute_cost(plan: Plan, planned: list[Key], *, gpu: str | None = None) -> Cost:
+    """Compute what the jobs cost that Snakemake is about to run.
 
     Args:
         plan: the plan.
         planned: rule and wildcards of each job; rules that are not forecast count for nothing.
-        gpu: device; None for the scale's own.
-
-    Returns:
-        Hours, the number of jobs among them that have any, and the device.
+        gpu: device; None for the plan's own.
 
     Raises:
         UserError: the counts are missing.
     """
     speed = choose_speed(plan, gpu=gpu)
     jobs = make_jobs(plan, load_counts(plan), speed, ["reproduce_all"])
-    seconds = [jobs[key].seconds for key in planned if key in jobs and jobs[key].seconds]
-    return sum(seconds) / 3600, len(seconds), speed
+    keys = [key for key in map(_find_key, planned) if key in jobs]
+    seconds = [jobs[key].seconds for key in keys if jobs[key].seconds]
+    fetched = [jobs[key].kept_bytes for key in keys if key[0].startswith("fetch_")]
+    return Cost(
+        num_jobs=len(seconds),
+        hours=sum(seconds) / 3600,
+        speed=speed,
+        kept_bytes=sum(jobs[key].kept_bytes for key in keys),
+        num_downloads=len(fetched),
+        download_bytes=sum(fetched),
+    )
+
+
+def _find_key(planned: Key) -> Key:
+    """Return the forecast's key of a job; a fetching rule's wildcard lacks the file's ending."""
+    rule, *wildcards = planned
+    if rule.startswith("fetch_"):
+        return rule, f"{wildcards[0]}.{rule.removeprefix('fetch_')}"
+    return planned
 
 
 def compute_resources(plan: Plan, rule: str, *wildcards: str) -> dict[str, int]:
@@ -229,7 +253,7 @@ def compute_resources(plan: Plan, rule: str, *wildcards: str) -> dict[str, int]:
     if forecast is None or (rule, *wildcards) not in forecast[1]:
         return dict(DEFAULT_RESOURCES)
     counts, jobs = forecast
-    process = CPU_PROCESS_MB if plan.scale.compute.device.startswith("cpu") else PROCESS_MB
+    process = CPU_PROCESS_MB if plan.device.startswith("cpu") else PROCESS_MB
     num_bytes = compute_memory_bytes(plan, counts, rule, wildcards[0])
     minutes = RUNTIME_MARGIN * jobs[rule, *wildcards].seconds / 60
     return {
@@ -259,17 +283,17 @@ def compute_memory_bytes(
         spec = plan.samples[name]
         networks = [one["name"] for one in (spec["model"], spec["classifier"]) if one]
         base = spec["low_res"]
-        weights = sum(2 * FLOAT32_BYTES * counts[one]["num_parameters"] for one in networks)
+        weights = sum(FLOAT32_BYTES * counts[one]["num_parameters"] for one in networks)
         small = compute_batch_bytes(plan, base["name"]) if base else 0.0
         shard = compute_batch_bytes(plan, name) * min(
             1.0, plan.scale.sampling.images_per_shard / spec["num_images"]
         )
         return weights + 2 * shard + small
     if rule == "accuracy":
-        return float(2 * FLOAT32_BYTES * counts[name]["num_parameters"])
+        return float(FLOAT32_BYTES * counts[name]["num_parameters"])
     evaluated: float = plan.samples[name]["num_images"] if rule == "evaluate" else 0
-    if rule == "ceiling":  # all features of the whole set, and copies of them in its halves
-        evaluated = compute_set_size(plan, name)[0]
+    if rule == "ceiling":  # all features of both halves, and copies of them
+        evaluated = count_ceiling_images(plan, name)
     stored = plan.scale.evaluation.reference_images
     # Pool and spatial features, 4,071 numbers an image, in float32 and a float64 copy of them.
     return 12.0 * 4071 * (evaluated + stored) + 1e9

@@ -110,7 +110,7 @@ def choose_speed(plan: Plan, *, gpu: str | None = None, utilisation: float | Non
 def _find_default(plan: Plan) -> str:
     """Return the first device for a scale that has the precisions in which its models train."""
     facts = load_devices()
-    names = facts["default"][plan.scale.compute.device.partition(":")[0]]
+    names = facts["default"][plan.device.partition(":")[0]]
     needed = {model.training.precision for model in plan.scale.models.values()}
     for name in names:
         peaks = facts["devices"][name].get("peak_tflops")

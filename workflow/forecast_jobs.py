@@ -21,6 +21,8 @@ Key = tuple[str, ...]
 FLOAT32_BYTES = 4
 # Weights, average and two moments of AdamW; while a state is written the one before it is there.
 STATE_TENSORS, STATE_COPIES = 4, 2
+# Real images in each half of a ceiling at most: as many as the paper's samples in a row.
+CEILING_IMAGES = 50_000
 REFERENCE_STATISTICS_BYTES = 8 * (2048**2 + 2048 + 2023**2 + 2023)
 
 
@@ -179,7 +181,7 @@ class _Maker:
         return self.add(
             ("ceiling", task),
             needs=(self.add_data(task), self.add_network()),
-            flops=self.compute_feature_flops(compute_set_size(self.plan, task)[0]),
+            flops=self.compute_feature_flops(count_ceiling_images(self.plan, task)),
         )
 
     def add_weights(self, model: str, mark: str) -> Key:
@@ -263,6 +265,11 @@ def compute_batch_bytes(plan: Plan, sample: str) -> float:
     spec = plan.samples[sample]
     pixels = plan.scale.tasks[spec["task"]].image_size_px ** 2
     return float(spec["num_images"] * (3 * pixels + 8))
+
+
+def count_ceiling_images(plan: Plan, task: str) -> float:
+    """Return how many images both halves of a ceiling have together."""
+    return min(compute_set_size(plan, task)[0], 2.0 * CEILING_IMAGES)
 
 
 def compute_state_bytes(counts: dict[str, Any]) -> float:

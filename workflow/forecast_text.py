@@ -1,14 +1,17 @@
 """A forecast as lines for a terminal."""
 
 import math
+import shutil
 from typing import Any
 
 from records.errors import UserError
-from workflow.forecast import compute_hours
+from workflow.forecast import compute_cost
 from workflow.forecast_jobs import Key
 from workflow.plan import Plan
 
 HOURS_WORTH_SAYING = 1.0
+BYTES_WORTH_SAYING = 10e9
+ON_DEVICE = {"train", "sample", "accuracy", "evaluate", "reference", "ceiling"}  # rules
 SMALL_NETWORK_FLOPS = 1e11  # forward and backward, of an image; the paper's begin at six times that
 SCALES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"))
 HALVES = ("generator", "classifier")
@@ -184,7 +187,7 @@ def _format_disk(forecast: dict[str, Any]) -> list[str]:
 
 
 def describe_start(plan: Plan, planned: list[Key]) -> str | None:
-    """Say what a run that is about to start costs, if that is more than an hour.
+    """Say what a run that is about to start costs, if that is more than an hour or 10 GB.
 
     Args:
         plan: the plan.
@@ -194,13 +197,39 @@ def describe_start(plan: Plan, planned: list[Key]) -> str | None:
         A sentence, also where the counts are missing; None when there is nothing to say.
     """
     try:
-        hours, num_jobs, speed = compute_hours(plan, planned)
+        cost = compute_cost(plan, planned)
     except UserError as error:
         return f"no forecast: {error}"
-    if hours <= HOURS_WORTH_SAYING:
+    if cost.hours <= HOURS_WORTH_SAYING and cost.kept_bytes <= BYTES_WORTH_SAYING:
+        return None
+    fetched = (
+        f" ({cost.num_downloads} downloads of {format_bytes(cost.download_bytes)} among them)"
+        if cost.num_downloads
+        else ""
+    )
+    return (
+        f"forecast: {cost.num_jobs} jobs that compute, {format_hours(cost.hours)} of "
+        f"{cost.speed.gpu} time; {format_bytes(cost.kept_bytes)} on disk{fetched}; python -m "
+        f"workflow plan --scale {plan.scale.name} --source {plan.source} says more, and for other "
+        "GPUs"
+    )
+
+
+def warn_of_missing_gpu(plan: Plan, planned: list[Key]) -> str | None:
+    """Say so where jobs need CUDA and this machine has no GPU, as far as its driver's tool tells.
+
+    Args:
+        plan: the plan.
+        planned: rule and wildcards of each job that would run.
+
+    Returns:
+        A sentence; None when there is nothing to say. No error: the jobs may run elsewhere.
+    """
+    computes = any(rule in ON_DEVICE for rule, *_ in planned)
+    if not plan.device.startswith("cuda") or not computes or shutil.which("nvidia-smi"):
         return None
     return (
-        f"forecast: {num_jobs} jobs that compute, {format_hours(hours)} of {speed.gpu} time "
-        f"(python -m workflow plan --scale {plan.scale.name} --source {plan.source} says more, and "
-        "for other GPUs)"
+        f"warning: jobs compute on device {plan.device} and this machine shows no GPU (no "
+        "nvidia-smi); unless they run on another one, stop this and add device=cpu to --config, "
+        "which makes nothing stale"
     )

@@ -34,7 +34,10 @@ NEIGHBOURS = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that can be made at one scale from one source, keyed by name."""
+    """Everything that can be made at one scale from one source, keyed by name.
+
+    `device` is where jobs compute: no spec holds it, so that another one makes nothing stale.
+    """
 
     scale: Scale
     tables: dict[str, Table]
@@ -42,6 +45,7 @@ class Plan:
     root: str
     released: Released
     files: dict[str, str | Path | None]
+    device: str
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     marks: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -164,7 +168,7 @@ class Plan:
 
     def evaluation_options(self) -> str:
         """Return what the evaluation's commands are told of network and machine, quoted."""
-        options = ["--device", self.scale.compute.device]
+        options = ["--device", self.device]
         options += ["--threads", str(self.scale.compute.threads)]
         options += ["--batch-size", str(self.scale.evaluation.batch_size)]
         if isinstance(self.scale.network, Inception):
@@ -211,6 +215,7 @@ def make_plan(
     source: str,
     results: str,
     released_path: str | Path | None = None,
+    device: str | None = None,
 ) -> Plan:
     """Read the parameters and work out every spec.
 
@@ -220,6 +225,7 @@ def make_plan(
         source: where numbers come from, one of SOURCES.
         results: folder for everything that is made.
         released_path: what was published; None: params/released.yaml.
+        device: where jobs compute; None: as the scale says.
 
     Raises:
         UserError: anything wrong in the files, or a source that the scale cannot have.
@@ -241,6 +247,7 @@ def make_plan(
             "results": results,
             "released_path": released_path,
         },
+        device=device or scale.compute.device,
     )
     check_references(scale, tables, plan.released)
     if source == "retrain":

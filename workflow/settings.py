@@ -1,5 +1,6 @@
 """Read what `--config` and profiles say: which scale, which source, where results go."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ DEFAULTS = {
     "tables": "params/tables.yaml",
     "released": "params/released.yaml",
 }
+DEVICE_KEY = "device"  # apart: it is in no spec, and no command that writes one takes it
+DEVICE = re.compile("cpu|cuda(:[0-9]+)?")
 
 
 def load_plan(config: Mapping[str, Any]) -> Plan:
@@ -22,23 +25,31 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
 
     Args:
         config: `scale` (a name in params/scales/ or a path), `source`, `results`, `tables`,
-            `released`; a missing one takes its default.
+            `released`; a missing one takes its default. `device` is where jobs compute; a missing
+            one is the scale's.
 
     Raises:
         UserError: an unknown key or scale, or anything wrong in the files.
     """
-    unknown = sorted(set(config) - set(DEFAULTS))
+    keys = [*DEFAULTS, DEVICE_KEY]
+    unknown = sorted(set(config) - set(keys))
     if unknown:
         raise UserError(
-            f"--config: unknown key {', '.join(unknown)}; the keys are {', '.join(DEFAULTS)}"
+            f"--config: unknown key {', '.join(unknown)}; the keys are {', '.join(keys)}"
         )
     settings = {**DEFAULTS, **{key: str(value) for key, value in config.items()}}
+    device = settings.get(DEVICE_KEY)
+    if device is not None and not DEVICE.fullmatch(device):
+        raise UserError(
+            f"--config device: got {device!r}; needed: cpu, cuda, or one of several as cuda:1"
+        )
     return make_plan(
         tables_path=_shipped(settings["tables"]),
         scale_path=scale_path(settings["scale"]),
         source=settings["source"],
         results=settings["results"],
         released_path=_shipped(settings["released"]),
+        device=device,
     )
 
 

@@ -4,11 +4,12 @@ from functools import cache
 from typing import Any
 
 from adm.config import Table
+from records.files import digest
 from workflow.availability import SOURCES
 from workflow.plan import Plan, cell_name, make_plan
 
 
-def find_others(plan: Plan, table: Table, row_id: str, mark: str) -> dict[str, str]:
+def find_others(plan: Plan, table: Table, row_id: str, mark: str) -> dict[str, dict[str, str]]:
     """Return the metrics files of a cell by the other sources that have it.
 
     Args:
@@ -18,8 +19,9 @@ def find_others(plan: Plan, table: Table, row_id: str, mark: str) -> dict[str, s
         mark: a mark of the table.
 
     Returns:
-        Paths by source, in the order of SOURCES, whether or not the files are there. Empty at a
-        scale of which nothing was published.
+        By source, in the order of SOURCES, `path` and the `digest` that the file has when it was
+        made with the settings of today; it need not be there. Empty at a scale of which nothing was
+        published.
     """
     if plan.scale.evaluation.reference != "released":
         return {}
@@ -30,7 +32,10 @@ def find_others(plan: Plan, table: Table, row_id: str, mark: str) -> dict[str, s
         other = _make_other(tuple(sorted(plan.files.items())), source)
         sample = other.cells.get(cell_name(table, row_id, mark, [0], 0))
         if sample is not None:
-            found[source] = other.metrics_path(sample)
+            found[source] = {
+                "path": other.metrics_path(sample),
+                "digest": digest(other.metric_spec(sample)),
+            }
     return found
 
 

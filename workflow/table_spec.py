@@ -44,8 +44,8 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
         "claims": [_claim(plan, table, key, claim) for key, claim in table.claims.items()],
         "classifiers": _classifiers(plan, table),
         "pages": [
-            {"name": one, "title": f"{_number(other)}: {other.title}"}
-            for one, other in plan.tables.items()
+            {"name": one, "title": f"{_number(plan.tables[one])}: {plan.tables[one].title}"}
+            for one in plan.shown_tables
         ],
         "seed_groups": [
             {
@@ -187,11 +187,11 @@ def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
         "accuracies": [one["accuracy"] for one in _classifiers(plan, table)],
         "others": sorted(
             {
-                path
+                file["path"]
                 for row_id in table.rows
                 for mark in table.marks
-                for path in find_others(plan, table, row_id, mark).values()
-                if Path(path).exists()
+                for file in find_others(plan, table, row_id, mark).values()
+                if Path(file["path"]).exists()
             }
         ),
     }

@@ -8,9 +8,12 @@ from typing import Any
 from adm.datasets.centre_crop import CROPS
 from adm.datasets.image_sources import DATASETS
 from adm.datasets.image_tree import LABELS
-from adm.datasets.prepare import Order, manifest_path, prepare_dataset
+from adm.datasets.prepare import Order, broken_path, manifest_path, prepare_dataset
+from adm.spec_checks import load_spec
+from records.cores import count_cores
 from records.errors import UserError
-from records.files import read_json
+from records.files import check_writable
+from records.inputs import refuse_replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,58 +78,43 @@ def run(args: argparse.Namespace) -> int:
     if given:
         option = given[0].replace("_", "-")
         raise UserError(f"--{option}: the spec says that; leave one of the two out")
-    spec = read_json(args.spec, "dataset spec")
+    spec = load_spec(args.spec, "dataset")
     if spec["dataset"] == "digits":
         from adm.digits import make_digits
 
+        check_writable(args.out)
+        refuse_replacing(args.out, args.spec)
         make_digits(args.out, image_size_px=spec["image_size_px"], classes=spec["classes"])
         return 0
-    return _prepare(args, _read_spec(args.spec, spec))
+    return _prepare(args, _take_what_decides(spec))
 
 
-def _read_spec(where: str, spec: dict[str, Any]) -> dict[str, Any]:
+def _take_what_decides(spec: dict[str, Any]) -> dict[str, Any]:
     """Take from a spec what decides the images."""
-    if spec["dataset"] not in DATASETS:
-        raise UserError(
-            f"{where}: dataset: got {spec['dataset']!r}; needed: digits, {', '.join(DATASETS)}"
-        )
-    classes = spec.get("classes")
-    if classes is not None and not all(isinstance(one, str) for one in classes):
-        raise UserError(f"{where}: classes: got {classes}; needed: names of classes, or null")
-    if spec.get("image_channels", 3) != 3:
-        raise UserError(
-            f"{where}: image_channels: got {spec['image_channels']}; images are made as RGB: 3"
-        )
-    skip_broken = spec.get("skip_broken", False)
-    if not isinstance(skip_broken, bool):
-        raise UserError(f"{where}: skip_broken: got {skip_broken!r}; needed: true or false")
     labels = spec.get("labels", "auto") if spec.get("num_classes") else "none"
-    return {
-        "dataset": spec["dataset"],
-        "image_size_px": spec.get("image_size_px"),
-        "crop": spec.get("crop"),
-        "labels": labels,
-        "classes": classes,
-        "num_classes": spec.get("num_classes"),
-        "skip_broken": skip_broken,
-    }
+    keys = ("image_size_px", "crop", "classes", "num_classes", "skip_broken")
+    return {"dataset": spec["dataset"], "labels": labels, **{key: spec.get(key) for key in keys}}
 
 
 def _prepare(args: argparse.Namespace, what: dict[str, Any]) -> int:
     """Make a dataset from the user's images and say what came out."""
     dataset = what["dataset"]
     crop = what["crop"] or ("centre_box" if dataset == "lsun" else "centre")
+    path = find_path(args.path, args.path_variable, dataset)
+    check_writable(args.out)
+    beside = (manifest_path(args.out), broken_path(args.out))
+    refuse_replacing(args.out, args.spec, path, beside=beside)
     manifest = prepare_dataset(
         Order(
             dataset=dataset,
-            path=find_path(args.path, args.path_variable, dataset),
+            path=path,
             out=args.out,
             image_size_px=what["image_size_px"],
             crop=crop,
             labels=what["labels"] or "auto",
             classes=None if what["classes"] is None else tuple(what["classes"]),
             num_classes=what["num_classes"],
-            num_workers=len(os.sched_getaffinity(0)) if args.workers is None else args.workers,
+            num_workers=count_cores() if args.workers is None else args.workers,
             skip_broken=bool(what["skip_broken"]),
             licence=args.licence,
             words=args.words,

@@ -14,6 +14,7 @@ from adm.datasets.source import (
     Source,
     UnusableImage,
     check_class_names,
+    check_depth,
     check_num_bytes,
     is_hidden,
     is_image_name,
@@ -39,10 +40,10 @@ def open_image_archive(
 
     Raises:
         UserError: no zip or cut short, a name twice, two classes with one name, labels out of
-            range or of images that are not there, or no clear classes.
+            range or of images that are not there, or no clear classes; see `open_image_folder`.
     """
     path = Path(path)
-    stamp, infos = _read_directory(path)
+    stamp, infos, folders = _read_directory(path)
     images = sorted(name for name in infos if is_image_name(name))
     given = _read_labels(path, infos, num_classes) if labels == "auto" else None
     class_names: tuple[str, ...] | None = None
@@ -56,7 +57,7 @@ def open_image_archive(
             )
         found = given
     elif given is None:
-        found, class_names = _find_classes(path, images, labels)
+        found, class_names = _find_classes(path, images, folders, labels)
 
     def iterate_images() -> Iterator[Listed]:
         for name in sorted(infos, key=lambda one: (found.get(one) or 0, one)):
@@ -103,14 +104,21 @@ def make_archive_reader(path: Path) -> Reader:
     return read
 
 
-def _read_directory(path: Path) -> tuple[list[int], dict[str, zipfile.ZipInfo]]:
-    """Return the zip's stamp and its files by name."""
+def _read_directory(
+    path: Path,
+) -> tuple[list[int], dict[str, zipfile.ZipInfo], set[tuple[str, ...]]]:
+    """Return the zip's stamp, its files by name, and the parts of its folders, empty ones too."""
     infos: dict[str, zipfile.ZipInfo] = {}
+    folders: set[tuple[str, ...]] = set()
     try:
         stamp = make_stamp(path)
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
-                if info.is_dir() or any(map(is_hidden, PurePosixPath(info.filename).parts)):
+                parts = PurePosixPath(info.filename).parts
+                if any(map(is_hidden, parts)):
+                    continue
+                folders.add(parts if info.is_dir() else parts[:-1])
+                if info.is_dir():
                     continue
                 if info.filename in infos:
                     raise UserError(
@@ -123,7 +131,7 @@ def _read_directory(path: Path) -> tuple[list[int], dict[str, zipfile.ZipInfo]]:
         ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give another path") from None
-    return stamp, infos
+    return stamp, infos, folders
 
 
 def _read_labels(
@@ -158,9 +166,12 @@ def _read_labels(
 
 
 def _find_classes(
-    path: Path, images: list[str], labels: str
+    path: Path, images: list[str], folders: set[tuple[str, ...]], labels: str
 ) -> tuple[dict[str, int], tuple[str, ...] | None]:
-    """Return the label of each image and the class names, by folder or by prefix."""
+    """Return the label of each image and the class names, by folder or by prefix.
+
+    A folder without images beside the others is a class too, which the list of images refuses.
+    """
     parts = {name: PurePosixPath(name).parts for name in images}
     # Archives often have one folder around everything.
     depth = 0
@@ -176,6 +187,15 @@ def _find_classes(
                 f"{path}: {len(flat)} images (as {flat[0]}) lie beside folders of images, so it is "
                 "not clear what the classes are; move them, or say --labels folders, prefix or none"
             )
+        if all(len(one) > depth + 2 for one in parts.values()):
+            inner: dict[str, set[str]] = {}
+            for one in parts.values():
+                inner.setdefault(one[depth], set()).add(one[depth + 1])
+            check_depth(
+                path,
+                inner,
+                advise=lambda name: f"give its folder {name} alone, as a folder or in a zip",
+            )
     if labels == "none":
         return {}, None
     if labels == "prefix":
@@ -186,6 +206,7 @@ def _find_classes(
                 "<class>_<anything>: rename it, or say --labels none"
             )
         classes = {name: parts[name][-1].split("_")[0] for name in images}
+        found = set(classes.values())
     else:
         if flat:
             raise UserError(
@@ -193,7 +214,9 @@ def _find_classes(
                 "the folder of its class: move it, or say --labels none"
             )
         classes = {name: parts[name][depth] for name in images}
-    names = sorted(set(classes.values()))
+        around = parts[images[0]][:depth] if images else ()
+        found = {one[depth] for one in folders if len(one) > depth and one[:depth] == around}
+    names = sorted(found)
     check_class_names(path, names)
     places = {name: label for label, name in enumerate(names)}
     return {name: places[one] for name, one in classes.items()}, tuple(names)

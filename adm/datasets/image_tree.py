@@ -10,6 +10,7 @@ from adm.datasets.source import (
     Source,
     UnusableImage,
     check_class_names,
+    check_depth,
     check_num_bytes,
     is_hidden,
     is_image_name,
@@ -30,8 +31,8 @@ def open_image_folder(path: str | Path, *, labels: str = "auto") -> Source:
             takes it; `none`; `auto`, `folders` when there are some, otherwise `none`.
 
     Raises:
-        UserError: cannot be read, nothing in it, images beside class folders, two classes with one
-            name, or a name without a prefix.
+        UserError: cannot be read, nothing in it, images beside class folders, with `auto` folders
+            of folders (see `check_depth`), two classes with one name, or a name without a prefix.
     """
     path = Path(path)
     entries = [one for one in _scan(path) if not is_hidden(one.name)]
@@ -45,6 +46,8 @@ def open_image_folder(path: str | Path, *, labels: str = "auto") -> Source:
                 f"(as {folders[0]}), so it is not clear what the classes are; move them, or say "
                 "--labels folders, prefix or none"
             )
+        inner = _find_inner_folders(path, folders)
+        check_depth(path, inner, advise=lambda name: f"give {path / name}")
     if labels == "folders":
         return _open_tree(path, folders)
     if labels == "prefix":
@@ -75,6 +78,24 @@ def make_folder_reader(path: Path) -> Reader:
             os.close(handle)
 
     return read
+
+
+def _find_inner_folders(path: Path, folders: list[str]) -> dict[str, set[str]]:
+    """Return the folders with images in each folder; nothing where one holds an image itself."""
+    found: dict[str, set[str]] = {}
+    for folder in folders:
+        inner = set()
+        for entry in _scan(path / folder):
+            if is_hidden(entry.name):
+                continue
+            below = f"{folder}/{entry.name}"
+            if not entry.is_dir():
+                if is_image_name(entry.name):
+                    return {}
+            elif not entry.is_symlink() and any(one.place for one in _walk(path, below, None)):
+                inner.add(entry.name)
+        found[folder] = inner
+    return found
 
 
 def _open_tree(path: Path, folders: list[str]) -> Source:

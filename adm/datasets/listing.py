@@ -20,6 +20,8 @@ class Summary:
 
     Attributes:
         stamp: size and time of a source that is one file.
+        class_names: names of the source's classes, see `Source`.
+        labelled: whether the images have labels.
         num_images: entries of the list.
         num_classes: classes of the images; None without labels.
         num_ignored: files that are no images by their names.
@@ -28,6 +30,8 @@ class Summary:
     """
 
     stamp: list[int] | None
+    class_names: list[str] | None
+    labelled: bool
     num_images: int
     num_classes: int | None
     num_ignored: int
@@ -51,9 +55,10 @@ def make_listing(source: Source, folder: Path) -> tuple[Summary, int]:
     """
     path, summary_path = folder / "listing.jsonl", folder / "listing.json"
     if source.stamp is not None and path.exists() and summary_path.exists():
-        known = Summary(**read_json(summary_path, "list of images"))
-        if known.stamp == source.stamp and known.sha256 == sha256_file(path):
-            return known, known.num_images
+        known = read_json(summary_path, "list of images")
+        same = all(known.get(name) == value for name, value in _describe(source).items())
+        if same and known["sha256"] == sha256_file(path):
+            return Summary(**known), known["num_images"]
     new = folder / "listing.new"
     summary = _write_listing(source, new)
     # A single file that changed may hold other bytes at the same places.
@@ -68,6 +73,15 @@ def iterate_listing(folder: Path, start: int = 0) -> Iterator[Listed]:
     with open(folder / "listing.jsonl", "rb") as file:
         for line in islice(file, start, None):
             yield Listed(*json.loads(line))
+
+
+def _describe(source: Source) -> dict[str, Any]:
+    """Return what decides the list of a source that is one file."""
+    return {
+        "stamp": source.stamp,
+        "class_names": source.class_names and list(source.class_names),
+        "labelled": source.labelled,
+    }
 
 
 def _write_listing(source: Source, path: Path) -> Summary:
@@ -101,7 +115,7 @@ def _write_listing(source: Source, path: Path) -> Summary:
             f"{show_some(names)}; fill or remove them"
         )
     return Summary(
-        stamp=source.stamp,
+        **_describe(source),
         num_images=num_images,
         num_classes=num_classes,
         num_ignored=num_ignored,

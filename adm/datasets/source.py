@@ -1,7 +1,7 @@
 """What every kind of source tells: which images there are, in which order, and where they lie."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -127,6 +127,33 @@ def check_class_names(where: object, names: list[str]) -> None:
                 f"{where}: two classes with one name, {same!r} and {name!r}; every class must be "
                 "there once: rename or remove one"
             )
+
+
+def check_depth(
+    where: object, below: Mapping[str, set[str]], *, advise: Callable[[str], str]
+) -> None:
+    """Refuse folders of which none holds an image itself, where one holds several with images.
+
+    Such as train/cat, train/dog, val/cat: the classes are most likely one folder deeper. One folder
+    in each, such as n01/images, n02/images, is taken as a part of its class.
+
+    Args:
+        where: the source, for the message.
+        below: for each folder, the folders in it that hold images.
+        advise: says how to give one of them, by its name, alone.
+
+    Raises:
+        UserError: with the folder that is most likely meant.
+    """
+    several = sorted(name for name, inner in below.items() if len(inner) > 1)
+    if several:
+        meant = "train" if "train" in several else several[0]
+        raise UserError(
+            f"{where}: no image lies in its folders themselves ({show_some(sorted(below))}), and "
+            f"{meant} holds several folders of images ({show_some(sorted(below[meant]))}), so it "
+            f"is not clear what the classes are; {advise(meant)}, or say --labels folders if "
+            "the outer folders are the classes, or none"
+        )
 
 
 def check_num_classes(

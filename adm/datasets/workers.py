@@ -1,14 +1,17 @@
 """Conversion of images in parallel processes, in order, a bounded number ahead of the writer.
 
 Each process has a pipe of its own, so that its end is noticed even in the middle of an answer.
-(`concurrent.futures` shares one pipe, which a process that is killed while it answers blocks.)
+(`concurrent.futures` shares one pipe, which a process that is killed while it answers blocks.) They
+are children of this process, so that their CPU time counts in that of the job.
 """
 
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -135,15 +138,26 @@ def _find_free(workers: list[_Worker], work: Work, num_workers: int) -> _Worker 
     """Return the process with the least to do, a new one while there may be more, or None."""
     free = min(workers, key=lambda one: one.num_chunks, default=None)
     if len(workers) < num_workers and (free is None or free.num_chunks > 0):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, work), daemon=True)
-        process.start()
+        with _signals_for_all_held_back():
+            process.start()
         there.close()
         free = _Worker(process, here)
         workers.append(free)
     return free if free is not None and free.num_chunks < CHUNKS_AT_HAND else None
+
+
+@contextmanager
+def _signals_for_all_held_back() -> Iterator[None]:
+    """Start processes to which Ctrl-C and a batch system's warning, which go to all, do nothing."""
+    resource_tracker.ensure_running()  # it lets SIGINT through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGUSR1))
+    try:
+        yield  # a process begins with the mask of the one that starts it
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _split(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -155,8 +169,6 @@ def _split(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def _serve(connection: Connection, work: Work) -> None:
     """Convert the chunks that come through a pipe until its other end is gone."""
-    for one in (signal.SIGINT, signal.SIGUSR1):  # Ctrl-C and a batch system's warning go to all
-        signal.signal(one, signal.SIG_IGN)
     try:
         reader = READERS[work.kind](Path(work.path))
         while True:

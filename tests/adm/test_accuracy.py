@@ -11,7 +11,8 @@ from adm.cli import main
 from adm.data import ImageZip
 from adm.schedule import make_schedule
 from adm.state import read_spec
-from records.files import write_json
+from adm.tensorfile import read_tensors, write_tensors
+from records.files import canonical_json, spec_digest, write_json
 from tests.adm.training_case import make_data, make_spec, run
 
 
@@ -148,3 +149,17 @@ def test_refusals(trained, tmp_path, capsys, kind, changes, words):
     error = capsys.readouterr().err
     assert status == 2 and content is None
     assert words in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("key", ["dataset", "augmentation"])
+def test_weights_that_do_not_say_what_they_were_trained_on(trained, tmp_path, capsys, key):
+    tensors, texts = read_tensors(trained / "classifier.safetensors", "weights file")
+    spec = json.loads(texts["spec"])
+    del spec["training"][key]
+    texts = {**texts, "spec": canonical_json(spec), "digest": spec_digest(spec)}
+    write_tensors(tmp_path / "classifier.safetensors", tensors, texts)
+    (tmp_path / "data.zip").symlink_to(trained / "data.zip")
+    status, content = measure(tmp_path, tmp_path)
+    assert status == 2 and content is None
+    words = f"classifier.safetensors: model spec in its header: training: {key}: missing"
+    assert words in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,13 @@ def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path, zipped):
     assert "holds code or objects" in words and "nothing of it was executed" in words
     assert "system" in words or not zipped
     assert not victim.exists() and not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_bare_pickle_with_code_is_refused_in_our_words_alone(tmp_path):
+    """Torch warns of the protocol first; warnings are errors here, and would take the place."""
+    victim = tmp_path / "victim"
+    words = refusal(tmp_path / "bad.pt", pickle.dumps({"b": Malicious(victim)}, protocol=4))
+    assert "holds code or objects" in words and not victim.exists()
 
 
 def refusal(path, content):

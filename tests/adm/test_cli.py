@@ -1,8 +1,10 @@
 """The commands of `python -m adm`, from data to samples, and what they refuse."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from adm.cli import main
 from records.batches import read_batch
 from records.files import spec_digest, write_json
+from workflow.accuracy import make_accuracy_spec
 from workflow.settings import load_plan
 
 
@@ -77,7 +80,7 @@ def test_refusals(plan, trained, tmp_path, capsys):
         capsys, train_arguments(trained, "--digest", "0123456789abcdef")
     )
     missing = ["sample", "--spec", f"{tmp_path}/none.json", "--weights", "w", "--out", "o"]
-    assert "no such file; a spec is needed" in refused(capsys, missing)
+    assert "no such file; a sample spec is needed" in refused(capsys, missing)
     write_json(tmp_path / "spec.json", sample_spec(plan))
     arguments = ["sample", "--spec", f"{tmp_path}/spec.json", "--out", f"{tmp_path}/s.npz"]
     assert "no such file" in refused(capsys, [*arguments, "--weights", f"{tmp_path}/none"])
@@ -89,8 +92,81 @@ def test_refusals(plan, trained, tmp_path, capsys):
     weights = [*arguments, "--weights", f"{trained}/ema.safetensors"]
     assert "range 4:2" in refused(capsys, [*weights, "--start", "4", "--stop", "2"])
     if not torch.cuda.is_available():
-        assert "sees no CUDA device" in refused(capsys, [*weights, "--device", "cuda"])
+        assert "--config device=cpu" in refused(capsys, [*weights, "--device", "cuda"])
     assert not (tmp_path / "s.npz").exists()
+
+
+@pytest.fixture
+def work(plan, trained, tmp_path, monkeypatch):
+    """Inputs of every command in one folder, which is gone into."""
+    for name in ("data.json", "data.zip", "model.json", "ema.safetensors"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    (tmp_path / "ema.npz").symlink_to("ema.safetensors")
+    write_json(tmp_path / "s.json", sample_spec(plan))
+    write_json(tmp_path / "accuracy.json", make_accuracy_spec(plan, "classifier_64", "final"))
+    images = {"dataset": "images", "image_size_px": 4, "num_classes": None}
+    write_json(tmp_path / "x.manifest.json", images)
+    (tmp_path / "tables.yaml").write_bytes(Path("params/tables.yaml").read_bytes())
+    os.mkfifo(tmp_path / "pipe.zip")
+    assert main(["export", f"{trained}/ema.safetensors", "--out", f"{tmp_path}/back.pt"]) == 0
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+IMAGES = "dataset --dataset images --image-size-px 4 --path data.zip"
+TRAIN = "train --spec model.json --data data.zip --state state --mark final --iterations 2"
+SAMPLE = "sample --spec s.json --weights ema.safetensors"
+ACCURACY = "accuracy --spec accuracy.json --weights ema.safetensors --data data.zip"
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("export ema.safetensors --out ema.safetensors", None),
+        ("export ema.npz --out ema.safetensors", None),
+        ("import back.pt --model imagenet_64 --scale digits --out ../{folder}/back.pt", None),
+        ("import back.pt --spec s.json --mark final --iteration 2 --out s.json", None),
+        ("spec ADM_U --tables tables.yaml --out tables.yaml", None),
+        ("dataset --spec data.json --out data.json", None),
+        (f"{IMAGES} --out data.zip", None),
+        ("dataset --spec x.manifest.json --path data.zip --out x.zip", "x.manifest.json, which"),
+        ("sample ema.npz --out ema.npz", None),
+        (f"{SAMPLE} --out ema.safetensors", None),
+        (f"{SAMPLE} --out s.npz", "s.json, which is written beside it,"),
+        (f"{SAMPLE} --low-res back.npz --out s.json", None),
+        (f"{TRAIN} --events events.jsonl --out data.zip", None),
+        (f"{TRAIN} --events events.jsonl --out model.json", None),
+        (f"{TRAIN} --out new.safetensors --events data.zip", None),
+        (f"{ACCURACY} --out data.zip", None),
+        (f"{ACCURACY} --out accuracy.json", None),
+    ],
+)
+def test_no_command_replaces_what_it_reads(work, capsys, command, named):
+    before = {one.name: one.is_file() and one.read_bytes() for one in work.iterdir()}
+    error = refused(capsys, command.format(folder=work.name).split())
+    assert "an input of the same command; give the output another name" in error
+    assert named is None or named in error
+    assert {one.name: one.is_file() and one.read_bytes() for one in work.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["export ema.safetensors", "spec ADM_U", "dataset --spec data.json", IMAGES, SAMPLE, ACCURACY],
+)
+def test_no_command_replaces_a_pipe(work, capsys, command):
+    error = refused(capsys, [*command.split(), "--out", "pipe.zip"])
+    assert error.startswith("error: pipe.zip: a device, a pipe or a socket, which the output would")
+    assert (work / "pipe.zip").is_fifo()
+
+
+def test_a_wrong_path_of_the_data_is_told_also_where_nothing_is_trained(trained, capsys):
+    arguments = train_arguments(trained)
+    assert main(arguments) == 0
+    arguments[arguments.index("--data") + 1] = f"{trained}/gone.zip"
+    assert "gone.zip: no such file; make the dataset first" in refused(capsys, arguments)
+    arguments[arguments.index("--data") + 1] = str(trained)
+    arguments[arguments.index("--state") + 1] = f"{trained}/another"
+    assert "cannot be read (Is a directory); give the zip of a data" in refused(capsys, arguments)
 
 
 def test_help_needs_no_torch():

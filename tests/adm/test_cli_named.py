@@ -73,7 +73,7 @@ def test_a_guided_grid_of_the_unconditional_model(published, tmp_path, capsys):
         "name": name,
         "model": "imagenet_256_uncond",
         "digest": half["digest"],
-        "respacing": "25",
+        "respacing": "20",
         "classifier": "classifier_256",
         "guidance_scale": 10.0,
     }
@@ -131,7 +131,7 @@ def test_models_trained_here_find_classifier_and_base_beside_them(published, tmp
     classifier = place(tmp_path, "classifier_256")
     assert main(["sample", str(model), "--out", str(out), *options, "--threads", "1"]) == 0
     (half,) = read_sampling(out)[0]["halves"]
-    assert (half["respacing"], half["classifier"]) == ("25", "classifier_256")
+    assert (half["respacing"], half["classifier"]) == ("20", "classifier_256")
     moved = classifier.rename(tmp_path / "moved.safetensors")
     given = (*options, "--classifier", str(moved))
     assert sample(published, model, tmp_path / "b.png", *given) == 0

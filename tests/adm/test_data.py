@@ -2,6 +2,7 @@ import errno
 import io
 import json
 import os
+import re
 import zipfile
 
 import numpy as np
@@ -82,6 +83,12 @@ def test_missing_file(tmp_path):
         ImageZip(tmp_path / "none.zip")
 
 
+def test_a_folder_in_place_of_the_zip(tmp_path):
+    words = rf"{tmp_path}: cannot be read \(Is a directory\); give the zip of a dataset"
+    with pytest.raises(UserError, match=words):
+        ImageZip(tmp_path)
+
+
 def test_truncated_zip(tmp_path):
     path = write_set(tmp_path / "x.zip", random_images(5, 4))
     path.write_bytes(path.read_bytes()[:-50])
@@ -125,12 +132,29 @@ def test_label_out_of_range(tmp_path, label):
         ImageZip(path)
 
 
+@pytest.mark.parametrize("label", [1.5, 1.0, True, "1", None, [0, 1]])
+def test_a_label_that_is_no_whole_number(tmp_path, label):
+    members = {"a.png": png(), "dataset.json": about(labels=[["a.png", label]])}
+    words = rf"a\.png has label {re.escape(repr(label))}; labels are whole numbers from 0: correct"
+    with pytest.raises(UserError, match=words):
+        ImageZip(raw_zip(tmp_path / "x.zip", members))
+
+
 @pytest.mark.parametrize(
     "content", [None, "{", '{"images": []}', '{"labels": [["a.png"]]}', '{"labels": 3}', "[]"]
 )
 def test_missing_or_foreign_dataset_json(tmp_path, content):
     members = {"a.png": png()} | ({} if content is None else {"dataset.json": content})
     with pytest.raises(UserError, match=r"no dataset\.json with `labels` in it"):
+        ImageZip(raw_zip(tmp_path / "x.zip", members))
+
+
+@pytest.mark.parametrize("key", ["num_classes", "image_size_px", "image_channels", "count"])
+@pytest.mark.parametrize("value", ["4", 1.5, True, [1]])
+def test_a_number_in_dataset_json_that_is_none(tmp_path, key, value):
+    members = {"a.png": png(), "dataset.json": about(labels=[["a.png", 0]], **{key: value})}
+    words = rf"dataset\.json: {key} is {re.escape(repr(value))}; a whole number is needed"
+    with pytest.raises(UserError, match=words):
         ImageZip(raw_zip(tmp_path / "x.zip", members))
 
 

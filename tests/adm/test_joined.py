@@ -157,6 +157,11 @@ def test_settings_that_do_not_fit_are_refused(change, settings, words):
 def test_pairs_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="has image_size_px 8 and ADM_classifier 16"):
         ADM_G(make_adm(), make_guide(image_size_px=16, attention_resolutions=[8]))
+    with pytest.raises(UserError, match="ADM_classifier as model and ADM as classifier; needed:"):
+        ADM_G(make_guide(), make_adm())
+    for other in (make_adm(), torch.nn.Identity()):
+        with pytest.raises(UserError, match=r"got ADM as model and .* as classifier; needed"):
+            make_adm().sample(classifier=other, guidance_scale=1.0, seed=0, respacing="4")
     with pytest.raises(UserError, match="has 10 classes and the classifier 7"):
         ADM_G(make_adm(), make_guide(num_classes=7)).sample(
             guidance_scale=1.0, seed=0, respacing="4"

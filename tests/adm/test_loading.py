@@ -17,6 +17,8 @@ from records.files import spec_digest
 from tests.adm.published_miniature import make_weights, pickle_bytes, publish
 from workflow.settings import load_plan
 
+DIGITS_STEPS = load_plan({}).scale.sampling.respacing["250"]
+
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
@@ -40,7 +42,7 @@ def equal(model, weights):
 
 def test_a_published_model_is_fetched_converted_and_then_read(published, cache, capsys):
     model = adm.load("ADM_diffusion_256_conditioned", **published.lists)
-    assert isinstance(model, ADM) and not model.training and model.respacing == "25"
+    assert isinstance(model, ADM) and not model.training and model.respacing == DIGITS_STEPS
     assert equal(model, published.weights["imagenet_256"])
     said = capsys.readouterr().err
     assert "research use only" in said and "256x256_diffusion.safetensors: made of" in said
@@ -87,7 +89,7 @@ def test_a_file_that_was_imported_or_trained_here(published, cache, tmp_path):
     inside = tmp_path / "digits" / "retrain" / "models" / "imagenet_64" / "ema-final.safetensors"
     inside.parent.mkdir(parents=True)
     inside.write_bytes(file.read_bytes())
-    assert adm.load(str(inside)).respacing == "25"  # the scale of the folder it lies in
+    assert adm.load(str(inside)).respacing == DIGITS_STEPS  # the scale of the folder it lies in
 
 
 @pytest.mark.parametrize("name", ["ADM_diffusion_64_unconditioned", "classifier_128_stack"])

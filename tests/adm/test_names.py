@@ -14,6 +14,7 @@ from adm.cli import make_parser
 from adm.names import (
     GUIDED,
     NAMES,
+    SHORT,
     classifier_name,
     explain_absence,
     explain_short,
@@ -85,6 +86,13 @@ def test_names_that_stand_for_nothing(name, words):
     with pytest.raises(UserError) as error:
         find_model(name, PAPER)
     assert words in str(error.value)
+
+
+def test_the_list_of_names_is_whole():
+    with pytest.raises(UserError) as error:
+        find_model("zzz", PAPER)
+    names = str(error.value).partition("the names are ")[2].split(", ")
+    assert set(names) == {*NAMES, *GUIDED, *SHORT} and "ADM_G_256_unconditioned" in names
 
 
 def test_a_name_that_a_scale_lacks():
@@ -174,9 +182,9 @@ def test_settings_are_the_papers(model, guided, respacing, expected):
 
 
 def test_settings_at_another_scale_have_its_steps():
-    for respacing in (None, "250", "25"):
+    for respacing in (None, "250", "20"):
         found = find_published_sampler("imagenet_256", DIGITS, guided=False, respacing=respacing)
-        assert found.respacing == "25"
+        assert found.respacing == "20"
     assert find_published_sampler("imagenet_256", DIGITS, guided=False, respacing="7") is None
     assert find_published_sampler("imagenet_64_uncond", PAPER, guided=True) is None
 

@@ -1,13 +1,18 @@
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from adm.model import make_model
 from adm.state import (
     PREVIOUS_NAME,
     STATE_NAME,
+    load_network_of,
     load_state,
     load_weights,
     read_spec,
@@ -15,7 +20,7 @@ from adm.state import (
     save_state,
     save_weights,
 )
-from adm.tensorfile import write_tensors
+from adm.tensorfile import read_tensors, write_tensors
 from adm.training import make_state
 from records.errors import UserError
 from records.files import spec_digest
@@ -166,6 +171,40 @@ def test_weights_round_trip(tmp_path):
     digest = spec_digest(SPEC)
     assert load_weights(tmp_path / "w.safetensors", model, expected_digest=digest) == about
     assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "classifier"])
+@pytest.mark.parametrize("shift", [0, 8])
+def test_a_network_is_made_without_fresh_weights(tmp_path, kind, shift):
+    """Its weights begin where a CPU's products do not depend on the length of the file's header."""
+    path = tmp_path / "w.safetensors"
+    spec = {**make_spec(kind), "name": "x" * (shift + 1)}
+    weights = save_fresh(path, spec)
+    before = torch.get_rng_state()
+    model = load_network_of(path, make_model, device="cpu", expected_digest=spec_digest(spec))
+    assert torch.equal(before, torch.get_rng_state()) and not model.training
+    for given, one in zip(weights, model.parameters(), strict=True):
+        assert torch.equal(given, one) and one.data_ptr() % 64 == 0
+
+
+def test_loading_a_network_starts_no_compiler(tmp_path):
+    save_fresh(tmp_path / "w.safetensors", make_spec("classifier"))
+    code = (
+        "import sys\nfrom adm.model import make_model\nfrom adm.state import load_network_of\n"
+        "load_network_of(sys.argv[1], make_model, device='cpu')\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "w.safetensors")]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_weights_of_another_type(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_fresh(path, SPEC)
+    tensors, texts = read_tensors(path, "weights file")
+    save_file({name: one.half() for name, one in tensors.items()}, path, texts)
+    with pytest.raises(UserError, match=r"not of float32: .*\.weight F16, .* and \d+ more; train"):
+        load_weights(path, make_model(SPEC))
 
 
 def test_weights_of_another_spec(tmp_path):

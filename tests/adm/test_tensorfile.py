@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adm.tensorfile import read_tensors, write_tensors
+from adm.tensorfile import fill_tensors, read_tensors, write_tensors
 from records.errors import UserError
 
 TENSORS = {
@@ -24,6 +24,19 @@ def test_the_library_reads_what_is_written(tmp_path):
         assert torch.equal(loaded[name], tensor)
         assert torch.equal(ours[name], tensor)
     assert texts == {"spec": "é", "k": "1"}
+
+
+def test_memory_that_is_there_is_filled(tmp_path):
+    write_tensors(tmp_path / "x.safetensors", TENSORS, {"k": "1"})
+    places = {name: torch.full(TENSORS[name].shape, -1.0) for name in ("b", "a", "empty")}
+    before = {name: place.data_ptr() for name, place in places.items()}
+    fill_tensors(tmp_path / "x.safetensors", "file", {"a": places["a"]})
+    assert places["a"] == 2.5 and (places["b"] == -1).all()
+    fill_tensors(tmp_path / "x.safetensors", "file", places)
+    for name, place in places.items():
+        assert torch.equal(place, TENSORS[name]) and place.data_ptr() == before[name]
+    with pytest.raises(UserError, match=r"no such file; a weights file is needed here"):
+        fill_tensors(tmp_path / "none", "weights file", places)
 
 
 def test_equal_content_makes_equal_bytes(tmp_path):

@@ -41,6 +41,20 @@ def test_from_digits_to_numbers(digits_zip, samples_path, tmp_path, capsys):
     assert out.read_bytes() == first
 
 
+@pytest.mark.parametrize(
+    ("called", "shown"),
+    [("/opt/bin/adm-eval", "adm-eval"), ("/work/eval/__main__.py", "python -m eval")],
+)
+def test_help_shows_the_name_that_the_command_was_called_by(called, shown):
+    for command in ("", "ceiling", "network", "audit", "weights"):
+        arguments = [called, *command.split(), "--help"]
+        program = f"import sys; sys.argv = {arguments!r}; from eval.cli import run; run()"
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        assert done.stdout.startswith(f"usage: {shown} {command} [-h]".replace("  ", " "))
+
+
 def test_as_a_process(reference_path, samples_path, network_path):
     command = [sys.executable, "-m", "eval", str(reference_path), str(samples_path)]
     done = subprocess.run(
@@ -74,6 +88,21 @@ def test_nothing_is_written_when_grading_fails(reference_path, network_path, tmp
     assert run([*command, "--json", str(tmp_path / "out.json")]) == 2
     assert "bad.npz" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()
+
+
+def test_a_damaged_file_that_the_workflow_fetched_is_told_how_to_forget(
+    reference_path, samples_path, network_path, tmp_path, capsys
+):
+    bad = tmp_path / "bad.npz"
+    bad.write_bytes(b"x")
+    bad.with_suffix(".json").write_text('{"source": "published by the authors"}')
+    advice = f"`python -m workflow forget {bad}`"
+    for pair in ((bad, samples_path), (reference_path, bad)):
+        assert run([*map(str, pair), "--weights", str(network_path)]) == 2
+        assert advice in capsys.readouterr().err
+    bad.with_suffix(".json").unlink()
+    assert run([str(bad), str(samples_path), "--weights", str(network_path)]) == 2
+    assert "forget" not in capsys.readouterr().err
 
 
 def test_a_wrong_spec_is_told(digits_zip, tmp_path, capsys):

@@ -1,8 +1,9 @@
+import json
 import zipfile
 
 import pytest
 
-from eval.damage import DAMAGE, tell_damage
+from eval.damage import DAMAGE, advise_forgetting, tell_damage
 from records.errors import UserError
 
 
@@ -38,3 +39,36 @@ def test_other_errors_pass():
         raise ZeroDivisionError
     with tell_damage("a", "zip"):
         pass
+
+
+def write_fetched(path):
+    """Write a file and what the workflow writes beside those that it fetched."""
+    path.write_bytes(b"x")
+    path.with_suffix(".json").write_text(json.dumps({"source": "published by the authors"}))
+    return path
+
+
+def raise_within(paths, message):
+    """Return the words of an error that passes advise_forgetting."""
+    with pytest.raises(UserError) as caught, advise_forgetting(*map(str, paths)):
+        raise UserError(message)
+    return str(caught.value)
+
+
+def test_a_fetched_file_can_be_forgotten(tmp_path):
+    fetched, own = write_fetched(tmp_path / "a b.npz"), tmp_path / "own.npz"
+    own.write_bytes(b"x")
+    advice = f"`python -m workflow forget '{fetched}'`"
+    for about in (fetched, tmp_path / "a b.json"):
+        error = raise_within([own, fetched], f"{about}: damaged; fetch it again")
+        assert error.startswith(f"{about}: damaged; fetch it again. ") and advice in error
+    mine = f"{own}: damaged", f"{fetched}.old: damaged", "--metrics x: none"
+    for message in mine:
+        assert raise_within([own, fetched], message) == message
+    (tmp_path / "own.json").write_text('{"source": "drawn here"}')
+    assert raise_within([own], mine[0]) == mine[0]
+    (tmp_path / "own.json").write_text("[")
+    assert raise_within([own], mine[0]) == mine[0]
+    fetched.unlink()
+    gone = f"{fetched}: no such file"
+    assert raise_within([fetched, "."], gone) == gone

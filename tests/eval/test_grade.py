@@ -150,6 +150,30 @@ def test_the_ceiling_is_half_against_half(digits_zip, network):
     assert other["metrics"]["fid"]["value"] != values["fid"]
 
 
+def test_the_ceiling_of_a_large_set_takes_some_of_its_images(digits, digits_zip, network, tmp_path):
+    seen = []
+
+    def run(images):
+        seen.append(len(images))
+        return network.run(images)
+
+    counted = dataclasses.replace(network, run=run)
+    result = grade_ceiling(digits_zip, counted, name="real-a", num_images=100, batch_size=64)
+    assert result["counts"] == {"samples": 100, "reference": 100, "reference_precision_recall": 100}
+    assert seen == [64, 64, 64, 8]
+    assert result["protocol"]["samples"]["source"] == "real images, as many others of the data set"
+    drawn = np.random.default_rng(0).permutation(1797)
+    for name, rows in (("samples", drawn[:100]), ("others", drawn[100:200])):
+        np.savez(tmp_path / f"{name}.npz", digits[0][np.sort(rows)][..., None])
+    by_hand = grade(tmp_path / "others.npz", tmp_path / "samples.npz", network, name="real-a")
+    for name, metric in by_hand["metrics"].items():
+        assert result["metrics"][name]["value"] == pytest.approx(metric["value"], rel=1e-4)
+    whole = grade_ceiling(digits_zip, network, name="real-a", num_images=899)
+    assert whole == grade_ceiling(digits_zip, network, name="real-a")
+    less = grade_ceiling(digits_zip, network, name="real-a", num_images=898)
+    assert less["counts"]["samples"] == less["counts"]["reference"] == 898
+
+
 def test_too_few_samples_are_told(reference_path, network, digits, tmp_path):
     np.savez(tmp_path / "a.npz", digits[0][:3, :, :, None])
     with pytest.raises(UserError, match=r"a.npz: got 3 images; at least 4 are needed"):

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from eval.network import load_network
-from eval.small_network import check_spec, compute_outputs, load_parameters, prepare_images
+from eval.small_network import (
+    check_spec,
+    compute_outputs,
+    load_parameters,
+    prepare_images,
+    save_small_network,
+)
 from records.errors import UserError
 from tests.eval.conftest import QUICK_SPEC
 
@@ -83,4 +89,33 @@ def test_other_weights_are_told(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2)}, path)
     with pytest.raises(UserError, match=r"not a feature network \(holds 1 tensors"):
+        load_network(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: [one], "its header does not describe a feature network by `name` and `spec`"),
+        (lambda one: {"spec": one["spec"]}, "does not describe a feature network"),
+        (lambda one: {"name": one["name"]}, "does not describe a feature network"),
+        (lambda one: {**one, "name": 3}, "does not describe a feature network"),
+        (lambda one: {**one, "spec": {**one["spec"], "sede": 1}}, "spec in its header: has .*sede"),
+        (lambda one: {**one, "spec": {**one["spec"], "recipe": "1"}}, "header: recipe is '1'; a"),
+        (lambda one: {**one, "spec": []}, "spec in its header: has list; exactly"),
+    ],
+)
+def test_a_header_that_lacks_something_is_told(network_path, tmp_path, change, words):
+    parameters, description = load_parameters(network_path)
+    path = tmp_path / "bad.safetensors"
+    save_small_network(path, parameters, change(description))
+    with pytest.raises(UserError, match=f"bad.safetensors: .*{words}"):
+        load_network(path)
+
+
+def test_a_header_that_is_no_json_is_told(network_path, tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "bad.safetensors"
+    save_file(load_parameters(network_path)[0], path, metadata={"network": '{"name": '})
+    with pytest.raises(UserError, match="does not describe a feature network"):
         load_network(path)

@@ -13,6 +13,8 @@ PINNED = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re
 TARGETS = ["help", "env", "constraints", "reproduce", "table1 .. table6", "bench", "bench-eval"]
 TARGETS += ["test", "test-all", "check", "format", "clean", "clean-results"]
 
+EVERYTHING = ".[dev,tensorflow,tracking,versioning]"
+
 # Stands for a Python: makes a "venv" that holds itself, writes down what pip is asked to do, and
 # reports a wheel. OFFLINE=1: PyTorch's own index cannot be reached. CUDA=1: the wheel needs CUDA.
 FAKE_PYTHON = r"""#!/usr/bin/env bash
@@ -90,10 +92,10 @@ def test_env_makes_a_venv_and_installs_torch_before_the_rest(project: Path) -> N
     assert f"torch-{PINNED}+cpu-cp311.whl, 3 MB" in done.stderr
     installs = [call for call in pip_calls(project) if call.startswith("install")]
     assert installs[-2].startswith(
-        f"install --no-deps --force-reinstall --no-index --find-links=file://{project}"
+        f"install --no-compile --no-deps --force-reinstall --no-index --find-links=file://{project}"
     )
     assert installs[-2].endswith(f" torch=={PINNED}")
-    assert installs[-1] == "install -c constraints.txt -e .[dev,tensorflow]"
+    assert installs[-1] == f"install --no-compile -c constraints.txt -e {EVERYTHING}"
     assert not (project / ".venv/torch.json").exists()
 
 
@@ -107,6 +109,32 @@ def test_env_is_made_once_whatever_the_dates_of_its_files(project: Path) -> None
         file.write("zzz==1\n")
     assert "is ready" in make(project, "env").stdout
     assert len(list((project / ".venv").glob(".installed-*"))) == 1
+
+
+def test_tables_install_only_what_they_use(project: Path) -> None:
+    snakemake = project / ".venv/bin/snakemake"
+    snakemake.parent.mkdir(parents=True)
+    snakemake.write_text("#!/bin/sh\n")
+    snakemake.chmod(0o755)
+    done = make(project, "table3", "TORCH=cpu")
+    assert done.returncode == 0, done.stderr
+    assert pip_calls(project)[-1] == "install --no-compile -c constraints.txt -e ."
+    assert "about 150 MB" in done.stdout
+    installs = len(pip_calls(project))
+    assert make(project, "table4").returncode == 0 and len(pip_calls(project)) == installs
+
+    done = make(project, "env")
+    assert "about 600 MB" in done.stdout
+    assert pip_calls(project)[-1].endswith(f" -e {EVERYTHING}")
+    installs = len(pip_calls(project))
+    assert make(project, "table3", "env").returncode == 0 and len(pip_calls(project)) == installs
+    assert len(list((project / ".venv").glob(".installed-*"))) == 1
+
+
+def test_what_is_installed_is_compiled(project: Path) -> None:
+    assert make(project, "env").returncode == 0
+    calls = (project / "calls").read_text().splitlines()
+    assert any(call.startswith("-m compileall -q -j 0 ") for call in calls)
 
 
 def test_cpu_build_is_sought_at_pytorch_and_then_where_pip_looks(project: Path) -> None:
@@ -129,7 +157,7 @@ def test_torch_that_is_nowhere_to_be_had_is_one_clear_error(project: Path) -> No
         f"error: torch=={PINNED} could not be had from https://download.pytorch.org" in done.stderr
     )
     assert "make env TORCH_INDEX=URL" in done.stderr
-    assert not any(call.startswith("install -c") for call in pip_calls(project))
+    assert not any(" -c constraints.txt" in call for call in pip_calls(project))
 
 
 @pytest.mark.parametrize(("status", "build"), [(0, "cuda"), (9, "cpu")])

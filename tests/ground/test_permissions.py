@@ -15,6 +15,7 @@ import pytest
 
 from adm.cli import main
 from records.files import write_json
+from workflow.accuracy import make_accuracy_spec
 from workflow.settings import load_plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +43,7 @@ folder=$1; shift 2
 FULL = SMALL + 'cat /dev/zero > "$folder/rest" 2>/dev/null\n'
 # Runs commands one after the other in one process; each is judged by its status and last line.
 RUN = """
-import contextlib, io, json, sys
+import contextlib, importlib, io, json, sys
 from records.errors import UserError, main_guard
 
 def write(argv):
@@ -50,9 +51,28 @@ def write(argv):
     with atomic_write(argv[0]) as file:
         file.write(bytes(2**20))
 
+def record(argv):
+    import numpy as np
+    from records import batches, events, files, locks
+    def take_lock(path):
+        with locks.exclusive_lock(path, "work"):
+            pass
+    {
+        "write_batch": lambda to: batches.write_batch(to, np.zeros((1, 8, 8, 3), "u1"), None, {}),
+        "join_batches": lambda to, *parts: batches.join_batches(to, parts, {}),
+        "link_or_copy": files.link_or_copy,
+        "write_event": lambda to: events.EventLog(to).write("start"),
+        "take_lock": take_lock,
+        "check_folder": files.check_folder,
+    }[argv[0]](*argv[1:])
+
+OTHERS = {"eval": ("eval.cli", "main"), "reports": ("reports.cli", "main")}
 for name, *argv in json.loads(sys.argv[1]):
-    if name == "write":
-        command = main_guard(write)
+    if name in ("write", "records"):
+        command = main_guard(write if name == "write" else record)
+    elif name in OTHERS:
+        module, function = OTHERS[name]
+        command = main_guard(getattr(importlib.import_module(module), function))
     else:
         from adm.cli import main as command
         argv = [name, *argv]
@@ -81,7 +101,8 @@ def run_wrapped(wrapper: list[str], commands: list[list[str]]) -> Outcome:
     )
     assert process.returncode == 0, process.stdout + process.stderr
     answers, _, left = process.stdout.partition("left:\n")
-    return Outcome([tuple(json.loads(line)) for line in answers.splitlines()], left.splitlines())
+    told = [line for line in answers.splitlines() if line.startswith("[")]  # else a result
+    return Outcome([tuple(json.loads(line)) for line in told], left.splitlines())
 
 
 def powerless(*_: str) -> list[str]:
@@ -139,6 +160,7 @@ def sample(made, state, target):
 
 def commands(made, good, bad):
     """Every place where a command writes, one at a time in the bad folder."""
+    few = ["--num-images", "1", "--respacing", "2", "--threads", "1"]
     return {
         f"{bad}/file": ["write", f"{bad}/file"],
         f"{bad}/deep/file": ["write", f"{bad}/deep/file"],
@@ -148,6 +170,9 @@ def commands(made, good, bad):
         f"{bad}/ema.safetensors": train(made, good, good, bad),
         f"{bad}/shards": sample(made, bad, good),
         f"{bad}/samples.npz": sample(made, good, bad),
+        f"{bad}/a.pt": ["export", f"{made}/ema.safetensors", "--out", f"{bad}/a.pt"],
+        f"{bad}/a.json": ["spec", "imagenet_64", "--scale", "digits", "--out", f"{bad}/a.json"],
+        f"{bad}/a.png": ["sample", f"{made}/ema.safetensors", *few, "--out", f"{bad}/a.png"],
     }
 
 
@@ -158,6 +183,25 @@ def assert_refused(outcome: Outcome, paths: list[str], words: str) -> None:
         assert status == 2, (path, stderr)
         assert len(errors) == 1 and "Traceback" not in stderr, (path, stderr)
         assert path in errors[0] and words in errors[0], errors[0]
+
+
+def test_an_output_is_looked_at_before_the_work(made, tmp_path, capsys):
+    """No input is there, so whatever is read first would be what is told."""
+    (tmp_path / "out").mkdir()
+    plan = load_plan({})
+    name = next(name for name, one in plan.models.items() if one["kind"] == "classifier")
+    write_json(tmp_path / "accuracy.json", make_accuracy_spec(plan, name, "final"))
+    state = ["--state", f"{tmp_path}/state", "--events", f"{tmp_path}/events", "--mark", "final"]
+    for command in (
+        ["train", "--spec", f"{made}/model.json", "--data", "no", *state, "--iterations", "1"],
+        ["sample", "--spec", f"{made}/sample.json", "--weights", "no"],
+        ["sample", "no.safetensors"],
+        ["accuracy", "--spec", f"{tmp_path}/accuracy.json", "--weights", "no", "--data", "no"],
+        ["import", "no.pt", "--model", "imagenet_64", "--scale", "digits"],
+        ["export", "no.safetensors"],
+    ):
+        assert main([*command, "--out", f"{tmp_path}/out"]) == 2
+        assert "out: cannot be written (Is a directory); choose another" in capsys.readouterr().err
 
 
 @pytest.fixture

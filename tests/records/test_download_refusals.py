@@ -4,11 +4,14 @@ import hashlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from records.downloads import fetch
 from records.errors import UserError
 from records.transfers import hide_secrets
+from tests.eval.inception_graph import write_graph
 from tests.records.test_downloads import CONTENT, QUICK, ROOT, SHA256, names, start_fetch
 
 BASE = "https://no-such-host.invalid/released/"
@@ -30,6 +33,38 @@ def test_a_web_page_is_refused(server, tmp_path, disguised):
     words = f"{url} gave a web page instead of the file (answered by {answered}): a login, a proxy"
     assert words in str(caught.value)
     assert names(tmp_path) == []
+
+
+MESSAGES = [b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', b'{"error": 1}', b"",
+            b"\n<?xml ?>", b"Not found\n"]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+@pytest.mark.parametrize("suffix", ["npz", "pt", "pb"])
+def test_a_message_with_status_200_is_refused_and_its_hash_not_recorded(
+    server, tmp_path, suffix, message
+):
+    url, path = server.add("/f", message), tmp_path / f"f.{suffix}"
+    with pytest.raises(UserError, match=rf"begins with b.*, as no \.{suffix} file does; it is a "):
+        fetch(url, path, **QUICK)
+    assert names(tmp_path) == []
+    path.write_bytes(message)
+    with pytest.raises(UserError, match=rf"begins with b.*, as no \.{suffix} file does; delete it"):
+        fetch(url, path, **QUICK)
+    assert names(tmp_path) == [path.name]
+
+
+def test_files_of_the_published_kinds_are_taken_without_a_known_hash(server, tmp_path):
+    np.savez(tmp_path / "made.npz", np.zeros(3))
+    torch.save({"a": torch.zeros(2)}, tmp_path / "made.pt")
+    torch.save({"a": torch.zeros(2)}, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    write_graph(tmp_path / "made.pb")
+    for made in ("made.npz", "made.pt", "legacy.pt", "made.pb"):
+        content = (tmp_path / made).read_bytes()
+        path = tmp_path / "kept" / made
+        fetch(server.add("/" + made, content), path, **QUICK)
+        assert path.read_bytes() == content
+        assert path.with_name(made + ".sha256").exists()
 
 
 def test_a_redirect_to_the_file_is_followed_and_a_circle_is_not(server, tmp_path):
@@ -127,7 +162,7 @@ def test_a_folder_can_be_the_mirror_even_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("ADM_OFFLINE", "1")
     path = tmp_path / "cache" / "f.bin"
     fetch(BASE + "batches/f.bin", path, base=BASE, sha256=SHA256, **QUICK)
-    assert path.read_bytes() == CONTENT and names(path.parent) == ["f.bin"]
+    assert path.read_bytes() == CONTENT and names(path.parent) == ["f.bin", "f.bin.mirror"]
     with pytest.raises(UserError, match=r"there is no file at file:///.*/gone \(ADM_MIRROR\); "):
         fetch(BASE + "gone", tmp_path / "gone", base=BASE, **QUICK)
 

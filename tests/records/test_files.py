@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 
@@ -87,6 +88,37 @@ def test_an_impossible_place_is_told_before_the_work_and_after_it(tmp_path, plac
         link_or_copy(tmp_path / "file", tmp_path / place)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
     assert (tmp_path / "file").read_bytes() == b"1" and not os.listdir(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "stdout"])
+def test_what_is_no_regular_file_is_not_replaced(tmp_path, kind):
+    path, source = tmp_path / "out", tmp_path / "source"
+    source.write_bytes(b"1")
+    if kind == "stdout":
+        path.symlink_to("/proc/self/fd/1")  # as /dev/stdout is
+    else:
+        pipe = path if kind == "pipe" else tmp_path / "pipe"
+        os.mkfifo(pipe)
+        if pipe != path:
+            path.symlink_to(pipe)
+    before = {one.name: stat.S_IFMT(one.lstat().st_mode) for one in tmp_path.iterdir()}
+    words = "out: a device, a pipe or a socket, which the output would replace; give the name of a"
+    with pytest.raises(UserError, match=words):
+        check_writable(path)
+    with pytest.raises(UserError, match=words), atomic_write(path) as file:
+        file.write(b"2")
+    with pytest.raises(UserError, match=words):
+        link_or_copy(source, path)
+    assert {one.name: stat.S_IFMT(one.lstat().st_mode) for one in tmp_path.iterdir()} == before
+
+
+def test_a_link_to_a_file_or_to_nothing_can_be_written(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    for name, target in (("b", "a"), ("c", "nothing")):
+        (tmp_path / name).symlink_to(target)
+        with atomic_write(tmp_path / name) as file:
+            file.write(b"2")
+    assert [(tmp_path / name).read_bytes() for name in "abc"] == [b"1", b"2", b"2"]
 
 
 def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):

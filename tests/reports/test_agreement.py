@@ -52,15 +52,21 @@ def test_what_does_not_compare_is_not_judged(metrics):
     assert judge_agreement(COMPARED, "rescore", None, "fid", 10.0) is None
 
 
+def written(path, digest="d" * 64):
+    return {"path": path, "digest": digest}
+
+
 @pytest.fixture
 def spec(project, make_spec, make_row):
     row = make_row("a", project.write_metrics("a", fid=5.001, num_reference=100))
     row["cells"]["final"]["others"] = {
-        "resample": project.write_metrics("b", fid=(5.3, 0.01)),
-        "retrain": "not_run.json",
+        "resample": written(project.write_metrics("b", fid=(5.3, 0.01))),
+        "retrain": written("not_run.json"),
     }
     absent = make_row("b", reason="no samples of this row were published")
-    absent["cells"]["final"]["others"] = {"resample": project.write_metrics("c", fid=(5.02, 0.01))}
+    absent["cells"]["final"]["others"] = {
+        "resample": written(project.write_metrics("c", fid=(5.02, 0.01)))
+    }
     (project.folder / "file.json").write_text('{"sha256": "abc", "retrieved": "2026-01-02"}')
     file = {"url": "https://a.example/x.npz", "licence": "for research", "sha256": None}
     return make_spec(
@@ -86,8 +92,22 @@ def test_sources_stand_side_by_side(spec):
     assert table["agreements"] == {"agrees": 1, "differs": 0}
     page = render_table(table, [], [])
     assert '<span class="agreement agrees">agrees</span>' in page
-    assert "resample 5.30 (5.28 to 5.32)" in page and "100 reference images" in page
+    assert "resample <b>5.30</b></span>" in page and "<span>5.28 to 5.32</span>" in page
+    assert "100 reference images" in page and "older settings" not in page
     assert "no samples of this row were published" in page
+
+
+def test_a_number_of_older_settings_is_not_shown(spec, project):
+    spec["rows"][0]["cells"]["final"]["others"]["resample"]["digest"] = "e" * 64
+    table = make_table(spec)
+    other = table["groups"][0]["rows"][0]["cells"][0]["others"][0]
+    assert (other["status"], other["measured"], other["agreement"]) == (
+        "older settings", None, None,
+    )  # fmt: skip
+    assert (table["other_sources"], table["older_sources"]) == (["resample"], ["resample"])
+    page = render_table(table, [], [])
+    assert "resample: older settings" in page and "5.30" not in page
+    assert "source=resample makes it again" in page
 
 
 def test_published_files_are_listed_with_hash_and_licence(spec):

@@ -15,7 +15,9 @@ MEASURE = """<script>addEventListener("load", () => {
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   const outside = performance.getEntriesByType("resource").filter(
     one => !one.name.startsWith("data:")).length;
-  document.title = [wide, document.images.length, broken, outside].join(" ");
+  const clipped = Math.max(...[...document.querySelectorAll(".scroll")].map(
+    one => one.scrollWidth - one.clientWidth));
+  document.title = [wide, document.images.length, broken, outside, clipped].join(" ");
 });</script></body>"""
 
 pytestmark = [
@@ -25,7 +27,7 @@ pytestmark = [
 
 
 def look(page, tmp_path, width_px):
-    """Overflow in pixels, number of pictures, broken ones, and files loaded from elsewhere."""
+    """Pixels beyond the page, pictures, broken ones, files from elsewhere, pixels beyond a box."""
     copy = tmp_path / f"look-{page.name}"
     text = page.read_text()
     assert text.count("</body>") == 1
@@ -63,10 +65,28 @@ def report(project, make_spec, make_row, make_claim, make_classifier):
 
 @pytest.mark.parametrize("width_px", [500, 1280])
 def test_pages_fit_and_are_whole(report, tmp_path, width_px):
-    wide, pictures, broken, outside = look(report / "table3.html", tmp_path, width_px)
+    wide, pictures, broken, outside, _ = look(report / "table3.html", tmp_path, width_px)
     assert (wide, broken, outside) == (0, 0, 0) and pictures >= 2
-    wide, _, broken, outside = look(report / "index.html", tmp_path, width_px)
+    wide, _, broken, outside, _ = look(report / "index.html", tmp_path, width_px)
     assert (wide, broken, outside) == (0, 0, 0)
+
+
+def test_sources_side_by_side_fit_a_screen(project, make_spec, make_row, tmp_path):
+    values = {"fid": (10.94, 0.03), "sfid": (6.02, 0.03), "is": (100.98, 0.7)}
+    values |= {"precision": (0.691, 0.002), "recall": (0.633, 0.002)}
+    row = make_row("a", project.write_metrics("a", **values), label="ADM-G, ADM-U")
+    others = {
+        source: {"path": project.write_metrics(source, **values), "digest": "d" * 64}
+        for source in ("rescore", "resample")
+    }
+    row["cells"]["final"]["others"] = others
+    row["published"]["final"] = {metric: value for metric, (value, _) in values.items()}
+    spec = make_spec([row], agreement={"reference_images": 10_000})
+    spec["table"] |= {"metrics": list(values), "settings": ["conditional", "guidance", "scale"]}
+    path = project.write_spec(spec)
+    assert main_guard(main)(["table", "--spec", str(path), "--out-dir", "report"]) == 0
+    wide, *_, clipped = look(project.folder / "report" / "table3.html", tmp_path, 1280)
+    assert (wide, clipped) == (0, 0)
 
 
 def test_labels_are_text_not_markup(report, tmp_path):

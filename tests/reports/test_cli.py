@@ -1,4 +1,6 @@
+import copy
 import json
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,81 @@ def test_user_errors_are_one_line_and_status_2(project, capsys):
     assert error.startswith("error: none.json: no such file") and error.count("\n") == 1
 
 
+def places(tree, prefix=()):
+    """List the path of every value in JSON, at every depth."""
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in list(pairs):
+        yield (*prefix, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*prefix, key))
+
+
+def change(tree, path, value):
+    tree = copy.deepcopy(tree)
+    inner = tree
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return tree
+
+
+def test_a_wrong_type_in_any_place_of_a_specification(project, make_spec, make_row, capsys):
+    """Whatever is not refused is of use: no place ends in a traceback."""
+    spec = json.loads(json.dumps(make_spec([make_row("a", project.write_metrics("a"))])))
+    refused = []
+    for path in places(spec):
+        status = run(
+            "table", "--spec", project.write_spec(change(spec, path, [[]])), "--out-dir", "x"
+        )
+        error = capsys.readouterr().err
+        assert status in (0, 2) and error.count("\n") == status // 2, (path, error)
+        refused += [path] if status else []
+    assert len(refused) > 30
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            ("counts", "reference_precision_recall"),
+            "counts.reference_precision_recall is [[]]; a p",
+        ),
+        (("protocol", "reference"), "protocol.reference is [[]]; an object is needed"),
+        (("protocol", "network"), "protocol.network is [[]]; an object is needed"),
+    ],
+)
+def test_a_wrong_type_in_a_metrics_file(project, spec_path, metrics, capsys, path, words):
+    (project.folder / "a.json").write_text(json.dumps(change(metrics("a"), path, [[]])))
+    assert run("table", "--spec", spec_path, "--out-dir", "x") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: a.json: ") and words in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("flags",), [1], "x.json: flags[0] is 1; str is needed"),
+        (("protocol_summary",), ["a"], "x.json: protocol_summary[0] is 'a'; list is needed"),
+        (("claims",), [{"id": "a"}], "x.json: claims[0]: comparisons, deciding, text, verdict, wh"),
+    ],
+)
+def test_index_refuses_a_damaged_table(project, spec_path, capsys, path, value, words):
+    run("table", "--spec", spec_path, "--out-dir", ".")
+    table = json.loads((project.folder / "table3.json").read_text())
+    (project.folder / "x.json").write_text(json.dumps(change(table, path, value)))
+    assert run("index", "--out-dir", ".", "x.json") == 2
+    assert words in capsys.readouterr().err and not (project.folder / "index.html").exists()
+
+
+def test_a_table_is_never_written_over_its_specification(project, spec_path, capsys):
+    path = project.folder / "table3.json"
+    path.write_bytes(Path(spec_path).read_bytes())
+    before = path.read_bytes()
+    assert run("table", "--spec", path, "--out-dir", ".") == 2
+    assert "is an input of the same command" in capsys.readouterr().err
+    assert path.read_bytes() == before and not (project.folder / "table3.csv").exists()
+
+
 def test_index_refuses_what_is_not_a_table(project, metrics):
     (project.folder / "metrics.json").write_text(json.dumps(metrics()))
     with pytest.raises(UserError, match="not an evaluated table"):
@@ -55,9 +132,16 @@ def test_index_refuses_a_table_twice(project, spec_path):
 
 def test_index_refuses_a_wrong_allotment(project, spec_path):
     run("table", "--spec", spec_path, "--out-dir", ".")
-    (project.folder / "cost.json").write_text("[]")
-    with pytest.raises(UserError, match=r"cost.json: got a list; an object is needed"):
-        write_index(["table3.json"], ".", "cost.json")
+    for content, words in (
+        ("[]", r"cost.json: got a list; an object is needed"),
+        ('{"models": [{"iterations": 1}]}', r"cost.json: models\[0\]: name missing"),
+        ('{"models": [1]}', r"cost.json: models\[0\]: got int"),
+        ('{"stages": {"train": 1}}', r"cost.json: stages.train is 1; dict is needed"),
+        ('{"total_cpu_seconds": [[]]}', r"total_cpu_seconds\[0\]: got list"),
+    ):
+        (project.folder / "cost.json").write_text(content)
+        with pytest.raises(UserError, match=words):
+            write_index(["table3.json"], ".", "cost.json")
 
 
 def test_reports_need_no_torch():

@@ -31,6 +31,46 @@ def test_csv_has_a_line_per_number(table):
     assert lines[4]["row"] == "real" and lines[4]["measured"] == "0.25"
 
 
+@pytest.fixture
+def compared(project, make_spec, make_row):
+    """Differences with verdicts; of the second row another source, of the first an older one."""
+    rows = [
+        make_row("a", project.write_metrics("a", fid=15.0), published={"final": {"fid": 15.0}}),
+        make_row("b", project.write_metrics("b", fid=15.1), published={"final": {"fid": -1.0}}),
+    ]
+    for row, name, digest in ((rows[0], "c", "e"), (rows[1], "d", "d")):
+        path = project.write_metrics(name, fid=14.001, num_samples=500)
+        row["cells"]["final"]["others"] = {"rescore": {"path": path, "digest": digest * 64}}
+    return make_table(make_spec(rows, layout="deltas", agreement={"reference_images": 1000}))
+
+
+def test_other_sources_are_lines_of_the_csv(compared):
+    lines = list(csv.DictReader(io.StringIO(render_csv(compared))))
+    fid = [line for line in lines if line["metric"] == "fid"]
+    assert [(line["row"], line["source"]) for line in fid] == [
+        ("a", "retrain"), ("a", "rescore"), ("b", "retrain"), ("b", "rescore"),
+    ]  # fmt: skip
+    older, own, other = fid[1:]
+    assert (older["status"], older["measured"]) == ("older settings", "")
+    keys = ("published", "is_difference", "absolute_published", "absolute", "agreement")
+    assert [own[key] for key in keys] == ["-1", "true", "14", "15.1", "differs"]
+    assert [other[key] for key in keys] == ["14", "false", "", "", "agrees"]
+    assert (other["measured"], other["num_samples"]) == ("14.001", "500")
+
+
+def test_markdown_and_latex_judge_values_and_name_other_sources(compared):
+    text = render_markdown(compared)
+    differences, values = text.split("### The measured values themselves")
+    assert "differs" not in differences and "rescore" not in differences
+    assert "| b | no | 14.00 | 15.10 (15.08 to 15.12; differs) |" in values.replace(" – |", "")
+    assert "| b: rescore | no | 14.00 | 14.00 (13.98 to 14.02; agrees) |" in values
+    assert "| a: rescore | no | 15.00 | older settings |" in values
+    differences, values = render_latex(compared).split("The measured values themselves")
+    assert "differs" not in differences and "rescore" not in differences
+    assert r"b: rescore & no & 14.00 & 14.00 {\scriptsize (13.98 to 14.02; agrees)}" in values
+    assert values.count(r"\begin{tabular}") == differences.count(r"\begin{tabular}") == 1
+
+
 def test_markdown_escapes_labels_and_lists_claims(table):
     text = render_markdown(table)
     assert "<script>" not in text

@@ -98,9 +98,28 @@ def test_rows_that_share_samples_share_a_sheet(spec):
 
 
 def test_pages_are_linked(spec):
-    pages = [{"name": "table1", "title": "Table 1"}]
+    pages = [{"name": f"table{one}", "title": f"Table {one}: x"} for one in (1, 3)]
     page = Page(render_table(make_table(spec), [], pages))
     assert {"index.html", "table1.html", "table3.csv", "table3.tex"} <= set(page.links)
+    assert "table3.html" not in page.links and ("b", {"aria-current": "page"}) in page.tags
+    assert "A page is there once it was made; reproduce_all makes all." in page.text
+
+
+def test_verdicts_stand_beside_the_values_that_they_judge(spec):
+    spec["table"]["layout"] = "deltas"
+    spec["agreement"] = {"reference_images": 1000}
+    numbers, values = render_table(make_table(spec), [], []).split('<h3 id="absolute">')
+    values, _, rest = values.partition("</table>")
+    assert 'class="agreement' not in numbers and 'class="agreement differs">' in values
+    assert "paper 10.00" in values  # the first row's 5.00 and the second's +5.00
+    assert "The verdicts are on these values." in values and "not of differences" in rest
+
+
+def test_a_hyphenated_word_of_a_label_is_not_broken(spec):
+    spec["rows"][1]["label"] = "ADM-G, ADM-U"
+    page = render_table(make_table(spec), [], [])
+    whole = [f'<span class="whole">{word}</span>' for word in ("ADM-G,", "ADM-U")]
+    assert f'<th scope="row">{" ".join(whole)}' in page
 
 
 def test_equal_inputs_give_equal_pages(spec):

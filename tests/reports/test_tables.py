@@ -6,6 +6,7 @@ from scipy.stats import t as student
 from records.errors import UserError
 from reports.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, PUBLISHED_ONLY, SUPPORTED
 from reports.tables import make_table
+from workflow.availability import QUOTED
 
 
 def rows_of(table):
@@ -29,7 +30,7 @@ def test_absent_metrics_are_not_run_and_say_the_command(project, make_spec, make
 
 def test_command_names_scale_and_source_and_keeps_the_target_apart(project, make_spec, make_row):
     spec = make_spec([make_row("a")], scale="paper", source="rescore")
-    command = "snakemake --profile slurm --config scale=paper source=rescore -- reproduce_table3"
+    command = "snakemake --cores all --config scale=paper source=rescore -- reproduce_table3"
     assert make_table(spec)["command"] == command
 
 
@@ -42,10 +43,19 @@ def test_baselines_and_unavailable_rows_give_their_reason(project, make_spec, ma
     assert rows["lost"]["cells"][0]["status"] == "not available"
     notes = {note["mark"]: note["text"] for note in table["footnotes"]}
     assert [notes[mark] for mark in rows["gan"]["footnotes"]] == [
-        "quoted by the paper from earlier work",
+        "quoted by the authors from an earlier paper",
         "quoted from elsewhere",
     ]
     assert [notes[mark] for mark in rows["lost"]["footnotes"]] == [lost["reason"]]
+
+
+def test_a_note_that_the_reason_repeats_is_left_out(project, make_spec, make_row):
+    gan = make_row("gan", kind="baseline", reason=QUOTED, notes=["quoted"])
+    graded = make_row("graded", project.write_metrics("graded"), reason=QUOTED, notes=["quoted"])
+    table = make_table(make_spec([gan, graded]))
+    notes = {note["mark"]: note["text"] for note in table["footnotes"]}
+    texts = [[notes[mark] for mark in row["footnotes"]] for row in rows_of(table).values()]
+    assert texts == [[QUOTED], ["quoted by the authors from an earlier paper"]]
 
 
 def test_deltas_are_differences_with_both_errors(project, make_spec, make_row):
@@ -96,6 +106,26 @@ def test_deltas_without_a_first_row_have_only_absolute_values(project, make_spec
     rows = [make_row("first"), make_row("b", project.write_metrics("b", fid=20.0))]
     cell = rows_of(make_table(make_spec(rows, layout="deltas")))["b"]["cells"][0]
     assert cell["measured"] is None and cell["absolute"]["measured"] == 20.0
+
+
+def test_verdicts_judge_the_values_never_the_differences(project, make_spec, make_row):
+    """The paper prints 15.00 and +0.25; here 15.25 and 15.05: the value agrees, not the step."""
+    rows = [
+        make_row("first", project.write_metrics("a", fid=15.25), published={"final": {"fid": 15}}),
+        make_row("b", project.write_metrics("b", fid=15.05), published={"final": {"fid": 0.25}}),
+    ]
+    rows[1]["cells"]["final"]["others"] = {
+        "rescore": {"path": project.write_metrics("c", fid=15.25), "digest": "d" * 64}
+    }
+    spec = make_spec(rows, layout="deltas", agreement={"reference_images": 1000})
+    table = make_table(spec)
+    cell = rows_of(table)["b"]["cells"][0]
+    assert (cell["published"], cell["agreement"], cell["others"]) == (0.25, None, [])
+    own = cell["absolute"]
+    assert (own["published"], own["measured"], own["is_difference"]) == (15.25, 15.05, False)
+    assert own["agreement"]["verdict"] == "agrees"
+    assert [other["agreement"]["verdict"] for other in own["others"]] == ["agrees"]
+    assert table["agreements"] == {"agrees": 2, "differs": 0}
 
 
 def test_seed_groups_of_different_counts_are_refused(project, make_spec, make_row):

@@ -1,4 +1,4 @@
-"""Table 3 at the embedded scale, at full size: samples are recognisable and the claim holds."""
+"""Table 3 and one row of each kind at full size: samples are recognisable, the claim holds."""
 
 import json
 import os
@@ -11,15 +11,25 @@ import pytest
 from bench.recognition import compute_recognised
 
 ROOT = Path(__file__).resolve().parents[2]
+# One of each kind of model with labels, and the share to reach. The reader itself knows 96 % of
+# real digits that it has not seen (89 % at 4x4 pixels); ablations have too few iterations for 95 %.
+OTHER_ROWS = {
+    "t1_baseline-1200K": 0.92,
+    "t2_heads_1": 0.92,
+    "t4_128_admg": 0.95,
+    "t4_512_adm": 0.95,
+    "t4_512_admg": 0.95,
+}
 
 
 @pytest.fixture(scope="module")
 def table3(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    others = [f"{results}/digits/retrain/samples/{name}/samples.npz" for name in OTHER_ROWS]
     command = [sys.executable, "-m", "snakemake", "--cores", "2"]
     process = subprocess.run(
-        [*command, "--config", f"results={results}", "--", "reproduce_table3"],
+        [*command, "--config", f"results={results}", "--", "reproduce_table3", *others],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -35,9 +45,9 @@ def recognised(table3):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["t3_cond", "t3_cond_guided_1", "t3_cond_guided_10"])
+@pytest.mark.parametrize("name", ["t3_cond", "t3_cond_guided_1", "t3_cond_guided_10", *OTHER_ROWS])
 def test_samples_of_conditional_models_are_read_as_their_label(recognised, name):
-    assert recognised[name] >= 0.95
+    assert recognised[name] >= OTHER_ROWS.get(name, 0.95)
 
 
 @pytest.mark.slow

@@ -94,9 +94,9 @@ def project(tmp_path_factory):
 MINI = ["--config", "scale=mini.yaml", "tables=mini_tables.yaml", "--"]
 
 
-def snakemake(folder, *arguments, cores=2, timeout=600, **environment):
+def snakemake(folder, *arguments, cores=2, timeout=600, wrapper=(), **environment):
     """Run Snakemake in a folder with the folder's own packages; return the finished process."""
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
+    command = [*wrapper, sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(
         command,

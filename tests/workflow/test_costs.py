@@ -2,6 +2,7 @@
 
 import pytest
 
+from workflow.cli import main
 from workflow.costs import format_allotment, make_allotment, read_times
 from workflow.settings import load_plan
 
@@ -43,3 +44,27 @@ def test_allotment_lists_what_was_done(plan, tmp_path):
 
 def test_nothing_done_yet(plan):
     assert make_allotment(plan)["total_cpu_seconds"] == 0
+
+
+def test_a_summary_of_nothing_is_one_line(tmp_path, capsys):
+    assert main(["summary", "--results", str(tmp_path)]) == 0
+    line = "no job of scale digits, source retrain has run here: nothing in "
+    assert capsys.readouterr().out == f"{line}{tmp_path}/digits/logs\n"
+
+
+def test_a_summary_names_pages_that_are_there(tmp_path, capsys):
+    report = tmp_path / "digits" / "report"
+    for folder in (report, tmp_path / "digits" / "logs" / "table"):
+        folder.mkdir(parents=True)
+    (tmp_path / "digits" / "logs" / "table" / "table3.times").write_text("1 1 0\n")
+
+    def list_pages():
+        assert main(["summary", "--results", str(tmp_path)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return [line.removeprefix("report: ") for line in lines if line.startswith("report: ")]
+
+    assert list_pages() == []
+    (report / "table3.html").touch()
+    assert list_pages() == [str(report / "table3.html")]
+    (report / "index.html").touch()
+    assert list_pages() == [str(report / "index.html")]

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from records.cache import get_cache_folder
+from records.downloads import fetch
 from records.errors import UserError
 from tests.records.file_server import run_file_server
 from workflow.fetching import main, make_terms, name_file, place_artefact
 
-CONTENT = bytes(range(256)) * 4096
+CONTENT = b"PK\x03\x04" + bytes(range(256)) * 4096  # begins as an .npz does
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -53,6 +55,7 @@ def test_a_file_is_kept_linked_and_described(server, tmp_path):
         "format": 1,
         "source": "published by the authors",
         "url": f"{server.base}/batches/x.npz",
+        "mirror": None,
         "licence": "for research",
         "sha256": SHA256,
         "num_bytes": len(CONTENT),
@@ -81,11 +84,30 @@ def test_the_cache_of_this_machine_is_looked_into_first(tmp_path, cache, monkeyp
 
 
 def test_a_mirror_stands_for_the_base_alone(server, tmp_path, monkeypatch):
+    mirror = server.base.replace("://", "://me:pa55@")
+    server.add("/copy/batches/x.npz", CONTENT)
+    monkeypatch.setenv("ADM_MIRROR", mirror + "/copy")
+    out = tmp_path / "x.npz"
+    bring("https://published.example", tmp_path, out)
+    monkeypatch.delenv("ADM_MIRROR")
+    out.with_suffix(".json").unlink()
+    bring("https://published.example", tmp_path, out)  # what has arrived still came from there
+    manifest = json.loads(out.with_suffix(".json").read_text())
+    assert manifest["url"] == "https://published.example/batches/x.npz"
+    assert manifest["mirror"] == f"{server.base}/copy/batches/x.npz"
+    (tmp_path / "downloads" / "batches" / "x.npz").unlink()
+    bring(server.base, tmp_path, out)
+    assert json.loads(out.with_suffix(".json").read_text())["mirror"] is None
+
+
+def test_what_the_cache_got_from_a_mirror_is_said_to_be_from_there(server, tmp_path, monkeypatch):
     monkeypatch.setenv("ADM_MIRROR", server.base)
+    base = "https://published.example/"
+    fetch(base + "batches/x.npz", get_cache_folder() / "x.npz", base=base)
     out = tmp_path / "x.npz"
     bring("https://published.example", tmp_path, out)
     manifest = json.loads(out.with_suffix(".json").read_text())
-    assert manifest["url"] == "https://published.example/batches/x.npz"
+    assert manifest["mirror"] == f"{server.base}/batches/x.npz" and len(server.gets()) == 1
 
 
 def test_a_wrong_file_is_refused_and_leaves_nothing(server, tmp_path, capsys):
@@ -101,7 +123,7 @@ def test_a_file_that_changes_after_its_first_use_is_refused(server, tmp_path):
     bring(server.base, tmp_path, out)
     kept = tmp_path / "downloads" / "batches" / "x.npz"
     kept.unlink()
-    server.add("/batches/x.npz", CONTENT[::-1])
+    server.add("/batches/x.npz", CONTENT + b"more")
     with pytest.raises(UserError, match="recorded on first use"):
         bring(server.base, tmp_path, out)
 

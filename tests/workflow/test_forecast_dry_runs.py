@@ -168,5 +168,5 @@ def test_a_run_says_what_it_costs_before_its_first_job(tmp_path):
     output = process.stdout + process.stderr
     assert process.returncode != 0 and "Traceback" not in output
     said = output.index("forecast: 7 jobs that compute, ")
-    assert "of V100 time (python -m workflow plan --scale paper --source retrain" in output
+    assert "; python -m workflow plan --scale paper --source retrain says more" in output
     assert said < output.index("images that you bring are missing")

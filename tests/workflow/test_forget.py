@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adm.cli import main as adm
+from eval.cli import run as evaluate
 from records.batches import read_batch
 from records.errors import UserError
 from tests.adm.published_miniature import make_weights, pickle_bytes
@@ -19,6 +20,7 @@ from workflow.settings import load_plan
 WEIGHTS = "64x64_diffusion.pt"
 BATCH = "ref_batches/imagenet/64/admnet_imagenet64.npz"
 WRONG = b"PK\x03\x04" + bytes(range(256)) * 8
+RIGHT = WRONG[:4] + b"the right one"
 
 
 @pytest.fixture(autouse=True)
@@ -90,15 +92,25 @@ def test_a_wrong_batch_is_forgotten_and_the_right_one_read(server, tmp_path, cap
     assert np.array_equal(read_batch(bring(server, BATCH))[0], images)
 
 
+def test_a_wrong_batch_that_is_graded_names_the_command(server, tmp_path, capsys):
+    out = bring(server, BATCH)
+    capsys.readouterr()
+    assert evaluate(["audit", f"./{out}"]) == 2
+    error = capsys.readouterr().err
+    assert f"error: {out}: not a readable .npz" in error and error.count("\n") == 1
+    run_advice(error)
+    assert list_files(tmp_path / "results") == []
+
+
 def test_a_right_file_that_the_recorded_hash_refuses_names_the_command(server, tmp_path):
     out = bring(server, BATCH)
     for path in (tmp_path / "results").rglob("admnet_imagenet64.npz"):
         path.unlink()  # what one tries first: the record of the wrong file stays
-    server.add(f"/{BATCH}", b"the right one")
+    server.add(f"/{BATCH}", RIGHT)
     with pytest.raises(UserError, match="recorded on first use") as error:
         bring(server, BATCH)
     run_advice(str(error.value))
-    assert (tmp_path / bring(server, BATCH)).read_bytes() == b"the right one"
+    assert (tmp_path / bring(server, BATCH)).read_bytes() == RIGHT
     assert out == bring(server, BATCH)
 
 

@@ -104,10 +104,22 @@ def test_published_weights_draw_samples(resampled):
 
 def test_sources_stand_side_by_side(resampled):
     page = (resampled / "results/mini/report/table3.html").read_text()
-    assert "<span>rescore " in page and "Source: <b>resample</b>" in page
+    assert '<span class="other">rescore <b>' in page and "Source: <b>resample</b>" in page
     first, second = (read_metrics(resampled, s, "t3_cond") for s in ("rescore", "resample"))
     assert first["digest"] != second["digest"]
     assert first["metrics"]["fid"]["value"] != second["metrics"]["fid"]["value"]
+
+
+def test_a_number_of_older_settings_leaves_the_page_and_a_new_one_comes_back(resampled, case):
+    path = resampled / "results/mini/rescore/metrics/t3_cond.json"
+    fresh = path.read_text()
+    older = fresh.replace(json.loads(fresh)["digest"], "0" * 64)
+    for content in (older, fresh):
+        path.write_text(content)
+        process = run(case, "resample", "reproduce_table3")
+        assert process.returncode == 0, process.stdout + process.stderr
+        page = (resampled / "results/mini/report/table3.html").read_text()
+        assert ("rescore: older settings" in page) == (content == older)
 
 
 def test_a_second_run_makes_at_most_the_page(resampled, case):

@@ -86,6 +86,12 @@ def test_every_page_is_there(finished):
     assert metrics["name"] == "t3_cond" and metrics["counts"]["samples"] == 12
 
 
+def test_another_device_makes_nothing_stale(finished):
+    config = [*MINI[:-1], "device=cuda", "--"]
+    process = snakemake(finished, "--dry-run", "--quiet", "rules", *config, "reproduce_all")
+    assert job_counts(process) == {}
+
+
 def test_a_second_run_does_nothing(finished):
     started = time.monotonic()
     process = snakemake(finished, *MINI, "reproduce_all")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from records.errors import UserError
-from records.files import spec_digest
+from records.files import digest, spec_digest
 from tests.workflow.conftest import ROOT, snakemake
 from tests.workflow.test_snakefile import job_counts
 from workflow.availability import SOURCES, list_artefacts
@@ -38,6 +38,23 @@ def test_rescore_has_the_rows_whose_samples_were_published():
     assert cells["t3_cond_guided_1"] == cells["t5_256_admg"]
     assert RESCORE.models == {} and RESCORE.datasets == {}
     assert set(RESCORE.shown_tables) == {"table3", "table4", "table5", "lsun_schedules_applied"}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_pages_lead_to_the_tables_that_a_source_has(source):
+    plan = PLANS[source]
+    pages = make_table_spec(plan, "table4")["pages"]
+    assert [page["name"] for page in pages] == plan.shown_tables
+    assert ("table1" in plan.shown_tables) == (source == "retrain")
+    assert {"name": "table4", "title": "Table 4: State of the art"} in pages
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_pages_say_that_claims_on_trained_models_stay_open(source):
+    """As long as the paper's scale trains every model once."""
+    assert all(len(model.seeds) == 1 for model in PLANS[source].scale.models.values())
+    notes = " ".join(make_table_spec(PLANS[source], "table4")["scale_notes"])
+    assert "Claims that compare differently trained models are therefore inconclusive" in notes
 
 
 def test_resample_has_the_rows_whose_weights_were_published():
@@ -156,6 +173,9 @@ def test_other_sources_stand_beside_where_there_is_something_to_compare():
     assert list(cells["t4_256_adm"]["final"]["others"]) == ["rescore", "resample"]
     assert list(cells["t4_64_adm"]["final"]["others"]) == ["rescore"]
     assert cells["t4_256_dctransformer"]["final"]["others"] == {}
+    other = cells["t4_256_adm"]["final"]["others"]["rescore"]
+    assert other["path"] == RESCORE.metrics_path("t3_cond")
+    assert other["digest"] == digest(RESCORE.metric_spec("t3_cond"))  # as its own job writes it
     rows = make_table_spec(load_plan({}), "table4")["rows"]
     assert all(cell["others"] == {} for row in rows for cell in row["cells"].values())
 

@@ -1,5 +1,5 @@
 # Images of each task, one zip each: embedded ones, and those that the user brings.
-from workflow.forecast_text import describe_start
+from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.places import list_missing, note_planned, place_of, set_places
 
 # Places are no params: images that lie elsewhere are the same images.
@@ -66,12 +66,21 @@ if BROUGHT:
 
 # Not called in a dry run, nor in the processes of single jobs.
 onstart:
+    try:
+        check_folder(ROOT)
+    except UserError as error:
+        raise WorkflowError(
+            f"results folder {error}, or choose another with --config results=FOLDER"
+        ) from None
     planned = [
         (job.rule.name, *job.wildcards) for job in workflow.dag.needrun_jobs()
     ]
-    cost = describe_start(PLAN, planned)
-    if cost:
-        print(cost, file=sys.stderr)
+    for words in (
+        describe_start(PLAN, planned),
+        warn_of_missing_gpu(PLAN, planned),
+    ):
+        if words:
+            print(words, file=sys.stderr)
     missing = list_missing(PLAN, PLANNED)
     if missing:
         raise WorkflowError(

@@ -1,5 +1,5 @@
 # The feature network, reference statistics, and the metrics of each batch of samples.
-
+from workflow.forecast_jobs import CEILING_IMAGES
 
 # What every command that runs the feature network takes. It stands among the resources, not the params, since another
 # device or batch size makes nothing stale. The hash of the weights is checked when they are made.
@@ -125,6 +125,7 @@ if PLAN.source == "retrain":
         threads: 1
         resources:
             options=EVALUATION_OPTIONS,
+            images=CEILING_IMAGES,  # sets that are smaller, or already graded, stay as they are
             mem_mb=lambda wildcards: compute_resources(PLAN, "ceiling", *wildcards)[
                 "mem_mb"
             ],
@@ -138,6 +139,7 @@ if PLAN.source == "retrain":
         shell:
             "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data:q} --weights {input.weights:q}"
             " {resources.options} --metrics {params.metrics:q} --name real-{wildcards.task} --digest {params.digest:q} --seed {params.seed:q}"
+            " --num-images {resources.images}"
             " --json {output:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 

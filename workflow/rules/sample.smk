@@ -49,8 +49,9 @@ rule sample:
         runtime=lambda wildcards: compute_resources(PLAN, "sample", *wildcards)[
             "runtime"
         ],
-        # A resource, since shards of another size make no samples stale.
+        # Resources, since shards of another size, or another device, make no samples stale.
         images_per_shard=PLAN.scale.sampling.images_per_shard,
+        device=PLAN.device,
     params:
         spec=lambda wildcards: canonical_json(PLAN.samples[wildcards.sample]),
         options=lambda wildcards, input: " ".join(
@@ -61,12 +62,11 @@ rule sample:
             )
             for path in paths
         ),
-        device=PLAN.scale.compute.device,
         batch_size=PLAN.scale.sampling.batch_size,
         shards=lambda wildcards: PLAN.shards_path(wildcards.sample),
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
         " OMP_NUM_THREADS={threads} python -m adm sample --spec {output.spec:q}"
         " --weights {input.weights:q} {params.options} --out {output.batch:q}"
-        " --device {params.device:q} --threads {threads} --batch-size {params.batch_size:q}"
+        " --device {resources.device} --threads {threads} --batch-size {params.batch_size:q}"
         " --state {params.shards:q} --images-per-shard {resources.images_per_shard} > {log.text:q} 2>&1; }} 2> {log.times:q}"

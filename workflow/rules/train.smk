@@ -38,22 +38,22 @@ rule train:
         runtime=lambda wildcards: compute_resources(PLAN, "train", *wildcards)[
             "runtime"
         ],
-        # A resource, since another mark or policy makes no weights stale, as another param would.
+        # Resources, since another mark, policy or device makes no weights stale, as another param would.
         drop_state=lambda wildcards: int(
             PLAN.drops_state(wildcards.model, wildcards.mark)
         ),
+        device=PLAN.device,
     params:
         spec=lambda wildcards: canonical_json(PLAN.models[wildcards.model]),
         iterations=lambda wildcards: PLAN.marks[wildcards.model][wildcards.mark],
         state=lambda wildcards: PLAN.state_path(wildcards.model),
         events=lambda wildcards: f"{MADE}/events/train-{wildcards.model}.jsonl",
-        device=PLAN.scale.compute.device,
         save_every_seconds=PLAN.scale.compute.save_every_seconds,
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
         " OMP_NUM_THREADS={threads} python -m adm train --spec {output.spec:q} --data {input.data:q}"
         " --state {params.state:q} --mark {wildcards.mark:q} --iterations {params.iterations:q}"
-        " --out {output.weights:q} --events {params.events:q} --device {params.device:q}"
+        " --out {output.weights:q} --events {params.events:q} --device {resources.device}"
         " --threads {threads} --save-every-seconds {params.save_every_seconds:q} --drop-state {resources.drop_state} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
@@ -87,15 +87,15 @@ rule accuracy:
         runtime=lambda wildcards: compute_resources(PLAN, "accuracy", *wildcards)[
             "runtime"
         ],
+        device=PLAN.device,
     params:
         spec=lambda wildcards: canonical_json(
             make_accuracy_spec(PLAN, wildcards.classifier, wildcards.mark)
         ),
-        device=PLAN.scale.compute.device,
         batch_size=PLAN.scale.evaluation.batch_size,
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
         " OMP_NUM_THREADS={threads} python -m adm accuracy --spec {output.spec:q}"
         " --weights {input.weights:q} --data {input.data:q} --out {output.accuracy:q}"
-        " --device {params.device:q} --threads {threads} --batch-size {params.batch_size:q}"
+        " --device {resources.device} --threads {threads} --batch-size {params.batch_size:q}"
         " > {log.text:q} 2>&1; }} 2> {log.times:q}"

@@ -41,6 +41,34 @@ def test_one_folder_around_everything_is_passed_over(tmp_path):
     assert source.class_names == ("a", "b")
 
 
+def test_a_folder_without_images_is_a_class_too(tmp_path):
+    members = {"in/dog/1.jpg": b"1", "in/cat/1.jpg": b"2", "in/": b"", "in/bird/": b""}
+    members |= {"in/fish/notes.txt": b"3", "in/.git/": b"", "beside/": b""}
+    source = open_image_archive(write_zip(tmp_path / "x.zip", members))
+    assert source.class_names == ("bird", "cat", "dog", "fish")
+    assert labels_of(source) == {"in/cat/1.jpg": 1, "in/dog/1.jpg": 2}
+
+
+def test_classes_that_lie_a_folder_deeper(tmp_path):
+    names = ("in/val/dog/1.png", "in/train/dog/1.png", "in/train/cat/1.png")
+    path = write_zip(tmp_path / "x.zip", dict.fromkeys(names, b"1"))
+    words = (
+        r"x\.zip: no image lies in its folders themselves \(train, val\), and train holds several "
+        r"folders of images \(cat, dog\), .*; give its folder train alone, as a folder or in a zip"
+    )
+    with pytest.raises(UserError, match=words):
+        open_image_archive(path)
+    assert open_image_archive(path, labels="folders").class_names == ("train", "val")
+    path = write_zip(tmp_path / "y.zip", dict.fromkeys((*names, "in/val/1.png"), b"1"))
+    assert open_image_archive(path).class_names == ("train", "val")
+
+
+def test_one_folder_in_each_class_is_a_part_of_it(tmp_path):
+    members = {"n01/images/1.png": b"1", "n02/images/1.png": b"2", "n01/boxes.txt": b"3"}
+    source = open_image_archive(write_zip(tmp_path / "x.zip", members))
+    assert labels_of(source) == {"n01/images/1.png": 0, "n02/images/1.png": 1}
+
+
 def test_edm_labels_come_first(tmp_path):
     members = {
         "00000/a.png": b"1",

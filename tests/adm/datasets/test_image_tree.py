@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -45,6 +46,30 @@ def test_deeper_folders_belong_to_their_class(tmp_path):
     write_tree(tmp_path, {"a": {"2.png": b"1"}, "a/b": {"1.png": b"2"}, "c": {"3.png": b"3"}})
     got = names_and_labels(open_image_folder(tmp_path))
     assert got == [("a/2.png", 0), ("a/b/1.png", 0), ("c/3.png", 1)]
+
+
+def test_classes_that_lie_a_folder_deeper(tmp_path):
+    folders, path = ("val/dog", "train/cat", "train/dog/big"), tmp_path / "x{y}"
+    write_tree(path, {one: {"1.png": b"1"} for one in folders} | {"val/none": {}})
+    words = (
+        f"{path}: no image lies in its folders themselves (train, val), and train holds several "
+        "folders of images (cat, dog), so it is not clear what the classes are; give "
+        f"{path}/train, or say --labels folders"
+    )
+    with pytest.raises(UserError, match=re.escape(words)):
+        open_image_folder(path)
+    assert open_image_folder(path / "train").class_names == ("cat", "dog")
+    assert open_image_folder(path, labels="folders").class_names == ("train", "val")
+    assert not open_image_folder(path, labels="none").labelled
+
+
+def test_one_folder_in_each_class_is_a_part_of_it(tmp_path):
+    """The layout of Tiny ImageNet."""
+    write_tree(tmp_path, {f"{name}/images": {"1.png": b"1"} for name in ("n01", "n02")})
+    (tmp_path / "n01" / "boxes.txt").write_text("1")
+    (tmp_path / "n01" / "empty").mkdir()
+    got = names_and_labels(open_image_folder(tmp_path))
+    assert got == [("n01/images/1.png", 0), ("n02/images/1.png", 1)]
 
 
 def test_what_is_no_image_is_listed_as_that(tmp_path):

@@ -1,8 +1,11 @@
 import os
+import shutil
 
 import pytest
 
 from adm.datasets import listing
+from adm.datasets.image_archive import open_image_archive
+from adm.datasets.image_sources import open_source
 from adm.datasets.image_tree import open_image_folder
 from adm.datasets.imagenet_tar import open_imagenet_tar
 from adm.datasets.listing import iterate_listing, make_listing
@@ -52,10 +55,27 @@ def test_an_archive_is_listed_once_unless_it_changed(tmp_path, monkeypatch):
     assert calls == [1, 1]
 
 
+def test_a_list_of_other_classes_or_labels_is_not_taken(tmp_path):
+    path = tmp_path / "x.tar"
+    write_imagenet_tar(path, make_classes())
+    make_listing(open_imagenet_tar(path), tmp_path)
+    chosen = open_source("imagenet", path, classes=["n01", "n03"])
+    summary, num_same = make_listing(chosen, tmp_path)
+    assert (summary.num_images, summary.num_classes, num_same) == (6, 2, 0)
+    assert {one.label for one in iterate_listing(tmp_path)} == {0, 1}
+    unlabelled = open_source("imagenet", path, labels="none", num_classes=3)
+    summary, num_same = make_listing(unlabelled, tmp_path)
+    assert (summary.num_images, summary.num_classes, num_same) == (9, None, 0)
+
+
 def test_empty_classes_are_named(tmp_path):
     write_tree(tmp_path / "x", {**make_classes(), "n00": {}, "n05": {"notes.txt": b"1"}})
-    with pytest.raises(UserError, match="no image in 2 of 5 classes: n00, n05; fill or remove"):
+    words = "no image in 2 of 5 classes: n00, n05; fill or remove"
+    with pytest.raises(UserError, match=words):
         list_tree(tmp_path)
+    archive = shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "x")
+    with pytest.raises(UserError, match=rf"x\.zip: {words}"):
+        make_listing(open_image_archive(archive), tmp_path / "state")
 
 
 def test_no_image_at_all(tmp_path):

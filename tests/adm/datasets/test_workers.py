@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import time
 
@@ -48,11 +49,11 @@ def test_only_a_bounded_number_is_taken_ahead(tmp_path):
 
 
 def find_converting(before):
-    """The processes that convert, once all of them run: those that no other has started."""
+    """The processes that convert, once all of them run."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        started = set(psutil.Process().children(recursive=True)) - before
-        converting = [one for one in started if not one.children() and one.ppid() != os.getpid()]
+        started = set(psutil.Process().children()) - before
+        converting = [one for one in started if "spawn_main" in " ".join(one.cmdline())]
         if len(converting) == 2:
             return converting
         time.sleep(0.01)
@@ -72,6 +73,28 @@ def test_a_process_that_is_ended_from_outside(tmp_path, which):
         for _ in results:
             pass
     assert psutil.wait_procs(converting, timeout=20)[1] == []
+
+
+def test_ctrl_c_and_a_batch_systems_warning_do_nothing_to_a_process_that_converts(tmp_path):
+    places, work = make_work(tmp_path)
+    before = set(psutil.Process().children())
+    results = convert_in_order(places * 20, work, num_workers=2)
+    first = next(results)
+    for one in find_converting(before):  # the second may still be starting
+        one.send_signal(signal.SIGINT)
+        one.send_signal(signal.SIGUSR1)
+    assert [first, *results] == list(convert_in_order(places * 20, work, num_workers=1))
+
+
+def test_the_cpu_time_of_the_processes_counts_in_that_of_the_job(tmp_path):
+    places, work = make_work(tmp_path)
+    started = time.process_time()
+    list(convert_in_order(places * 5, work, num_workers=1))
+    alone = time.process_time() - started
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    list(convert_in_order(places * 5, work, num_workers=2))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime > 0.5 * alone > 0
 
 
 def test_a_source_that_cannot_be_opened_in_a_process(tmp_path):

@@ -1,0 +1,100 @@
+"""What `--config` may say, where jobs compute above all, which changes nothing that is made."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from records.errors import UserError
+from tests.workflow.conftest import ROOT, snakemake
+from workflow.forecast import compute_resources
+from workflow.forecast_text import warn_of_missing_gpu
+from workflow.settings import load_plan
+from workflow.table_spec import make_table_spec
+
+PAPER, ON_CPU = (load_plan({"scale": "paper", **more}) for more in ({}, {"device": "cpu"}))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])
+def test_a_device_takes_the_place_of_the_scales(device):
+    plan = load_plan({"scale": "paper", "device": device})
+    assert plan.device == device and f"--device {device} " in plan.evaluation_options()
+    assert PAPER.device == "cuda" and "--device cuda " in PAPER.evaluation_options()
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:1; true", "CPU", "mps", "", "cpu\n"])
+def test_a_device_that_jobs_do_not_take_is_refused(device):
+    with pytest.raises(UserError, match=r"device: got .*; needed: cpu, cuda, or one of s"):
+        load_plan({"device": device})
+
+
+def test_an_unknown_key_is_refused_with_the_keys_that_there_are():
+    with pytest.raises(UserError, match=r"unknown key devise; the keys are scale, .*, device"):
+        load_plan({"devise": "cpu"})
+
+
+def test_no_spec_holds_the_device():
+    for part in ("datasets", "models", "marks", "samples", "cells"):
+        assert getattr(ON_CPU, part) == getattr(PAPER, part)
+    for sample in PAPER.samples:
+        assert ON_CPU.metric_spec(sample) == PAPER.metric_spec(sample)
+    for table in PAPER.shown_tables:
+        assert make_table_spec(ON_CPU, table) == make_table_spec(PAPER, table)
+
+
+def test_a_job_on_a_cpu_asks_for_no_memory_for_a_gpus_context():
+    wanted = [compute_resources(one, "evaluate", "t3_cond")["mem_mb"] for one in (PAPER, ON_CPU)]
+    assert wanted[0] > wanted[1]
+
+
+def test_jobs_that_need_a_gpu_which_this_machine_does_not_show_are_told_of(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = warn_of_missing_gpu(PAPER, [("fetch_npz", "x"), ("evaluate", "t3_cond")])
+    assert said.startswith("warning: jobs compute on device cuda and this machine shows no GPU")
+    assert "add device=cpu to --config" in said
+    assert warn_of_missing_gpu(PAPER, [("fetch_npz", "x"), ("table", "table3")]) is None
+    assert warn_of_missing_gpu(ON_CPU, [("evaluate", "t3_cond")]) is None
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert warn_of_missing_gpu(PAPER, [("evaluate", "t3_cond")]) is None
+
+
+def test_the_jobs_commands_get_the_device(tmp_path):
+    process = snakemake(
+        ROOT, "--dry-run", "--printshellcmds", "--config", "scale=paper", "device=cpu",
+        f"results={tmp_path}", "--", "reproduce_table3",
+    )  # fmt: skip
+    output = process.stdout + process.stderr
+    assert process.returncode == 0, output
+    for command in ("adm train", "adm sample", "adm accuracy", "eval ceiling", "eval "):
+        lines = [line for line in output.splitlines() if f"python -m {command}" in line]
+        lines = [line for line in lines if "eval weights" not in line]
+        assert lines and all("--device cpu " in line for line in lines), command
+    assert "--device cuda" not in output
+
+
+def read_commands():
+    """The README's commands that say where images lie which the user brings."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^    (ADM_[A-Z].*)$", text, re.M)
+
+
+@pytest.mark.parametrize("command", read_commands())
+def test_the_readmes_commands_find_the_images_that_a_user_brings(command, tmp_path):
+    settings, _, options = command.partition("snakemake --cores all ")
+    places = {}
+    for variable, place in (one.split("=") for one in settings.split()):
+        places[variable] = str(tmp_path / Path(place).name)
+        Path(places[variable]).mkdir()
+    options = options.replace("--config", f"--config results={tmp_path}").split()
+    process = snakemake(ROOT, "--dry-run", "--quiet", "rules", *options, **places)
+    output = process.stdout + process.stderr
+    assert process.returncode == 0 and "to bring" not in output, output
+
+
+def test_the_readme_names_all_places_of_images():
+    named = {
+        variable for command in read_commands() for variable in re.findall(r"ADM_\w+", command)
+    }
+    scales = (load_plan({"scale": name}).scale for name in ("digits", "cifar10", "paper"))
+    assert named == {place for scale in scales for place in scale.places}
