@@ -124,7 +124,7 @@ def test_bad_tasks(tmp_path, scale, change, words):
             "objective: got cross_entropy for a diffusion",
         ),
         (
-            on("models", "arch_baseline", "training", num_timesteps=10),
+            on("models", "arch_baseline", "training", schedule="linear", num_timesteps=10),
             "training: num_timesteps is 10, but the linear schedule needs at least 20",
         ),
         (
@@ -162,7 +162,7 @@ def test_bad_tasks(tmp_path, scale, change, words):
         ),
         (
             on("models", "classifier_256", "training", num_timesteps=500),
-            "linear noise of 500 timesteps, imagenet_256_uncond 8 px",
+            "cosine noise of 500 timesteps, imagenet_256_uncond 8 px",
         ),
     ],
 )  # fmt: skip

@@ -202,7 +202,7 @@ def test_bad_architecture(tmp_path, architecture, words):
         (lambda m: m.update(lsun_cat=None), "a mapping is needed"),
         (lambda m: m["classifier_256"].update(task="imagenet_64"), "must be a multiple of 4 px"),
         (lambda m: m["imagenet_256"].update(training={"microbatch_size": 7}), "take a divisor"),
-        (lambda m: m["classifier_256"]["training"].update(schedule="cosine"), "both must agree"),
+        (lambda m: m["classifier_256"]["training"].update(schedule="linear"), "both must agree"),
     ],
 )
 def test_bad_model(tmp_path, change, words):
