@@ -136,7 +136,7 @@ def save_untrained_network(path: Path) -> Path:
         channels=4, num_classes=3, generator=torch.Generator().manual_seed(0)
     )
     spec = {"recipe": RECIPE, "seed": 0, "image_size_px": 8, "channels": 4}
-    spec |= {"iterations": 0, "batch_size": 1, "learning_rate": 0.0}
+    spec |= {"iterations": 1, "batch_size": 1, "learning_rate": 1.0e-3}
     save_small_network(path, parameters, {"name": "untrained", "spec": spec})
     return path
 

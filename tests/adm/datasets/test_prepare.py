@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -337,7 +338,7 @@ def test_what_another_size_left_behind_is_thrown_away(tmp_path, capsys):
     assert ImageZip(out).image_size_px == 8
 
 
-def test_stopped_by_a_signal(tmp_path, monkeypatch):
+def test_stopped_by_a_signal(tmp_path, monkeypatch, request):
     path = write_tree(tmp_path / "in", make_classes())
     convert = module.convert_in_order
 
@@ -348,6 +349,9 @@ def test_stopped_by_a_signal(tmp_path, monkeypatch):
             yield result
 
     monkeypatch.setattr(module, "convert_in_order", convert_and_stop)
+    # A shell that starts the tests in the background has Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     for name, number, code in (("SIGTERM", 15, 143), ("the keyboard", 2, 130)):
         monkeypatch.setattr(module, "signal_of_test", number, raising=False)
         with pytest.raises(
