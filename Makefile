@@ -43,7 +43,7 @@ comma := ,
 # The stamps carry a checksum, not a date: a git checkout that touches pyproject.toml installs nothing again.
 CHECKSUM := $(firstword $(shell cat pyproject.toml $(CONSTRAINTS) | cksum))
 STAMP := $(VENV)/.installed-$(TORCH)-$(subst $(comma),-,$(EXTRAS))-$(CHECKSUM)
-# The tables need no extras: a third of the download, and a newcomer waits for what is used.
+# The tables need no extras: less than half of the download, and a newcomer waits for what is used only.
 TABLES_STAMP := $(or $(wildcard $(STAMP)),$(VENV)/.installed-$(TORCH)-tables-$(CHECKSUM))
 $(TABLES_STAMP): REQUIREMENT = .
 $(STAMP): REQUIREMENT = .[$(EXTRAS)]
