@@ -10,7 +10,7 @@ def limit_rerun_triggers(workflow: Any) -> None:
 
     The command line's `--rerun-triggers` can narrow this further. Snakemake reads the Snakefile
     before it has its own settings for the graph, and a default profile cannot be shipped beside
-    a profile, so the property that the graph asks is overridden.
+    a cluster's profile, so the property that the graph asks is overridden.
 
     Args:
         workflow: the object of that name in a Snakefile.
