@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adm.spec_checks import load_spec
 from records.errors import UserError
-from records.files import check_writable, spec_digest, write_json
+from records.files import check_writable, say_how_to_forget, spec_digest, write_json
 from records.inputs import refuse_replacing
 
 if TYPE_CHECKING:
@@ -116,10 +115,7 @@ def _advise_forgetting(path: str) -> str:
     """Say how to get rid of a wrong published file; nothing of a file that was not fetched."""
     if not Path(f"{path}.sha256").exists():
         return ""
-    return (
-        f". Should it be the wrong file: `python -m workflow forget {shlex.quote(path)}` removes "
-        "every copy and the recorded hash; then run the same command again"
-    )
+    return f". {say_how_to_forget(path)}; then run the same command again"
 
 
 def _find_planned(args: argparse.Namespace) -> "Named | None":

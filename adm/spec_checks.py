@@ -191,7 +191,7 @@ class _Training(TrainingSettings):
 class _Model(_Header):
     """A model spec (`adm.training.train`)."""
 
-    training: _Training  # type: ignore[assignment]
+    training: _Training
 
 
 KINDS: dict[str, type[Strict]] = {"model": _Model, "sample": _Sample, "accuracy": _Accuracy}

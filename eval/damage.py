@@ -1,6 +1,5 @@
 """What readers of damaged files raise, and the words that say so."""
 
-import shlex
 import struct
 import tokenize
 import zipfile
@@ -11,9 +10,8 @@ from pathlib import Path
 
 from records.batches import protocol_path, read_protocol
 from records.errors import UserError
+from records.files import PUBLISHED, say_how_to_forget
 
-# What the workflow writes beside files that it fetched, where their source belongs.
-PUBLISHED = "published by the authors"
 DAMAGE = (
     ValueError,
     zipfile.BadZipFile,
@@ -80,9 +78,7 @@ def advise_forgetting(*paths: str) -> Iterator[None]:
                 (f"{Path(path)}: ", f"{protocol_path(path)}: ")
             ):
                 raise UserError(
-                    f"{error}. Should it be the wrong file: `python -m workflow forget "
-                    f"{shlex.quote(path)}` removes every copy and the recorded hash, and the "
-                    "workflow fetches it anew"
+                    f"{error}. {say_how_to_forget(path)}, and the workflow fetches it anew"
                 ) from None
         raise
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 
 from records.errors import UserError
 
+PUBLISHED = "published by the authors"  # `source` in the manifest of a fetched file
 ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
@@ -51,6 +53,14 @@ def explain_os_error(error: OSError, path: str | Path) -> UserError | None:
     if error.errno not in ADVICE:
         return None
     return UserError(f"{path}: cannot be written ({error.strerror}); {ADVICE[error.errno]}")
+
+
+def say_how_to_forget(path: str | Path) -> str:
+    """Say how to get rid of a published file that proved the wrong one, and of its copies."""
+    return (
+        f"Should it be the wrong file: `python -m workflow forget {shlex.quote(str(path))}` "
+        "removes every copy and the recorded hash"
+    )
 
 
 def check_writable(path: str | Path) -> None:

@@ -17,7 +17,14 @@ from typing import Any
 from records.cache import get_cache_folder
 from records.downloads import fetch, mirror_path
 from records.errors import UserError, main_guard
-from records.files import atomic_write, canonical_json, link_or_copy, write_json
+from records.files import (
+    PUBLISHED,
+    atomic_write,
+    canonical_json,
+    link_or_copy,
+    say_how_to_forget,
+    write_json,
+)
 
 FORMAT = 1
 # A download itself, and what lies beside it.
@@ -62,8 +69,7 @@ def place_artefact(
         if not any(one.exists() for one in (kept, record, cached)):
             raise
         raise UserError(
-            f"{error}. Should what lies here be the wrong one: {forget} removes every copy and the "
-            "recorded hash; then run the same command again"
+            f"{error}. {say_how_to_forget(kept)}; then run the same command again"
         ) from None
     sha256 = artefact["sha256"] or record.read_text(encoding="utf-8").split()[0]
     if artefact["sha256"] is None and is_new:
@@ -80,7 +86,7 @@ def place_artefact(
         out.with_suffix(".json"),
         {
             "format": FORMAT,
-            "source": "published by the authors",
+            "source": PUBLISHED,
             "url": url,
             "mirror": mirror,
             "licence": licence,
