@@ -10,6 +10,7 @@ from adm.datasets import cli as cli_datasets
 from adm.spec_checks import load_spec
 from records.cores import count_cores
 from records.errors import UserError, main_guard
+from records.events import add_event_options, open_events
 from records.files import check_writable
 from records.inputs import refuse_replacing
 
@@ -35,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--mark", required=True, help="name of the mark")
     train.add_argument("--iterations", required=True, type=int, help="iterations at the mark")
     train.add_argument("--out", required=True, help="averaged weights to write (safetensors)")
-    train.add_argument("--events", required=True, help="file that events are appended to")
+    add_event_options(train)
     train.add_argument("--save-every-seconds", type=int, default=600)
     train.add_argument(
         "--drop-state",
@@ -57,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     planned.add_argument("--stop", type=int, help="one past the last sample number")
     planned.add_argument("--state", help="folder of finished shards (beside --out)")
     planned.add_argument("--images-per-shard", type=int, help="size of a shard (1000)")
+    add_event_options(planned)
     sample.add_argument("--classifier", help="the classifier's weights (or name), for guidance")
     sample.add_argument("--batch-size", type=int, help="images at a time (64; with a NAME 8)")
     sample.add_argument("--out", required=True, help="batch (.npz) or grid (.png) to write")
@@ -118,10 +120,10 @@ def _check_paths(args: argparse.Namespace) -> None:
     from records.batches import protocol_path
 
     read = [getattr(args, key, None) for key in READ]
-    if args.command == "train":
+    if getattr(args, "events", None) is not None:
         refuse_replacing(args.events, *read)
-        if not os.path.exists(args.data):
-            raise UserError(f"{args.data}: no such file; make the dataset first")
+    if args.command == "train" and not os.path.exists(args.data):
+        raise UserError(f"{args.data}: no such file; make the dataset first")
     if args.command == "sample" and args.low_res is not None:
         read.append(protocol_path(args.low_res))
     beside = [protocol_path(args.out)] if args.command == "sample" else []
@@ -144,7 +146,7 @@ def _train(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         out_path=args.out,
         mark=args.mark,
         iterations=args.iterations,
-        events_path=args.events,
+        events=open_events(args),
         device=args.device,
         threads=args.threads,
         save_every_seconds=args.save_every_seconds,
@@ -171,6 +173,7 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         state_dir=args.state,
         images_per_shard=args.images_per_shard or IMAGES_PER_SHARD,
         device=args.device,
+        events=open_events(args),
     )
     return 0
 

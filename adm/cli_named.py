@@ -22,7 +22,17 @@ OF_NAMES = (
     "label", "num_images", "guidance_scale", "respacing", "seed", "base", "columns", "scale",
     "tables", "released",
 )  # fmt: skip
-OF_SPECS = ("digest", "weights", "low_res", "start", "stop", "state", "images_per_shard")
+OF_SPECS = (
+    "digest",
+    "weights",
+    "low_res",
+    "start",
+    "stop",
+    "state",
+    "images_per_shard",
+    "events",
+    "tag",
+)
 COUNTS = ("num_images", "columns", "images_per_shard", "batch_size", "threads")
 SCALE, NUM_IMAGES, BATCH_SIZE = "paper", 16, 8
 

@@ -1,5 +1,6 @@
 """Batches of samples, drawn shard by shard: a stopped job loses one shard at most."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from adm.schedule import make_schedule
 from adm.state import remove_leftovers
 from records.batches import join_batches, protocol_path, read_batch, read_protocol, write_batch
 from records.errors import UserError
+from records.events import EventLog
 from records.files import sha256_file, spec_digest
 from records.locks import exclusive_lock
 from records.provenance import environment
@@ -41,6 +43,7 @@ def write_samples(
     state_dir: str | Path | None = None,
     images_per_shard: int = IMAGES_PER_SHARD,
     device: str = "cpu",
+    events: EventLog | None = None,
 ) -> None:
     """Draw samples start..stop-1 of a sample spec into a batch file with its protocol.
 
@@ -59,6 +62,7 @@ def write_samples(
         state_dir: folder for finished shards, of this work alone; None for one beside `out_path`.
         images_per_shard: size of a shard; another size draws the shards anew.
         device: a torch device.
+        events: where it is recorded what happens; None for nowhere.
 
     Raises:
         UserError: a range outside the spec, weights of another spec, a base with other images, or
@@ -137,7 +141,12 @@ def write_samples(
         **environment(),
     }
     state_dir = Path(out_path).with_suffix(".shards") if state_dir is None else Path(state_dir)
-    with exclusive_lock(state_dir / "lock", f"samples {spec['name']}"):
+    events = events or EventLog(None)
+    about = {"name": spec["name"], "digest": spec_digest(spec), "spec": spec}
+    with (
+        exclusive_lock(state_dir / "lock", f"samples {spec['name']}"),
+        events.record(kind="row", job="sample", device=device, **about),
+    ):
         ranges = {
             state_dir / f"{first:06d}-{last:06d}.npz": range(first, last)
             for first, last in split_range(start, stop, images_per_shard)
@@ -147,7 +156,13 @@ def write_samples(
                 if is_finished(path, protocol):
                     progress.update(len(indices))
                 else:
+                    began = time.monotonic()
                     _write_shard(path, indices, draw, protocol, batch_size, progress)
+                    events.write(
+                        "progress",
+                        images=indices.stop - start,
+                        images_per_second=round(len(indices) / (time.monotonic() - began), 2),
+                    )
         shards = list(ranges)
         made = [read_protocol(path) or {} for path in shards]
         places = [{name: one[name] for name in ("range", *WHERE)} for one in made]

@@ -38,7 +38,6 @@ from records.errors import UserError
 from records.events import EventLog
 from records.files import link_or_copy, spec_digest
 from records.locks import exclusive_lock
-from records.provenance import environment
 
 NUM_LOADING_THREADS = 4
 
@@ -75,7 +74,7 @@ def train(
     out_path: str | Path,
     mark: str,
     iterations: int,
-    events_path: str | Path,
+    events: EventLog,
     device: str = "cpu",
     threads: int = 1,
     save_every_iterations: int | None = None,
@@ -96,7 +95,7 @@ def train(
         out_path: averaged weights (safetensors, float32) to write.
         mark: name of the mark.
         iterations: iterations at the mark.
-        events_path: JSON lines are appended here.
+        events: where it is recorded what happens.
         device: a torch device.
         threads: CPU threads; results are the same bits only for the same number.
         save_every_iterations: save the state after this many iterations; None for never.
@@ -116,12 +115,12 @@ def train(
     check_precision(spec["training"]["precision"], device)
     use_exact_float32()
     torch.set_num_threads(threads)
-    state_dir, events = Path(state_dir), EventLog(events_path)
+    state_dir = Path(state_dir)
     kept = _kept_path(state_dir, iterations)
     with exclusive_lock(state_dir / "lock", f"model {spec['name']}"):
         remove_leftovers(state_dir)
         if _is_kept(kept, spec, iterations):
-            events.write("restored", name=spec["name"], mark=mark, iteration=iterations)
+            _begin(events, "restored", spec, mark=mark, iteration=iterations)
         else:
             dataset = open_dataset(spec, data_path)
             state = make_state(spec, device)
@@ -189,6 +188,19 @@ def _write_out(
     )
 
 
+def _begin(events: EventLog, event: str, spec: Mapping[str, Any], **fields: Any) -> None:
+    """Record which model the events that follow are about."""
+    events.begin(
+        event=event,
+        kind="model",
+        job="train",
+        name=spec["name"],
+        digest=spec_digest(spec),
+        spec=spec,
+        **fields,
+    )
+
+
 def _announce(notices: list[str], events: EventLog) -> None:
     for text in notices:
         print(text, file=sys.stderr)
@@ -213,10 +225,10 @@ def _run(
     name, training, architecture = spec["name"], spec["training"], spec["architecture"]
     seed, batch_size = training["seed"], training["batch_size"]
     loss_fn = make_loss_fn(spec, state.model, device)
-    events.write(
+    _begin(
+        events,
         "resume" if state.iteration else "start",
-        name=name,
-        digest=spec_digest(spec),
+        spec,
         mark=mark,
         iteration=state.iteration,
         iterations=iterations,
@@ -224,7 +236,6 @@ def _run(
         num_images=len(dataset),
         device=str(device),
         threads=torch.get_num_threads(),
-        **environment(),
     )
     saved = state.iteration
     watchdog = Watchdog(name, precision=training["precision"], batch_size=batch_size, device=device)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from records.errors import UserError, main_guard
+from records.events import add_event_options, open_events
 from records.files import read_json, sha256_file, write_json
+from records.options import parse_non_negative, parse_positive
 
 PROGRAM = "adm-eval" if Path(sys.argv[0]).name == "adm-eval" else "python -m eval"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -47,10 +49,12 @@ def _grade(argv: Sequence[str]) -> int:
     )
     _add_jpeg(parser)
     parser.add_argument("--json", metavar="OUT", help="write metrics and protocol there")
+    add_event_options(parser)
     options = parser.parse_args(argv)
     _set_threads(options.threads)
     metrics = _parse_metrics(options.metrics)
-    _check_paths([options.reference, options.samples], [options.json], [options.weights])
+    inputs, outputs = [options.reference, options.samples], [options.json, options.events]
+    _check_paths(inputs, outputs, [options.weights])
     network = _load_network(options)
     from eval.damage import advise_forgetting
     from eval.grade import grade
@@ -69,6 +73,7 @@ def _grade(argv: Sequence[str]) -> int:
             device=options.device,
             half_distances=options.half_distances,
             allow_jpeg=options.allow_jpeg,
+            events=open_events(options),
             progress=True,
         )
     return _finish(result, options.json)
@@ -80,7 +85,7 @@ def _ceiling(argv: Sequence[str]) -> int:
     parser.add_argument("data", metavar="DATA", help="real images: .zip, folder or .npz")
     parser.add_argument(
         "--num-images",
-        type=_positive,
+        type=parse_positive,
         default=50_000,
         help="random images of each half at most (default 50000)",
     )
@@ -88,10 +93,11 @@ def _ceiling(argv: Sequence[str]) -> int:
     _add_naming(parser)
     _add_metrics(parser)
     parser.add_argument("--json", metavar="OUT", required=True, help="write the metrics there")
+    add_event_options(parser)
     options = parser.parse_args(argv)
     _set_threads(options.threads)
     metrics = _parse_metrics(options.metrics)
-    _check_paths([options.data], [options.json], [options.weights])
+    _check_paths([options.data], [options.json, options.events], [options.weights])
     network = _load_network(options)
     from eval.grade import grade_ceiling
 
@@ -105,6 +111,7 @@ def _ceiling(argv: Sequence[str]) -> int:
         seed=options.seed,
         batch_size=options.batch_size,
         device=options.device,
+        events=open_events(options),
         progress=True,
     )
     return _finish(result, options.json)
@@ -117,7 +124,7 @@ def _reference(argv: Sequence[str]) -> int:
     _add_seed(parser)
     parser.add_argument(
         "--num-images",
-        type=_positive,
+        type=parse_positive,
         default=10_000,
         help="random images stored for precision and recall (default 10000); statistics use all",
     )
@@ -277,16 +284,18 @@ def _make_parser(
     parser.add_argument(
         "--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)"
     )
-    parser.add_argument("--batch-size", type=_positive, default=64, help="images at a time")
+    parser.add_argument("--batch-size", type=parse_positive, default=64, help="images at a time")
     parser.add_argument(
-        "--threads", type=_positive, help="threads (default: as many as there are cores)"
+        "--threads", type=parse_positive, help="threads (default: as many as there are cores)"
     )
     return parser
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
     """Add the seed, where something is drawn."""
-    parser.add_argument("--seed", type=_non_negative, default=0, help="of random draws (default 0)")
+    parser.add_argument(
+        "--seed", type=parse_non_negative, default=0, help="of random draws (default 0)"
+    )
 
 
 def _add_naming(parser: argparse.ArgumentParser) -> None:
@@ -330,22 +339,6 @@ def _parse_metrics(text: str | None) -> tuple[str, ...]:
             f"choose out of {', '.join(METRICS + EXTRAS)}"
         )
     return tuple(name for name in METRICS + EXTRAS if name in names)
-
-
-def _positive(text: str) -> int:
-    """Parse a count."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
-
-
-def _non_negative(text: str) -> int:
-    """Parse a seed."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return value
 
 
 def _check_paths(*paths: Sequence[str | Path | None]) -> None:

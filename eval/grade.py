@@ -20,6 +20,7 @@ from eval.precision_recall import MIN_IMAGES, NUM_NEIGHBOURS, WHY
 from eval.reference import Reference, load_reference, make_reference_of_features
 from records.batches import protocol_path, read_protocol
 from records.errors import UserError
+from records.events import EventLog
 from records.provenance import environment
 
 FORMAT = 1
@@ -41,6 +42,7 @@ def grade(
     device: str = "cpu",
     half_distances: bool = False,
     allow_jpeg: bool = False,
+    events: EventLog | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Grade a batch of samples against a reference batch.
@@ -58,6 +60,7 @@ def grade(
         device: where distances are computed.
         half_distances: precision and recall with the authors' float16 arithmetic.
         allow_jpeg: take JPEG files.
+        events: where it is recorded what happens; None for nowhere.
         progress: show progress bars.
 
     Returns:
@@ -83,36 +86,41 @@ def grade(
         check_num_images(
             source.num_images, str(samples_path), MIN_FOR_EXTRAPOLATION, "quarters are compared"
         )
-    reference = load_reference(
-        reference_path,
-        network,
-        metrics=metrics,
-        image_size_px=source.shape[:2],
-        samples_path=samples_path,
-        batch_size=batch_size,
-        allow_jpeg=allow_jpeg,
-        progress=progress,
-    )
-    samples = compute_features(
-        source,
-        network,
-        outputs={NEEDED_OF_SAMPLES[metric] for metric in metrics},
-        batch_size=batch_size,
-        progress=progress,
-    )
-    return _make_result(
-        reference,
-        samples,
-        network,
-        name=name,
-        digest=digest,
-        metrics=metrics,
-        intervals=intervals,
-        seed=seed,
-        device=device,
-        half_distances=half_distances,
-        protocol={**protocol, "path": str(samples_path), "sha256": source.sha256},
-    )
+    about = {"digest": protocol.get("digest", source.sha256), "spec": protocol.get("spec")}
+    events = events or EventLog(None)
+    with events.record(kind="row", job="evaluate", name=name, metrics_digest=digest, **about):
+        reference = load_reference(
+            reference_path,
+            network,
+            metrics=metrics,
+            image_size_px=source.shape[:2],
+            samples_path=samples_path,
+            batch_size=batch_size,
+            allow_jpeg=allow_jpeg,
+            progress=progress,
+        )
+        samples = compute_features(
+            source,
+            network,
+            outputs={NEEDED_OF_SAMPLES[metric] for metric in metrics},
+            batch_size=batch_size,
+            progress=progress,
+        )
+        result = _make_result(
+            reference,
+            samples,
+            network,
+            name=name,
+            digest=digest,
+            metrics=metrics,
+            intervals=intervals,
+            seed=seed,
+            device=device,
+            half_distances=half_distances,
+            protocol={**protocol, "path": str(samples_path), "sha256": source.sha256},
+        )
+        _record_metrics(events, result)
+    return result
 
 
 def grade_ceiling(
@@ -126,6 +134,7 @@ def grade_ceiling(
     seed: int = 0,
     batch_size: int = 64,
     device: str = "cpu",
+    events: EventLog | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Grade a random half of the real images against the other: what a perfect model would score.
@@ -144,6 +153,7 @@ def grade_ceiling(
         seed: of the halves, random groups and subsets.
         batch_size: images at a time.
         device: where distances are computed.
+        events: where it is recorded what happens; None for nowhere.
         progress: show a progress bar.
 
     Raises:
@@ -155,27 +165,43 @@ def grade_ceiling(
     check_num_images(half, f"{data_path}: one half", MIN_IMAGES, WHY)
     check_num_images(half, f"{data_path}: one half", MIN_FOR_INTERVALS, "intervals need them")
     rows = np.sort(drawn)
-    features = compute_features(
-        source.take(rows), network, batch_size=batch_size, progress=progress
-    )
-    samples, others = (
-        features.take(np.searchsorted(rows, np.sort(part))) for part in (drawn[:half], drawn[half:])
-    )
-    reference = make_reference_of_features(others, path=str(data_path), sha256=source.sha256)
-    rest = "the other half" if len(rows) == source.num_images else "as many others"
-    return _make_result(
-        reference,
-        samples,
-        network,
-        name=name,
-        digest=digest,
-        metrics=metrics,
-        intervals=True,
-        seed=seed,
-        device=device,
-        half_distances=False,
-        protocol={"sha256": source.sha256, "source": f"real images, {rest} of the data set"},
-    )
+    events = events or EventLog(None)
+    about = {"name": name, "digest": digest or source.sha256, "spec": None}
+    with events.record(kind="row", job="evaluate", metrics_digest=digest, **about):
+        features = compute_features(
+            source.take(rows), network, batch_size=batch_size, progress=progress
+        )
+        samples, others = (
+            features.take(np.searchsorted(rows, np.sort(part)))
+            for part in (drawn[:half], drawn[half:])
+        )
+        reference = make_reference_of_features(others, path=str(data_path), sha256=source.sha256)
+        rest = "the other half" if len(rows) == source.num_images else "as many others"
+        result = _make_result(
+            reference,
+            samples,
+            network,
+            name=name,
+            digest=digest,
+            metrics=metrics,
+            intervals=True,
+            seed=seed,
+            device=device,
+            half_distances=False,
+            protocol={"sha256": source.sha256, "source": f"real images, {rest} of the data set"},
+        )
+        _record_metrics(events, result)
+    return result
+
+
+def _record_metrics(events: EventLog, result: dict[str, Any]) -> None:
+    """Record every metric and the ends of its interval, under names of its own."""
+    values = {}
+    for name, metric in result["metrics"].items():
+        values[name] = metric["value"]
+        if metric["interval"]:
+            values[f"{name}_low"], values[f"{name}_high"] = metric["interval"]
+    events.write("metrics", num_samples=result["counts"]["samples"], **values)
 
 
 def _make_result(

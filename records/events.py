@@ -1,24 +1,39 @@
 """What happens during a job, as JSON lines: one writer per file, appended, never rewritten."""
 
+import argparse
 import json
 import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
 from records.files import explain_os_error
+from records.provenance import environment
+
+CLUSTER_JOB = "SLURM_JOB_ID"
 
 
 class EventLog:
     """Append events to a file, one JSON object a line, each in a single write.
 
-    A job that is killed loses at most the line it was writing; readers skip a last line that is
-    cut short.
+    A job that is killed loses at most the line it was writing; readers skip a line that is cut
+    short, and the next event starts on a line of its own.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path | None, tags: Mapping[str, str] | None = None) -> None:
+        """Choose the file.
+
+        Args:
+            path: the file, made with its folder at the first event; None writes nothing.
+            tags: words that every start repeats, such as the scale, so that the file explains
+                itself wherever it is read.
+        """
+        self.path = None if path is None else Path(path)
+        self.tags = dict(tags or {})
+        self._is_checked = False
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event.
@@ -27,33 +42,135 @@ class EventLog:
             event: what happened, one word (`start`, `progress`, `mark`, `end`).
             fields: JSON values that belong to it.
         """
+        if self.path is None:
+            return
         line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, sort_keys=True)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                os.write(handle, line.encode() + b"\n")
+                text = line.encode() + b"\n"
+                if not self._is_checked and _is_cut(handle):
+                    text = b"\n" + text
+                os.write(handle, text)
+                self._is_checked = True
             finally:
                 os.close(handle)
         except OSError as error:
             raise explain_os_error(error, self.path) or error from error
 
+    def begin(
+        self,
+        *,
+        kind: str,
+        job: str,
+        name: str,
+        digest: str | None,
+        spec: Mapping[str, Any] | None,
+        event: str = "start",
+        **fields: Any,
+    ) -> None:
+        """Say what the events that follow are about, and on what machine and commit they happen.
 
-def read_events(path: str | Path) -> list[dict[str, Any]]:
-    """Read the events of a file in order, leaving out a last line that was cut short.
+        Args:
+            kind: what is made: `model` or `row`.
+            job: which job makes it: `train`, `sample` or `evaluate`.
+            name: of the model or row.
+            digest: of the spec of the model, or of the row's samples.
+            spec: that spec.
+            event: the event's own name.
+            fields: JSON values that belong to it.
+        """
+        about = {"kind": kind, "job": job, "name": name, "digest": digest, "spec": spec}
+        if CLUSTER_JOB in os.environ:
+            about["cluster_job"] = os.environ[CLUSTER_JOB]
+        self.write(event, tags=self.tags, **about, **environment(), **fields)
+
+    @contextmanager
+    def record(self, **about: Any) -> Iterator[None]:
+        """Write `start` before a block and `end` with its seconds, or `failed`, after it.
+
+        Args:
+            about: what `begin` takes.
+        """
+        self.begin(**about)
+        wall, cpu = time.monotonic(), time.process_time()
+        try:
+            yield
+        except BaseException as error:
+            self.write("failed", text=f"{type(error).__name__}: {error}")
+            raise
+        self.write(
+            "end",
+            wall_seconds=round(time.monotonic() - wall, 3),
+            cpu_seconds=round(time.process_time() - cpu, 3),
+        )
+
+
+def _is_cut(handle: int) -> bool:
+    """Tell whether a file ends in the middle of a line."""
+    size = os.fstat(handle).st_size
+    return size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+
+
+def read_events(path: str | Path) -> tuple[list[dict[str, Any]], int]:
+    """Read the events of a file in order.
+
+    Returns:
+        The events, and how many lines were left out because they are no events: cut short by a
+        kill, or damaged. A last line that is still being written is not counted.
 
     Raises:
-        UserError: a line other than the last is not JSON.
+        UserError: the file cannot be read.
     """
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    events = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise UserError(f"{path}, line {number}: not an event: {error}") from None
-    return events
+    try:
+        text = Path(path).read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); give a file of events"
+        ) from None
+    *lines, last = text.split("\n")
+    events, num_left_out = [], 0
+    for line in filter(None, lines):
+        found = _parse(line)
+        if found is None:
+            num_left_out += 1
+        else:
+            events.append(found)
+    complete = _parse(last)
+    return events + ([complete] if complete else []), num_left_out
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    """Read one event; None when the line is none."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_event = isinstance(found, dict) and isinstance(found.get("event"), str)
+    return found if is_event and isinstance(found.get("time"), (int, float)) else None
+
+
+def add_event_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where a command records its events."""
+    parser.add_argument("--events", metavar="FILE", help="append what happens as JSON lines there")
+    parser.add_argument(
+        "--tag",
+        action="append",
+        type=_parse_tag,
+        metavar="KEY=VALUE",
+        help="words that the events carry, such as scale=digits; may be repeated",
+    )
+
+
+def open_events(args: argparse.Namespace) -> EventLog:
+    """Open the log that the options of add_event_options name."""
+    return EventLog(args.events, dict(args.tag or []))
+
+
+def _parse_tag(text: str) -> tuple[str, str]:
+    """Parse KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value

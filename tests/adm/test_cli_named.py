@@ -210,7 +210,8 @@ def test_an_option_of_the_other_form_is_refused_by_name(form, key, capsys, tmp_p
     monkeypatch.chdir(tmp_path)
     own = ["ADM_G"] if form == "NAME" else ["--spec", "s.json", "--weights", "w.safetensors"]
     option = "--" + key.replace("_", "-")
-    assert main(["sample", *own, option, "0", "--out", "a.png"]) == 2  # 0 is given too
+    value = "a=0" if key == "tag" else "0"  # 0 is given too
+    assert main(["sample", *own, option, value, "--out", "a.png"]) == 2
     error = capsys.readouterr().err
     assert f"sample: {option}: of use with" in error and "ignored with" in error
     assert error.count("\n") == 1 and list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from adm.shards import write_samples
 from adm.state import read_spec
 from adm.training import train
 from records.batches import read_batch, read_protocol
-from records.events import read_events
+from records.events import EventLog, read_events
 from records.files import spec_digest
 from workflow.settings import load_plan
 
@@ -49,7 +49,7 @@ def weights(plan, tmp_path_factory):
             out_path=folder / f"{name}.safetensors",
             mark="golden",
             iterations=3,
-            events_path=folder / f"{name}.jsonl",
+            events=EventLog(folder / f"{name}.jsonl"),
             log_every_iterations=1,
         )
     return folder
@@ -64,7 +64,8 @@ def test_recipes_are_those_of_the_stored_numbers(scale):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_training(weights, name):
-    events = [one for one in read_events(weights / f"{name}.jsonl") if one["event"] == "progress"]
+    events = read_events(weights / f"{name}.jsonl")[0]
+    events = [one for one in events if one["event"] == "progress"]
     got = [value for one in events for value in (one["loss"], one["grad_norm"])]
     assert got == pytest.approx(TRAINED[name], rel=1e-3), got
 

@@ -65,7 +65,7 @@ def assert_same_run(folder, uninterrupted):
 
 
 def resumed_from(folder):
-    events = read_events(folder / "events.jsonl")
+    events = read_events(folder / "events.jsonl")[0]
     return [one["iteration"] for one in events if one["event"] == "resume"]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from adm.data import write_image_zip
 from adm.digits import make_digits
 from adm.training import train
+from records.events import EventLog
 
 SHAPE = {
     "image_size_px": 8,
@@ -96,7 +97,7 @@ def run(folder, spec, iterations, *, mark="final", state="state", out="out", **o
             "out_path": target,
             "mark": mark,
             "iterations": iterations,
-            "events_path": folder / "events.jsonl",
+            "events": EventLog(folder / "events.jsonl"),
             "log_every_iterations": 2,
             **options,
         },

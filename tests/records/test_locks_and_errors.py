@@ -1,4 +1,4 @@
-"""Locks, event logs, errors and provenance."""
+"""Locks, errors and provenance."""
 
 import json
 import subprocess
@@ -8,7 +8,6 @@ import pytest
 import scipy
 
 from records.errors import UserError, main_guard
-from records.events import EventLog, read_events
 from records.locks import exclusive_lock
 from records.provenance import environment
 
@@ -31,20 +30,6 @@ def test_lock_is_refused_to_another_process_and_freed_by_its_death(tmp_path):
         holder.kill()
     with exclusive_lock(path, "model a"):
         pass
-
-
-def test_events_are_lines_and_a_cut_last_line_is_left_out(tmp_path):
-    log = EventLog(tmp_path / "deep" / "events.jsonl")
-    log.write("start", iteration=0)
-    log.write("progress", iteration=5, loss=0.25)
-    with open(log.path, "a") as file:
-        file.write('{"event": "pro')
-    events = read_events(log.path)
-    assert [event["event"] for event in events] == ["start", "progress"]
-    assert events[1]["loss"] == 0.25 and "time" in events[1]
-    log.path.write_text('{"event": 1}\nnonsense\n{"event": 2}\n')
-    with pytest.raises(UserError, match="line 2: not an event"):
-        read_events(log.path)
 
 
 def test_main_guard_prints_one_line(capsys):
