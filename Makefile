@@ -175,6 +175,11 @@ TABLES := table1 table2 table3 table4 table5 table6
 $(TABLES): $(TABLES_STAMP)
 	$(SNAKEMAKE) $(ARGS) -- reproduce_$@
 
+## ui: what the jobs recorded (settings, losses, metrics), on MLflow's own page; another port: ARGS="--port 5001"
+.PHONY: ui
+ui: env
+	@$(PY) -m records ui $(ARGS)
+
 ## bench: speed of training and sampling on this machine
 .PHONY: bench
 bench: $(TABLES_STAMP)

@@ -45,8 +45,11 @@ NO_TORCH = (
     "reports",
     "workflow",
 )
-# The one module of `records` that takes more than numpy, inside its functions, and what it takes.
-RECORDS_EXTRA = {"records.transfers": {"requests", "tqdm"}}
+# The modules of `records` that take more than numpy, inside their functions, and what they take.
+RECORDS_EXTRA = {
+    "records.transfers": {"requests", "tqdm"},
+    "records.tracking": {"mlflow", "requests"},
+}
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

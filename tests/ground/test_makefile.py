@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)[1]
-TARGETS = ["help", "env", "constraints", "reproduce", "table1 .. table6", "bench", "bench-eval"]
-TARGETS += ["test", "test-all", "check", "format", "clean", "clean-results"]
+TARGETS = ["help", "env", "constraints", "reproduce", "table1 .. table6", "ui", "bench"]
+TARGETS += ["bench-eval", "test", "test-all", "check", "format", "clean", "clean-results"]
 
 EVERYTHING = ".[dev,tensorflow,tracking,versioning]"
 

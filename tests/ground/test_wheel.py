@@ -71,10 +71,8 @@ def test_the_wheel_asks_for_what_its_modules_import() -> None:
     for path in [*(ROOT / "eval").rglob("*.py"), *(ROOT / "records").rglob("*.py")]:
         imported |= set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE))
     foreign = imported - set(sys.stdlib_module_names) - {"eval", "records"}
-    asked = [
-        *WHEEL["project"]["dependencies"],
-        *WHEEL["project"]["optional-dependencies"]["tensorflow"],
-    ]
+    extras = WHEEL["project"]["optional-dependencies"]
+    asked = [*WHEEL["project"]["dependencies"], *extras["tensorflow"], *extras["tracking"]]
     names = {Requirement(text).name for text in asked}
     assert {packages.get(name, name) for name in foreign} == names
 

@@ -1,0 +1,171 @@
+"""Runs as their events tell them: what was made, with what settings, and how it went."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from records.events import read_events
+
+OUTCOMES = {"end": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "stopped": "KILLED"}
+WORST_FIRST = ("FAILED", "KILLED", "RUNNING", "FINISHED")
+STEPS = ("iteration", "images")  # the fields that say how far a job has come
+NO_METRICS = {"event", "time", *STEPS}
+COPIED = ("git_commit", "platform", "device", "cluster_job", "metrics_digest")  # into tags
+
+
+class Point(NamedTuple):
+    """One value of a metric."""
+
+    key: str
+    value: float
+    milliseconds: int
+    step: int
+
+
+@dataclass
+class Job:
+    """What one job of a run (`train`, `sample`, `evaluate`) recorded, over all its attempts."""
+
+    name: str
+    points: list[Point] = field(default_factory=list)
+    outcome: str = "RUNNING"
+    num_attempts: int = 0
+
+
+@dataclass
+class Run:
+    """A trained model, or a row that was drawn and graded.
+
+    Attributes:
+        experiment: scale and source, as one name.
+        kind: `model` or `row`.
+        name: of the model or row.
+        digest: of its spec; another spec is another run.
+        params: settings, flattened.
+        tags: where and from what commit it was made.
+        jobs: by name.
+        started: milliseconds since 1970.
+        ended: milliseconds since 1970.
+    """
+
+    experiment: str
+    kind: str
+    name: str
+    digest: str
+    started: int
+    ended: int
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """Return MLflow's word for how it went: the worst of what its jobs say."""
+        outcomes = {job.outcome for job in self.jobs.values()}
+        return next(one for one in WORST_FIRST if one in outcomes)
+
+
+def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
+    """Read the runs of a results folder from the events files in it.
+
+    Args:
+        root: a folder; every `events/*.jsonl` below it is read.
+
+    Returns:
+        The runs in the order of their files, and a sentence on each file with lines that could
+        not be used.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    runs: dict[tuple[str, ...], Run] = {}
+    notices = []
+    for path in sorted(Path(root).glob("**/events/*.jsonl")):
+        events, num_left_out = read_events(path)
+        run = job = None
+        seen: set[tuple[str, int]] = set()
+        for event in events:
+            if "kind" in event:
+                run, job = _open(runs, event)
+            if run is None or job is None:
+                num_left_out += 1
+                continue
+            _add(run, job, event, seen)
+        if num_left_out:
+            lines = "1 line" if num_left_out == 1 else f"{num_left_out} lines"
+            notices.append(f"{path}: left out {lines} cut short, damaged or without a start")
+    return list(runs.values()), notices
+
+
+def _open(runs: dict[tuple[str, ...], Run], event: Mapping[str, Any]) -> tuple[Run, Job]:
+    """Find or make the run that a start is about, and the job of it."""
+    tags = event.get("tags") if isinstance(event.get("tags"), dict) else {}
+    experiment = "-".join(str(tags[key]) for key in ("scale", "source") if key in tags) or "runs"
+    experiment = experiment.replace("/", "-")  # MLflow takes slashes for folders
+    key = (experiment, *(str(event.get(one)) for one in ("kind", "name", "digest")))
+    time = _milliseconds(event)
+    run = runs.setdefault(key, Run(*key, started=time, ended=time))
+    for name, value in _flatten(event.get("spec")):
+        run.params.setdefault(name, value)
+    run.tags |= {str(name): str(value) for name, value in tags.items()}
+    run.tags |= {one: str(event[one]) for one in COPIED if event.get(one) is not None}
+    word = str(event.get("job"))
+    job = run.jobs.setdefault(word, Job(word))
+    if event["event"] != "restored":  # a finished mark that was only written again
+        job.num_attempts += 1
+        job.outcome = "RUNNING"
+    elif job.num_attempts == 0:
+        job.outcome = "FINISHED"
+    return run, job
+
+
+def _add(run: Run, job: Job, event: Mapping[str, Any], seen: set[tuple[str, int]]) -> None:
+    """Add what an event says; of a step that a restart repeats the first value stays."""
+    time = _milliseconds(event)
+    run.started, run.ended = min(run.started, time), max(run.ended, time)
+    job.outcome = OUTCOMES.get(event["event"], job.outcome)
+    if "kind" in event:
+        return
+    step = next((event[name] for name in STEPS if isinstance(event.get(name), int)), None)
+    if step is None:
+        step = job.num_attempts - 1
+    for name, value in event.items():
+        if name in NO_METRICS:
+            continue
+        # A row has the seconds of two jobs.
+        full_name = f"{job.name}_{name}" if event["event"] == "end" else name
+        for key, number in _list_numbers(full_name, value):
+            if (key, step) not in seen:
+                seen.add((key, step))
+                job.points.append(Point(key, number, time, step))
+
+
+def _milliseconds(event: Mapping[str, Any]) -> int:
+    return round(event["time"] * 1000)
+
+
+def _list_numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Yield the finite numbers of a field; those of a list under names that count from 1."""
+    if isinstance(value, list):
+        for place, one in enumerate(value, 1):
+            yield from _list_numbers(f"{name}_{place}", one)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        yield _clean(name), float(value)
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the settings of a spec under dotted names, as text."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _flatten(one, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix:
+        yield _clean(prefix), value if isinstance(value, str) else json.dumps(value)
+
+
+def _clean(name: str) -> str:
+    """Return a name with the characters alone that MLflow takes."""
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:250]

@@ -1,0 +1,127 @@
+"""Runs from events: what belongs together, how it ended, and what is left out."""
+
+import json
+
+import pytest
+
+from records.events import EventLog
+from records.runs import read_runs
+
+TAGS = {"scale": "mini", "source": "retrain"}
+
+
+def begin(log, job="sample", name="a", digest="d1", event="start", **spec):
+    kind = "model" if job == "train" else "row"
+    log.begin(event=event, kind=kind, job=job, name=name, digest=digest, spec=spec)
+
+
+def open_log(root, name="one"):
+    return EventLog(root / "mini" / "retrain" / "events" / f"{name}.jsonl", TAGS)
+
+
+def points(run, job, key):
+    return [(point.step, point.value) for point in run.jobs[job].points if point.key == key]
+
+
+def test_sampling_and_grading_of_a_row_are_one_run(tmp_path):
+    sampling, grading = open_log(tmp_path, "sample-a"), open_log(tmp_path, "evaluate-a")
+    begin(sampling, sampler={"guidance_scale": 10.0, "eta": None}, marks=[1, 2])
+    sampling.write("progress", images=4, images_per_second=2.5)
+    sampling.write("end", wall_seconds=3.0)
+    begin(grading, "evaluate", sampler={"guidance_scale": 10.0, "eta": None}, marks=[1, 2])
+    grading.write("metrics", fid=12.5, fid_low=11)
+    grading.write("end", wall_seconds=1.0)
+    (run,), notices = read_runs(tmp_path)
+    assert notices == []
+    assert (run.experiment, run.kind, run.name, run.digest) == ("mini-retrain", "row", "a", "d1")
+    assert run.params == {
+        "sampler.guidance_scale": "10.0", "sampler.eta": "null", "marks": "[1, 2]"
+    }  # fmt: skip
+    assert points(run, "evaluate", "fid") == [(0, 12.5)]
+    assert points(run, "sample", "images_per_second") == [(4, 2.5)]
+    assert points(run, "sample", "sample_wall_seconds") == [(0, 3.0)]
+    assert points(run, "evaluate", "evaluate_wall_seconds") == [(0, 1.0)]
+    assert run.status == "FINISHED" and run.started <= run.ended
+    assert run.tags["scale"] == "mini" and run.tags["git_commit"]
+
+
+def test_another_spec_is_another_run(tmp_path):
+    log = open_log(tmp_path)
+    for digest in ("d1", "d2"):
+        begin(log, digest=digest)
+        log.write("end", wall_seconds=1.0)
+    runs, _ = read_runs(tmp_path)
+    assert [run.digest for run in runs] == ["d1", "d2"]
+
+
+def test_a_restart_is_an_attempt_and_repeats_no_step(tmp_path):
+    log = open_log(tmp_path)
+    begin(log, "train")
+    for iteration, loss in ((50, 0.5), (100, 0.4)):
+        log.write("progress", iteration=iteration, loss=loss)
+    begin(log, "train", event="resume")  # from iteration 50
+    for iteration, loss in ((100, 0.41), (150, 0.3)):
+        log.write("progress", iteration=iteration, loss=loss)
+    log.write("end", iteration=150, wall_seconds=1.0)
+    begin(log, "train", event="restored")
+    (run,), _ = read_runs(tmp_path)
+    assert points(run, "train", "loss") == [(50, 0.5), (100, 0.4), (150, 0.3)]
+    assert run.jobs["train"].num_attempts == 2 and run.status == "FINISHED"
+
+
+def test_grading_again_keeps_both_results(tmp_path):
+    log = open_log(tmp_path)
+    for fid in (12.0, 13.0):
+        begin(log, "evaluate")
+        log.write("metrics", fid=fid)
+        log.write("end")
+    (run,), _ = read_runs(tmp_path)
+    assert points(run, "evaluate", "fid") == [(0, 12.0), (1, 13.0)]
+
+
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [("end", "FINISHED"), ("failed", "FAILED"), ("diverged", "FAILED"), ("stopped", "KILLED"),
+     ("progress", "RUNNING")],
+)  # fmt: skip
+def test_the_last_event_says_how_it_went(tmp_path, last, status):
+    log = open_log(tmp_path)
+    begin(log)
+    log.write(last)
+    other = open_log(tmp_path, "other")
+    begin(other, "evaluate")
+    other.write("end")
+    (run,), _ = read_runs(tmp_path)
+    assert run.status == status
+
+
+def test_only_finite_numbers_become_metrics(tmp_path):
+    log = open_log(tmp_path)
+    begin(log)
+    log.write("progress", images=1, a=float("nan"), b=float("inf"), c=True, d="7", e=None, f=[1, 2])
+    (run,), _ = read_runs(tmp_path)
+    assert [(point.key, point.value) for point in run.jobs["sample"].points] == [
+        ("f_1", 1.0), ("f_2", 2.0)
+    ]  # fmt: skip
+
+
+def test_odd_lines_and_names_are_told_and_harmless(tmp_path):
+    log = open_log(tmp_path)
+    log.write("progress", loss=1.0)  # nothing says what it is about
+    begin(log, **{"a b/<c>": {"ü": 1}})
+    with open(log.path, "a") as file:
+        file.write('{"event": "progr\n')
+        file.write(
+            json.dumps({"event": "end", "time": 1.0, "kind": 5, "spec": [], "tags": 3}) + "\n"
+        )
+    runs, (notice,) = read_runs(tmp_path)
+    assert "left out 2 lines cut short, damaged or without a start" in notice
+    assert runs[0].params == {"a_b__c_._": "1"}
+    assert runs[1].experiment == "runs"
+
+
+def test_a_scale_with_a_slash_is_no_folder(tmp_path):
+    log = EventLog(tmp_path / "events" / "a.jsonl", {"scale": "a/b", "source": "retrain"})
+    begin(log)
+    ((run,), _) = read_runs(tmp_path)
+    assert run.experiment == "a-b-retrain"

@@ -1,0 +1,121 @@
+"""The import into MLflow on stores and servers that are really there, or really are not."""
+
+import sqlite3
+import time
+
+import pytest
+
+from records.events import EventLog
+from tests.records.tracking_case import free_port, read_back, read_history, serve, track
+
+pytest.importorskip("mlflow", reason="MLflow is not installed (make env installs it)")
+
+
+def write_events(folder):
+    """A trained model, and a row that was drawn and graded with it."""
+    events = folder / "results" / "mini" / "retrain" / "events"
+    tags = {"scale": "mini", "source": "retrain"}
+    training = EventLog(events / "train-net.jsonl", tags)
+    training.begin(kind="model", job="train", name="net", digest="d", spec={"channels": 8})
+    for iteration in (50, 100):
+        training.write("progress", iteration=iteration, loss=1 / iteration)
+    training.write("end", iteration=100, wall_seconds=1.0)
+    for job, fields in (("sample", {"images": 12}), ("evaluate", {"fid": 3.5})):
+        log = EventLog(events / f"{job}-row.jsonl", tags)
+        about = {"guidance_scale": 10.0}
+        with log.record(kind="row", job=job, name="row", digest="e", spec=about):
+            log.write("metrics", **fields)
+    return training
+
+
+@pytest.mark.slow
+def test_a_real_server_holds_each_run_once(tmp_path):
+    training = write_events(tmp_path)
+    store = f"sqlite:///{tmp_path}/server.db"
+    with serve(store, tmp_path) as address:
+        for new in ("2 new, 0 brought up to date, 0", "0 new, 0 brought up to date, 2"):
+            process = track(tmp_path, uri=address)
+            assert process.returncode == 0 and new in process.stdout, process.stderr
+        runs = read_back(address)["mini-retrain"]
+        assert set(runs) == {"net", "row"}
+        assert runs["row"]["metrics"]["fid"] == 3.5
+        assert runs["row"]["params"] == {"guidance_scale": "10.0"}
+        assert runs["row"]["tags"]["git_commit"] and runs["row"]["info"]["status"] == "FINISHED"
+        training.begin(
+            event="resume", kind="model", job="train", name="net", digest="d", spec={"channels": 8}
+        )
+        training.write("progress", iteration=150, loss=0.005)
+        process = track(tmp_path, uri=address)
+        assert "0 new, 1 brought up to date, 1" in process.stdout
+        runs = read_back(address)["mini-retrain"]
+        assert runs["net"]["info"]["status"] == "RUNNING" and runs["net"]["tags"]["attempts"] == "2"
+        history = read_history(address, runs["net"]["info"]["run_id"], "loss")
+        assert history == [(50, 0.02), (100, 0.01), (150, 0.005)]
+        training.path.unlink()  # deleted and made again: the old copy gives way
+        training.begin(kind="model", job="train", name="net", digest="d", spec={"channels": 8})
+        training.write("progress", iteration=50, loss=0.5)
+        assert "1 new" in track(tmp_path, uri=address).stdout
+        net = read_back(address)["mini-retrain"]["net"]
+        assert read_history(address, net["info"]["run_id"], "loss") == [(50, 0.5)]
+    assert not (tmp_path / "results" / "mlflow.db").exists()
+
+
+def test_the_results_folder_is_a_store_of_its_own(tmp_path):
+    write_events(tmp_path)
+    for new in ("2 new", "0 new"):
+        process = track(tmp_path)
+        assert process.returncode == 0 and process.stderr == "", process.stderr
+        assert f"2 runs of mini-retrain in sqlite:///results/mlflow.db: {new}" in process.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}  # no ./mlruns
+    with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
+        (place,) = store.execute(
+            "select artifact_location from experiments where name = 'mini-retrain'"
+        ).fetchone()
+    assert place == (tmp_path / "results" / "mlflow-artifacts").as_uri()
+
+
+def test_a_cut_line_costs_that_line_alone(tmp_path):
+    write_events(tmp_path)
+    path = tmp_path / "results/mini/retrain/events/train-net.jsonl"
+    path.write_text(path.read_text()[:-20])
+    assert track(tmp_path).returncode == 0
+    with open(path, "a") as file:
+        file.write("\n")
+    process = track(tmp_path)
+    assert process.returncode == 0
+    assert "train-net.jsonl: left out 1 line cut short" in process.stderr
+
+
+def check_refusal(process, *words):
+    """One line that starts with `error: ` and holds some words."""
+    assert process.returncode == 2
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+def test_a_server_that_is_away_is_told_within_seconds(tmp_path):
+    write_events(tmp_path)
+    started = time.monotonic()
+    uri = f"http://someone:secret@127.0.0.1:{free_port()}"
+    process = track(tmp_path, uri=uri)
+    check_refusal(process, "no MLflow server answers", "unset MLFLOW_TRACKING_URI")
+    assert "secret" not in process.stderr
+    assert time.monotonic() - started < 60
+
+
+def test_a_store_that_is_none_is_told(tmp_path):
+    write_events(tmp_path)
+    (tmp_path / "results" / "mlflow.db").write_text("not a database, but a text of some length")
+    check_refusal(track(tmp_path), "MLflow cannot use this store")
+    check_refusal(track(tmp_path, uri="nonsense://a"), "MLflow cannot use this store")
+
+
+def test_nothing_to_import_is_told(tmp_path):
+    check_refusal(track(tmp_path), "results: no such folder", "--results")
+    (tmp_path / "results").mkdir()
+    process = track(tmp_path)
+    assert process.returncode == 0 and "no recorded runs yet" in process.stdout
+    taken = track(tmp_path, "--port", "99999", command="ui")
+    check_refusal(taken, "--port 99999")

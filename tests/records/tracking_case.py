@@ -1,0 +1,87 @@
+"""`python -m records track` as a user calls it, and what MLflow then holds, over its real API."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+import requests
+
+
+def track(folder, *arguments, uri=None, command="track"):
+    """Run the command in a folder; return the finished process."""
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    if uri:
+        environment["MLFLOW_TRACKING_URI"] = uri
+    return subprocess.run(
+        [sys.executable, "-m", "records", command, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "") or str(folder)},
+    )
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@contextmanager
+def serve(store, folder):
+    """A real MLflow server on a store; yields its address."""
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", store, "--default-artifact-root", str(folder / "artifacts")]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (
+        open(folder / "server.log", "w") as log,
+        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment) as server,
+    ):
+        try:
+            for _ in range(240):
+                with suppress(requests.RequestException):
+                    if requests.get(f"{address}/health", timeout=5).ok:
+                        break
+                assert server.poll() is None, (folder / "server.log").read_text()
+                time.sleep(0.5)
+            yield address
+        finally:
+            server.terminate()
+
+
+def read_back(address):
+    """The runs of a server: by experiment, then by name, each as params, tags and metrics."""
+
+    def ask(verb, **body):
+        answer = requests.post(f"{address}/api/2.0/mlflow/{verb}", json=body, timeout=30)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    found = {}
+    for experiment in ask("experiments/search", max_results=100)["experiments"]:
+        ids = [experiment["experiment_id"]]
+        runs = ask("runs/search", experiment_ids=ids, max_results=1000).get("runs", [])
+        for run in runs:
+            data = {
+                kind: {one["key"]: one["value"] for one in run["data"].get(kind, [])}
+                for kind in ("params", "tags", "metrics")
+            }
+            by_name = found.setdefault(experiment["name"], {})
+            assert run["info"]["run_name"] not in by_name, "a run is there twice"
+            by_name[run["info"]["run_name"]] = {**data, "info": run["info"]}
+    return found
+
+
+def read_history(address, run_id, key):
+    """The values of a metric of a run, as (step, value)."""
+    answer = requests.get(
+        f"{address}/api/2.0/mlflow/metrics/get-history",
+        params={"run_id": run_id, "metric_key": key},
+        timeout=30,
+    )
+    return [(int(one.get("step", 0)), one["value"]) for one in answer.json()["metrics"]]
