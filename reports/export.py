@@ -1,9 +1,12 @@
-"""Tables for other programs: CSV, Markdown and LaTeX."""
+"""Tables for other programs: CSV, Markdown and LaTeX.
 
-import csv
-import io
+pandas is imported where a table is written: it takes half a second.
+"""
+
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports.claims import PUBLISHED_ONLY
 from reports.format import (
@@ -22,6 +25,9 @@ from reports.format import (
     setting_name,
 )
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 CSV_COLUMNS = (
     "table", "scale", "source", "task", "row", "label", "settings", "mark", "metric", "status",
     "is_difference", "published", "measured", "low", "high", "absolute_published", "absolute",
@@ -38,12 +44,12 @@ def render_csv(table: Mapping[str, Any]) -> str:
     that value, never a difference. What another source says of a cell is a line of its own, with
     that source.
     """
-    out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for line in _list_csv_lines(table):
-        writer.writerow({key: format_exact(value) for key, value in line.items()})
-    return out.getvalue()
+    import pandas
+
+    lines = [
+        {key: format_exact(value) for key, value in line.items()} for line in _list_csv_lines(table)
+    ]
+    return pandas.DataFrame(lines, columns=CSV_COLUMNS).to_csv(index=False, lineterminator="\n")
 
 
 def _list_csv_lines(table: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -94,11 +100,6 @@ def _list_others(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**common, **one, "agreement": _agreement(one)} for one in value["others"]]
 
 
-def _numbers(table: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the columns of numbers: every metric at every mark."""
-    return table["groups"][0]["rows"][0]["cells"]
-
-
 def _measured(cell: Mapping[str, Any]) -> tuple[str, str]:
     """Return a cell's measured number, and its interval and verdict in brackets, as words."""
     if cell["measured"] is None:
@@ -116,40 +117,47 @@ def _agreement(cell: Mapping[str, Any]) -> str:
     return (found["verdict"] or found["words"]) if found else ""
 
 
-def _list_rows(
-    table: Mapping[str, Any], group: Mapping[str, Any], *, absolute: bool
-) -> list[tuple[str, list[str], list[str], list[tuple[str, str, str]]]]:
-    """Return the lines of a group: its rows, other sources beneath each, and its ceiling.
+def make_frame(table: Mapping[str, Any], *, absolute: bool) -> DataFrame:
+    """Lay a table out as it is printed: other sources beneath each row, real images last.
 
     Args:
-        table: evaluated table.
-        group: one of its groups.
-        absolute: the rows' own values instead of differences.
+        table: evaluated table (reports.tables.make_table).
+        absolute: the rows' own values instead of differences, without real images.
 
     Returns:
-        Label, marks of the notes, settings, and for each column the published number, the measured
-        one and the words on it.
+        A frame with the task of each line as index and pairs of headings as columns. A cell is its
+        text, the words on it in small print, and the marks of its notes.
     """
+    import pandas
+
+    columns = table["groups"][0]["rows"][0]["cells"]
+    heads = [("", ""), *((setting_name(key), "") for key in table["settings"])]
+    heads += [(column_name(column), kind) for column in columns for kind in ("paper", "here")]
+    tasks, lines = [], []
+    for group in table["groups"]:
+        for row in group["rows"]:
+            lines += _list_lines(table, row, absolute=absolute)
+        if group["ceiling"] and not absolute:
+            lines.append(_make_ceiling_line(table, columns, group["ceiling"]))
+        tasks += [f"{group['task']}: {group['task_words']}"] * (len(lines) - len(tasks))
+    return pandas.DataFrame(lines, tasks, pandas.MultiIndex.from_tuples(heads))
+
+
+def _list_lines(
+    table: Mapping[str, Any], row: Mapping[str, Any], *, absolute: bool
+) -> list[list[tuple[str, str, str]]]:
+    """Return the cells of a row, and beneath them those of each other source."""
+    cells = [cell["absolute"] if absolute else cell for cell in row["cells"]]
+    settings = [(format_setting(row["settings"].get(key)), "", "") for key in table["settings"]]
+    named = {(row["label"], "", ",".join(row["footnotes"])): cells}
+    for source in dict.fromkeys(one["source"] for cell in cells for one in cell["others"]):
+        named[f"{row['label']}: {source}", "", ""] = [_find_other(cell, source) for cell in cells]
     lines = []
-    for row in group["rows"]:
-        cells = [cell["absolute"] if absolute else cell for cell in row["cells"]]
-        paper = [
-            format_published(cell["published"], signed=cell["is_difference"]) for cell in cells
-        ]
-        settings = [format_setting(row["settings"].get(key)) for key in table["settings"]]
-        numbers = [(one, *_measured(cell)) for one, cell in zip(paper, cells, strict=True)]
-        lines.append((row["label"], row["footnotes"], settings, numbers))
-        for source in dict.fromkeys(one["source"] for cell in cells for one in cell["others"]):
-            found = [_find_other(cell, source) for cell in cells]
-            numbers = [(one, *_measured(other)) for one, other in zip(paper, found, strict=True)]
-            lines.append((f"{row['label']}: {source}", [], settings, numbers))
-    if group["ceiling"] and not absolute:
-        by_metric = {cell["metric"]: cell["measured"] for cell in group["ceiling"]["cells"]}
-        metrics = [column["metric"] for column in _numbers(table)]
-        numbers = [("", format_number(by_metric[metric], metric), "") for metric in metrics]
-        lines.append(
-            (_ceiling_label(group["ceiling"]), [], ["" for _ in table["settings"]], numbers)
-        )
+    for label, numbers in named.items():
+        lines.append([label, *settings])
+        for cell, number in zip(cells, numbers, strict=True):
+            paper = format_published(cell["published"], signed=cell["is_difference"])
+            lines[-1] += [(paper, "", ""), (*_measured(number), "")]
     return lines
 
 
@@ -158,6 +166,20 @@ def _find_other(cell: Mapping[str, Any], source: str) -> dict[str, Any]:
     nothing = {"status": "measured", "measured": None, "agreement": None}
     found = next((one for one in cell["others"] if one["source"] == source), nothing)
     return {**found, "metric": cell["metric"], "is_difference": False}
+
+
+def _make_ceiling_line(
+    table: Mapping[str, Any], columns: list[Mapping[str, Any]], ceiling: Mapping[str, Any]
+) -> list[tuple[str, str, str]]:
+    """Return the cells of real images, whose numbers are the same at every mark."""
+    label = (
+        f"real images against real images ({format_count(ceiling['num_samples'])} against "
+        f"{format_count(ceiling['num_reference'])})"
+    )
+    known = {cell["metric"]: cell["measured"] for cell in ceiling["cells"]}
+    numbers = [format_number(known[one["metric"]], one["metric"]) for one in columns]
+    texts = [label, *("" for _ in table["settings"]), *(t for n in numbers for t in ("", n))]
+    return [(text, "", "") for text in texts]
 
 
 def _note(note: Mapping[str, str]) -> str:
@@ -172,25 +194,17 @@ def _title(table: Mapping[str, Any]) -> str:
     )
 
 
-def _ceiling_label(ceiling: Mapping[str, Any]) -> str:
-    return (
-        f"real images against real images ({format_count(ceiling['num_samples'])} against "
-        f"{format_count(ceiling['num_reference'])})"
-    )
-
-
 def render_markdown(table: Mapping[str, Any]) -> str:
     """Write the table, its notes and its claims as Markdown."""
     lines = [f"# {escape_markdown(_title(table))}", "", escape_markdown(table["about"]), ""]
     lines += [f"- {escape_markdown(note)}" for note in table["scale_notes"]]
     lines += [f"- **check:** {escape_markdown(flag)}" for flag in table["flags"]]
-    for group in table["groups"]:
-        words = f"{group['task']}: {group['task_words']}"
-        lines += ["", f"## {escape_markdown(words)}", ""]
-        lines += _make_markdown_table(table, group, absolute=False)
+    frame = make_frame(table, absolute=False)
+    for task, part in frame.groupby(level=0, sort=False):
+        lines += ["", f"## {escape_markdown(task)}", "", *_list_markdown_lines(part)]
         if table["layout"] == "deltas":
-            lines += ["", f"### {ABSOLUTE}", ""]
-            lines += _make_markdown_table(table, group, absolute=True)
+            values = make_frame(table, absolute=True).loc[[task]]
+            lines += ["", f"### {ABSOLUTE}", "", *_list_markdown_lines(values)]
     if table["footnotes"]:
         lines.append("")
         lines += [f"- {n['mark']}: {escape_markdown(_note(n))}" for n in table["footnotes"]]
@@ -206,23 +220,11 @@ def render_markdown(table: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _make_markdown_table(
-    table: Mapping[str, Any], group: Mapping[str, Any], *, absolute: bool
-) -> list[str]:
-    heads = ["row", *(setting_name(key) for key in table["settings"])]
-    for column in _numbers(table):
-        heads += [f"{column_name(column)}, {kind}" for kind in ("paper", "here")]
-    lines = [_markdown_row(heads), "|" + " --- |" * len(heads)]
-    for label, marks, settings, numbers in _list_rows(table, group, absolute=absolute):
-        cells = [label + "".join(f" ({mark})" for mark in marks), *settings]
-        for paper, number, words in numbers:
-            cells += [paper, f"{number} ({words})" if words else number]
-        lines.append(_markdown_row(cells))
-    return lines
-
-
-def _markdown_row(cells: list[str]) -> str:
-    return "| " + " | ".join(escape_markdown(cell) for cell in cells) + " |"
+def _list_markdown_lines(frame: DataFrame) -> list[str]:
+    heads = [", ".join(filter(None, head)) or "row" for head in frame.columns]
+    cells = frame.map(lambda cell: cell[0] + "".join(f" ({words})" for words in cell[1:] if words))
+    lines = [heads, ["---"] * len(heads), *cells.to_numpy()]
+    return ["| " + " | ".join(map(escape_markdown, line)) + " |" for line in lines]
 
 
 def render_latex(table: Mapping[str, Any]) -> str:
@@ -233,10 +235,10 @@ def render_latex(table: Mapping[str, Any]) -> str:
         r"\centering",
         rf"\caption{{{escape_tex(_title(table))}. {escape_tex(table['about'])}}}",
         rf"\label{{tab:{table['name'].replace('_', '-')}}}",
-        *_make_tabular(table, absolute=False),
+        _make_tabular(table, absolute=False),
     ]
     if table["layout"] == "deltas":
-        lines += [rf"\par\medskip {ABSOLUTE}:\par\smallskip", *_make_tabular(table, absolute=True)]
+        lines += [rf"\par\medskip {ABSOLUTE}:\par\smallskip", _make_tabular(table, absolute=True)]
     if table["footnotes"]:
         notes = " ".join(
             rf"\textsuperscript{{{note['mark']}}}{escape_tex(_note(note))}."
@@ -246,27 +248,22 @@ def render_latex(table: Mapping[str, Any]) -> str:
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def _make_tabular(table: Mapping[str, Any], *, absolute: bool) -> list[str]:
-    columns, settings = _numbers(table), table["settings"]
-    width = 1 + len(settings) + 2 * len(columns)
-    spans = [rf"\multicolumn{{2}}{{c}}{{{escape_tex(column_name(column))}}}" for column in columns]
-    heads = ["", *(escape_tex(setting_name(key)) for key in settings)]
-    lines = [
-        rf"\begin{{tabular}}{{l{'l' * len(settings)}{'rl' * len(columns)}}}",
-        r"\toprule",
-        " & ".join([*heads, *spans]) + r" \\",
-        " & ".join([""] * (1 + len(settings)) + ["paper & here"] * len(columns)) + r" \\",
-    ]
-    for group in table["groups"]:
-        lines.append(r"\midrule")
-        if table["layout"] == "by_task":
-            heading = escape_tex(f"{group['task']}: {group['task_words']}")
-            lines.append(rf"\multicolumn{{{width}}}{{l}}{{\emph{{{heading}}}}} \\")
-        for label, marks, row_settings, numbers in _list_rows(table, group, absolute=absolute):
-            notes = rf"\textsuperscript{{{','.join(marks)}}}" if marks else ""
-            cells = [escape_tex(label) + notes, *map(escape_tex, row_settings)]
-            for paper, number, words in numbers:
-                small = rf" {{\scriptsize ({escape_tex(words)})}}" if words else ""
-                cells += [escape_tex(paper), escape_tex(number) + small]
-            lines.append(" & ".join(cells) + r" \\")
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+def _make_tabular(table: Mapping[str, Any], *, absolute: bool) -> str:
+    frame = make_frame(table, absolute=absolute).rename(columns=escape_tex).map(_make_tex_cell)
+    # pandas has no headings between rows: they go in front of the first cell beneath them.
+    for place in (~frame.index.duplicated()).nonzero()[0]:
+        heading = escape_tex(frame.index[place])
+        heading = rf"\multicolumn{{{frame.shape[1]}}}{{l}}{{\emph{{{heading}}}}} \\" + "\n"
+        above = heading if table["layout"] == "by_task" else ""
+        frame.iat[place, 0] = ("\\midrule\n" if place else "") + above + frame.iat[place, 0]
+    num_texts = 1 + len(table["settings"])
+    form = "l" * num_texts + "rl" * ((frame.shape[1] - num_texts) // 2)
+    return frame.to_latex(
+        index=False, escape=False, column_format=form, multicolumn_format="c"
+    ).strip()
+
+
+def _make_tex_cell(cell: tuple[str, str, str]) -> str:
+    text, words, notes = map(escape_tex, cell)
+    small = rf" {{\scriptsize ({words})}}" if words else ""
+    return text + small + (rf"\textsuperscript{{{notes}}}" if notes else "")

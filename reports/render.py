@@ -11,6 +11,8 @@ from reports.accuracy import collect_ranges, make_accuracy_plot
 from reports.agreement import RULES
 from reports.claims import VERDICTS
 from reports.evaluator import describe_evaluator
+from reports.tradeoff import make_tradeoffs
+from reports.tradeoff_plot import make_tradeoff_plot
 
 FILTERS = {
     "number": words.format_number,
@@ -51,6 +53,8 @@ def make_environment() -> Environment:
         verdict_names=VERDICTS,
         collect_ranges=collect_ranges,
         accuracy_plot=make_accuracy_plot,
+        make_tradeoffs=make_tradeoffs,
+        tradeoff_plot=make_tradeoff_plot,
     )
     return environment
 

@@ -210,3 +210,35 @@ def make_claim():
         }
 
     return make
+
+
+# Per row: conditional, guidance scale, precision and recall as measured, as published.
+GUIDED = {
+    "uncond": (False, None, (0.71, 0.93), (0.61, 0.63)),
+    "uncond_10": (False, 10.0, (0.84, 0.84), (0.76, 0.44)),
+    "cond_10": (True, 10.0, (0.89, 0.72), (0.88, 0.32)),
+    "cond": (True, None, (0.85, 0.88), (0.69, 0.63)),
+    "cond_1": (True, 1.0, (0.87, 0.84), (0.82, 0.52)),
+}
+
+
+@pytest.fixture
+def guided_spec(project, make_spec, make_row):
+    """Two models at several guidance scales; rows named in `absent` are not run."""
+
+    def make(absent=(), labels=None, **options):
+        rows = []
+        for name, (conditional, scale, measured, published) in GUIDED.items():
+            values = dict(zip(("precision", "recall"), measured, strict=True))
+            row = make_row(name, None if name in absent else project.write_metrics(name, **values))
+            row["label"] = (labels or {}).get(name, name)
+            row["settings"] = {"conditional": conditional, "guidance": scale is not None}
+            row["settings"]["scale"] = scale
+            row["published"]["final"] = dict(zip(("precision", "recall"), published, strict=True))
+            rows.append(row)
+        spec = make_spec(rows, **options)
+        spec["table"]["settings"] = ["conditional", "guidance", "scale"]
+        spec["table"]["metrics"] = ["fid", "precision", "recall"]
+        return spec
+
+    return make

@@ -19,6 +19,33 @@ MEASURE = """<script>addEventListener("load", () => {
     one => one.scrollWidth - one.clientWidth));
   document.title = [wide, document.images.length, broken, outside, clipped].join(" ");
 });</script></body>"""
+# Of the figures drawn by matplotlib: how many, in sight, wider than the page; texts that overlap,
+# leave their figure, or are smaller than 9 pixels.
+MEASURE_FIGURES = """<script>addEventListener("load", () => {
+  const box = one => one.getBoundingClientRect(), wide = document.documentElement.clientWidth;
+  const figures = [...document.querySelectorAll("figure.tradeoff svg")];
+  const inside = (a, b) =>
+    a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+  const meet = (a, b) =>
+    a.left < b.right && b.left < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom;
+  let overlaps = 0, outside = 0, small = 0;
+  for (const svg of figures) {
+    const texts = [...svg.querySelectorAll("text")].map(box);
+    texts.forEach((a, i) => texts.slice(i + 1).forEach(b => { overlaps += meet(a, b); }));
+    outside += texts.filter(one => !inside(one, box(svg))).length;
+    small += texts.filter(one => Math.min(one.width, one.height) < 9).length;
+  }
+  const seen = figures.filter(one => box(one).width > 300 && box(one).height > 300).length;
+  const beyond = figures.filter(one => box(one).left < 0 || box(one).right > wide).length;
+  const title = [figures.length, seen, beyond, overlaps, outside, small,
+    document.documentElement.scrollWidth - wide].join(" ");
+  document.title = title;
+  parent.postMessage(title, "*");
+});</script></body>"""
+# A window of Chromium is at least 500 pixels wide, a frame in it is not.
+FRAME = """<title></title>
+<script>addEventListener("message", one => { document.title = one.data; });</script>
+<iframe src="%s" width="%d" height="900" frameborder="0"></iframe>"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,12 +53,16 @@ pytestmark = [
 ]
 
 
-def look(page, tmp_path, width_px):
+def look(page, tmp_path, width_px, measure=MEASURE):
     """Pixels beyond the page, pictures, broken ones, files from elsewhere, pixels beyond a box."""
     copy = tmp_path / f"look-{page.name}"
     text = page.read_text()
     assert text.count("</body>") == 1
-    copy.write_text(text.replace("</body>", MEASURE))
+    copy.write_text(text.replace("</body>", measure))
+    if width_px < 500:
+        frame = tmp_path / f"frame-{page.name}"
+        frame.write_text(FRAME % (copy.name, width_px))
+        copy = frame
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
         "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -92,3 +123,17 @@ def test_sources_side_by_side_fit_a_screen(project, make_spec, make_row, tmp_pat
 def test_labels_are_text_not_markup(report, tmp_path):
     page = (report / "table3.html").read_text()
     assert "<b>a</b>" not in page and "&lt;b&gt;a&lt;/b&gt; &amp; co" in page
+
+
+@pytest.mark.parametrize("width_px", [390, 1280])
+@pytest.mark.parametrize("agreement", [None, {"reference_images": 1000}])
+def test_figures_fit_and_their_words_are_readable(
+    guided_spec, project, tmp_path, width_px, agreement
+):
+    labels = {"uncond": "<script>$x$</script>" * 9, "cond": "数字" * 60}
+    path = project.write_spec(guided_spec(labels=labels, agreement=agreement))
+    assert main_guard(main)(["table", "--spec", str(path), "--out-dir", "report"]) == 0
+    page = project.folder / "report" / "table3.html"
+    num_figures, seen, *wrong = look(page, tmp_path, width_px, MEASURE_FIGURES)
+    assert num_figures == seen == (1 if agreement else 2)
+    assert wrong == [0, 0, 0, 0, 0]

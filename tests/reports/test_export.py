@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from reports.export import CSV_COLUMNS, render_csv, render_latex, render_markdown
+from reports.export import CSV_COLUMNS, make_frame, render_csv, render_latex, render_markdown
 from reports.tables import make_table
 
 HOSTILE = r'<script>alert("&%_|$")</script>'
@@ -69,6 +69,38 @@ def test_markdown_and_latex_judge_values_and_name_other_sources(compared):
     assert "differs" not in differences and "rescore" not in differences
     assert r"b: rescore & no & 14.00 & 14.00 {\scriptsize (13.98 to 14.02; agrees)}" in values
     assert values.count(r"\begin{tabular}") == differences.count(r"\begin{tabular}") == 1
+
+
+def test_the_frame_has_a_line_per_row_source_and_ceiling(table, compared):
+    frame = make_frame(table, absolute=False)
+    assert list(frame.columns[:3]) == [("", ""), ("guidance", ""), ("FID", "paper")]
+    assert set(frame.index) == {"imagenet_256: 8x8 digits"}
+    assert list(frame["FID", "here"]) == [
+        ("12.00", "11.00 to 13.00", ""), ("published value", "", ""), ("0.25", "", ""),
+    ]  # fmt: skip
+    assert frame.iat[0, 0] == (HOSTILE, "", "") and frame.iat[1, 0] == ("gan", "", "a")
+    labels = [label for label, _, _ in make_frame(compared, absolute=True).iloc[:, 0]]
+    assert labels == ["a", "a: rescore", "b", "b: rescore"]
+
+
+def test_numbers_are_the_same_in_all_three_formats(compared):
+    lines = csv.DictReader(io.StringIO(render_csv(compared)))
+    values = [line["absolute"] or line["measured"] for line in lines]
+    texts = [f"{float(value):.2f}" for value in values if value]
+    assert len(texts) == 6
+    for text in (render_markdown(compared), render_latex(compared)):
+        assert all(value in text for value in texts)
+
+
+def test_groups_have_rules_and_headings(project, make_spec, make_row):
+    rows = [make_row("a", project.write_metrics("a")), make_row("b", task="other_task")]
+    text = render_latex(make_table(make_spec(rows, layout="by_task")))
+    assert text.count(r"\midrule") == 2
+    heading = r"\multicolumn{6}{l}{\emph{other\_task: 8x8 digits}} \\"
+    assert text.splitlines().index(heading) > 6
+    assert render_latex(make_table(make_spec(rows))).count("midrule") == 2
+    markdown = render_markdown(make_table(make_spec(rows, layout="by_task")))
+    assert r"## other\_task: 8x8 digits" in markdown and markdown.count("\n| --- ") == 2
 
 
 def test_markdown_escapes_labels_and_lists_claims(table):
