@@ -15,15 +15,45 @@ PACKAGES = (
 )
 
 
+# What decides numbers: neither documents and tests, nor dvc.lock and the metrics that jobs write.
+DECIDING = (
+    *("adm", "eval", "records", "reports", "workflow", "Snakefile", "params"),
+    *("constraints.txt", "pyproject.toml"),
+)
+
+
 @functools.cache
 def git_commit() -> str:
-    """Return the commit of this project's checkout, with `-dirty` when files differ from it."""
-    root = Path(__file__).resolve().parent.parent
+    """Return the commit of this project's checkout, `unknown` where there is none.
+
+    It ends in `-dirty` when a tracked file that decides numbers differs from the commit.
+    """
+    return describe_checkout(Path(__file__).resolve().parent.parent)
+
+
+def describe_checkout(root: Path) -> str:
+    """Return the commit of a checkout, with `-dirty` as in `git_commit`.
+
+    Args:
+        root: the checkout's top folder.
+    """
     if not (root / ".git").exists():
         return "unknown"
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
+    head = _run_git(root, "rev-parse", "--verify", "HEAD")
+    if head is None or head.returncode != 0:
+        return "unknown"
+    commit = head.stdout.strip()
+    differs = _run_git(root, "diff", "--quiet", "--no-ext-diff", "HEAD", "--", *DECIDING)
+    return commit if differs is not None and differs.returncode == 0 else f"{commit}-dirty"
+
+
+def _run_git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """Run git without its optional locks, since many jobs ask at once; None where it is missing."""
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
 
 
 def environment() -> dict[str, Any]:
