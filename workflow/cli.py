@@ -1,6 +1,7 @@
 """The commands of `python -m workflow`: what jobs will cost, what they cost, what a page shows.
 
-And `forget`, which removes a published file that proved the wrong one.
+`resolve`, `reproduce` and `collect` are the stages of dvc.yaml; `forget` removes a published file
+that proved the wrong one.
 """
 
 import argparse
@@ -19,7 +20,9 @@ from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
 from workflow.forecast_text import format_forecast
 from workflow.plan import Plan
+from workflow.resolve import load_run, resolve_tables
 from workflow.settings import DEFAULTS, load_plan
+from workflow.stage import collect_numbers, reproduce_table
 from workflow.table_spec import make_table_spec
 
 
@@ -58,6 +61,20 @@ def make_parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--write", action="store_true", help="first count the scale's networks anew (loads torch)"
     )
+    resolve = commands.add_parser(
+        "resolve", help="write what each table depends on (stage plan of dvc.yaml)"
+    )
+    for key in ("scale", "source"):
+        resolve.add_argument(f"--{key}", required=True, help="as in params/run.yaml")
+    reproduce = commands.add_parser(
+        "reproduce", help="make one table with Snakemake (stages table1 to table6 of dvc.yaml)"
+    )
+    reproduce.add_argument("plan", help="what the table depends on: a file that resolve wrote")
+    reproduce.add_argument(
+        "snakemake", nargs=argparse.REMAINDER, help="snakemake and its arguments"
+    )
+    collect = commands.add_parser("collect", help="write a table's numbers (its stage's end)")
+    collect.add_argument("plan", help="what the table depends on: a file that resolve wrote")
     forget = commands.add_parser(
         "forget", help="remove a published file that proved the wrong one, to fetch it anew"
     )
@@ -76,6 +93,15 @@ def run(argv: Sequence[str] | None = None) -> int:
         UserError: anything that the user can mend.
     """
     args = make_parser().parse_args(argv)
+    if args.command == "reproduce":
+        return reproduce_table(args.plan, args.snakemake)
+    if args.command == "collect":
+        print(f"wrote {collect_numbers(args.plan)}")
+        return 0
+    if args.command == "resolve":
+        for path in resolve_tables(load_run(args.scale, args.source)):
+            print(f"wrote {path}")
+        return 0
     plan = load_plan({key: getattr(args, key) for key in DEFAULTS})
     if args.command == "table-spec":
         if args.table not in plan.tables:

@@ -1,0 +1,156 @@
+"""The stages of dvc.yaml: that they name the files that are made, and what their commands do."""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from records.errors import UserError
+from tests.workflow.conftest import ROOT
+from workflow.cli import make_parser
+from workflow.cli import run as run_workflow
+from workflow.resolve import STAGES, numbers_path, page_paths, plan_path
+from workflow.settings import load_plan
+from workflow.stage import collect_numbers, make_command, reproduce_table
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """The stages of dvc.yaml as DVC reads them."""
+    repo = pytest.importorskip("dvc.repo")
+    folder = tmp_path_factory.mktemp("stages")
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
+    (folder / "params").mkdir()
+    for name in ("dvc.yaml", "params/run.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    with repo.Repo(str(folder)) as opened:
+        return {stage.name: stage for stage in opened.index.stages}
+
+
+def test_dvc_computes_the_embedded_scale(stages):
+    settings = yaml.safe_load((ROOT / "params" / "run.yaml").read_text())
+    assert settings == {"scale": "digits", "source": "retrain"}
+    command = "python -m workflow resolve --scale digits --source retrain"
+    assert stages["plan"].cmd == command
+    (params,) = stages["plan"].params
+    assert params.def_path == "params/run.yaml" and params.params == ["scale", "source"]
+
+
+def test_dvc_names_the_files_that_the_stages_make(stages):
+    plan = load_plan({})
+    assert set(stages) == {"plan", *STAGES}
+    plans = [plan_path(plan, name) for name in STAGES]
+    assert [out.def_path for out in stages["plan"].outs] == plans
+    for name in STAGES:
+        stage = stages[name]
+        assert [one.def_path for one in stage.deps] == [plan_path(plan, name)]
+        outs = {out.def_path: out for out in stage.outs}
+        assert list(outs) == [*page_paths(plan, name), numbers_path(plan, name)]
+        assert all(out.persist for out in outs.values())
+        numbers = outs[numbers_path(plan, name)]
+        assert numbers.metric and not numbers.use_cache
+        assert all(out.use_cache for path, out in outs.items() if out is not numbers)
+        assert stage.desc == plan.tables[name].title
+
+
+def test_dvc_follows_all_that_the_plan_reads(stages):
+    followed = {one.def_path for one in stages["plan"].deps}
+    assert {"params/tables.yaml", "params/scales", "params/released.yaml"} <= followed
+    assert {"adm", "records", "reports", "workflow"} <= followed
+    assert "results" not in (ROOT / ".dvcignore").read_text()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_commands_of_a_stage_parse(stages, name):
+    from snakemake.cli import get_argument_parser
+
+    path = plan_path(load_plan({}), name)
+    parsed = []
+    for command in stages[name].cmd:
+        python, *arguments = shlex.split(command)
+        assert [python, *arguments[:2]] == ["python", "-m", "workflow"]
+        parsed.append(make_parser().parse_args(arguments[2:]))
+    assert [one.command for one in parsed] == ["reproduce", "collect"]
+    assert [one.plan for one in parsed] == [path, path]
+    assert parsed[0].snakemake[0] == "snakemake"
+    options = get_argument_parser().parse_args(parsed[0].snakemake[1:])
+    assert options.targets == [f"reproduce_{name}"]
+    assert options.config == ["scale=digits", "source=retrain"]
+    assert set(options.forcerun) == {"table"} and options.cores is None
+
+
+def test_a_stage_takes_all_cores_unless_a_profile_says_where_jobs_run():
+    command = ["snakemake", "--config", "scale=digits", "--", "reproduce_table3"]
+    for environment in ({}, {"SNAKEMAKE_PROFILE": ""}, {"SNAKEMAKE_PROFILE": "none"}):
+        assert make_command(command, environment)[1:5] == ["-m", "snakemake", "--cores", "all"]
+    on_cluster = make_command(command, {"SNAKEMAKE_PROFILE": "slurm"})
+    assert on_cluster[1:] == ["-m", *command]
+    with pytest.raises(UserError, match="got the command rm -r x; needed: snakemake"):
+        make_command(["rm", "-r", "x"], {})
+
+
+def write_plan(folder, **changes):
+    """Write what a small table depends on."""
+    plan = {
+        "format": 1, "name": "table3", "root": "results/mini", "reason": None,
+        "pages": [f"results/mini/report/table3.{ending}" for ending in ("html", "json")],
+        "numbers": "metrics/table3.json", "page": {"table": {"metrics": ["fid"]}},
+        "cells": {"t3_cond": "a.json"}, "metrics": {"a.json": "0" * 64}, **changes,
+    }  # fmt: skip
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return folder / "plan.json"
+
+
+def test_numbers_are_collected_flat(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_plan(tmp_path)
+    content = {"digest": "0" * 64, "metrics": {"fid": {"value": 2.5}, "is": {"value": 1.5}}}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert run_workflow(["collect", str(path)]) == 0
+    assert json.loads((tmp_path / "metrics/table3.json").read_text()) == {"t3_cond.fid": 2.5}
+
+
+def test_numbers_of_other_settings_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_plan(tmp_path)
+    (tmp_path / "a.json").write_text(json.dumps({"digest": "1" * 64, "metrics": {}}))
+    with pytest.raises(UserError) as error:
+        collect_numbers(path)
+    assert str(error.value) == (
+        f"a.json: made with other settings than those of {path} (digest 111111111111, needed "
+        "000000000000), and Snakemake has no record of how; move the results away (mv results/mini "
+        "results/mini.old) and run the same command again"
+    )
+    assert not (tmp_path / "metrics").exists()
+
+
+def test_a_plan_of_another_version_is_refused(tmp_path):
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match="not a table's plan of format 1; write it with `dvc repro"):
+        reproduce_table(tmp_path / "plan.json", ["snakemake"])
+
+
+def test_a_table_that_the_scale_lacks_gets_a_page_that_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    reason = "table3: scale <mini> has no such table (params/tables.yaml)"
+    path = write_plan(tmp_path, page=None, reason=reason, cells={}, metrics={})
+    assert reproduce_table(path, ["snakemake"]) == 0
+    assert reason in capsys.readouterr().out
+    page = (tmp_path / "results/mini/report/table3.html").read_text()
+    assert "scale &lt;mini&gt; has no such table" in page
+    collect_numbers(path)
+    assert json.loads((tmp_path / "metrics/table3.json").read_text()) == {}
+
+
+def test_a_python_without_the_packages_says_what_to_do():
+    command = [sys.executable, "-S", "-m", "workflow", "resolve"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {sys.executable} has no package ")
+    assert "activate the environment of this project (. .venv/bin/activate)" in done.stderr

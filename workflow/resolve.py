@@ -1,0 +1,182 @@
+"""Write down what each table depends on: the files from which `dvc repro` sees what has changed."""
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from records.errors import UserError
+from records.files import digest, write_json
+from workflow.accuracy import make_accuracy_spec
+from workflow.availability import explain_empty_table
+from workflow.meaning import digest_meaning
+from workflow.plan import Plan, cell_name
+from workflow.settings import ROOT, load_plan
+from workflow.table_spec import make_table_spec, seed_groups, shown_samples, table_inputs
+
+FORMAT = 1
+STAGES = tuple(f"table{number}" for number in range(1, 7))  # dvc.yaml has one for each
+ENDINGS = ("html", "csv", "md", "tex", "json")
+
+
+def plan_path(plan: Plan, name: str) -> str:
+    """Return the file that says what a table depends on."""
+    return f"{plan.root}/{plan.source}/plan/{name}.json"
+
+
+def page_paths(plan: Plan, name: str) -> list[str]:
+    """Return the files of a table's page."""
+    return [f"{plan.root}/report/{name}.{ending}" for ending in ENDINGS]
+
+
+def numbers_path(plan: Plan, name: str) -> str:
+    """Return the file of a table's numbers, which is committed to git."""
+    return f"metrics/{plan.scale.name}/{plan.source}/{name}.json"
+
+
+def load_run(scale: str, source: str) -> Plan:
+    """Make the plan of what params/run.yaml names; dvc.yaml looks for its results below the name.
+
+    Raises:
+        UserError: no such scale, a scale whose `name` is another than its file's, or anything that
+            `load_plan` refuses.
+    """
+    folder = ROOT / "params" / "scales"
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if scale not in names:
+        raise UserError(
+            f"params/run.yaml: scale: got {scale!r}; needed: the name of a file in params/scales, "
+            f"one of {', '.join(names)}"
+        )
+    plan = load_plan({"scale": scale, "source": source})
+    if plan.scale.name != scale:
+        raise UserError(
+            f"params/scales/{scale}.yaml: name: got {plan.scale.name!r}; needed: {scale}, as the "
+            f"file is called, or its results would lie among those of {plan.scale.name}"
+        )
+    return plan
+
+
+def resolve_tables(plan: Plan) -> list[str]:
+    """Write what each table depends on.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: something stands in the way of a file.
+    """
+    paths = [plan_path(plan, name) for name in STAGES]
+    check_places(paths)
+    renderer = digest_meaning("reports")
+    for name, path in zip(STAGES, paths, strict=True):
+        write_json(path, make_table_plan(plan, name, renderer=renderer))
+    return paths
+
+
+def check_places(paths: Iterable[str]) -> None:
+    """Demand that some files can be made: no folder of their names, no file in place of a folder.
+
+    Raises:
+        UserError: something stands in the way; results of another run, perhaps.
+    """
+    for path in paths:
+        found = [(place, "file", "folder") for place in Path(path).parents if os.path.isfile(place)]
+        if os.path.isdir(path):
+            found = [(Path(path), "folder", "file")]
+        for place, there, needed in found:
+            raise UserError(
+                f"{place}: a {there} stands where a {needed} is needed; move it away "
+                f"(mv {place} {place}.old) and run the same command again"
+            )
+
+
+def make_table_plan(plan: Plan, name: str, *, renderer: str) -> dict[str, Any]:
+    """Describe everything that the numbers and words of a table depend on.
+
+    Args:
+        plan: the plan of a scale and source.
+        name: one of STAGES.
+        renderer: digest of the code and templates that render pages.
+
+    Returns:
+        JSON object: the files that its stage makes (`pages`, `numbers`); what the page shows
+        (`page`) and what renders it; the specs of the samples, models (classifiers among them),
+        references and accuracies behind it; the metrics files with the digests that they must
+        have, and which of them each cell shows. `reason` says why there is no number, and is null
+        where there are some.
+    """
+    about: dict[str, Any] = {"page": None, "cells": {}, "metrics": {}, "samples": {}, "models": {}}
+    about |= {"references": {}, "accuracies": {}}
+    if name not in plan.tables:
+        about["reason"] = f"{name}: scale {plan.scale.name} has no such table (params/tables.yaml)"
+    else:
+        about |= _describe_table(plan, name)
+    return {
+        "format": FORMAT,
+        "scale": plan.scale.name,
+        "source": plan.source,
+        "root": plan.root,
+        "name": name,
+        "pages": page_paths(plan, name),
+        "numbers": numbers_path(plan, name),
+        "renderer": renderer,
+        **about,
+    }
+
+
+def _describe_table(plan: Plan, name: str) -> dict[str, Any]:
+    """Describe the page and everything behind it, of a table that the scale has."""
+    inputs = table_inputs(plan, name)
+    samples = _find_samples(plan, name)
+    tasks = [task for task in plan.datasets if plan.ceiling_path(task) in inputs["ceilings"]]
+    tasks = sorted({*tasks, *(plan.samples[sample]["task"] for sample in samples)})
+    metrics = {plan.metrics_path(one): digest(plan.metric_spec(one)) for one in samples}
+    metrics |= {plan.ceiling_path(task): digest(plan.reference_spec(task)) for task in tasks}
+    read = {*inputs["metrics"], *inputs["ceilings"]}
+    page = make_table_spec(plan, name)
+    return {
+        "page": page,
+        "reason": None if name in plan.shown_tables else explain_empty_table(plan, name),
+        "cells": _find_cells(plan, name, read),
+        "metrics": {path: value for path, value in metrics.items() if path in read},
+        "samples": {sample: plan.samples[sample] for sample in samples},
+        "models": {model: plan.models[model] for model in _find_models(plan, samples)},
+        "references": {task: plan.reference_spec(task) for task in tasks},
+        "accuracies": {
+            one["accuracy"]: make_accuracy_spec(plan, one["name"], one["mark"])
+            for one in page["classifiers"]
+        },
+    }
+
+
+def _find_samples(plan: Plan, name: str) -> list[str]:
+    """Return the sample batches behind a table's numbers, and those that they are drawn from."""
+    table = plan.tables[name]
+    groups = [*shown_samples(plan, table).values(), *seed_groups(plan, table)]
+    found = {sample for group in groups for sample in group}
+    bases = [plan.samples[sample].get("low_res") for sample in found]
+    return sorted({*found, *(base["name"] for base in bases if base)})
+
+
+def _find_models(plan: Plan, samples: Iterable[str]) -> list[str]:
+    """Return the models and classifiers that some sample batches are drawn with."""
+    weights = [plan.samples[name].get(part) for name in samples for part in ("model", "classifier")]
+    return sorted({one["name"] for one in weights if one})
+
+
+def _find_cells(plan: Plan, name: str, read: Collection[str]) -> dict[str, str]:
+    """Return the metrics files that a table's page reads, by the cells of its own rows."""
+    table = plan.tables[name]
+    cells = {}
+    for row_id, row in table.rows.items():
+        if row_id in plan.absent:
+            continue
+        seeds = plan.seeds(row.model) if row.model else [0]
+        for mark in table.marks:
+            for seed in seeds:
+                cell = cell_name(table, row_id, mark, seeds, seed)
+                path = plan.metrics_path(plan.cells[cell])
+                if path in read:
+                    cells[cell] = path
+    return cells
