@@ -12,8 +12,9 @@ from snakemake.utils import min_version
 from records.errors import UserError
 from records.files import canonical_json, check_folder, digest
 from workflow.forecast import compute_resources
+from workflow.recording import format_tags, record_events
 from workflow.rerun_triggers import limit_rerun_triggers
-from workflow.settings import DEFAULTS, load_plan
+from workflow.settings import DEFAULTS, describe_run, load_plan
 from workflow.sources import digest_sources
 from workflow.table_spec import make_table_spec, table_inputs
 from workflow.targets import find_page_inputs, make_pattern
@@ -28,6 +29,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
+    print(describe_run(PLAN), file=sys.stderr)
     try:
         check_folder(".snakemake")
     except UserError as error:
@@ -44,6 +46,8 @@ ROOT = PLAN.root
 MADE = f"{ROOT}/{PLAN.source}"
 LOGS = PLAN.logs
 BENCHMARKS = PLAN.benchmarks
+# How many GPUs each job that computes asks a cluster for: a resource, so that another device makes nothing stale.
+GPUS = int(PLAN.device.startswith("cuda"))
 OPTIONS = " ".join(
     f"--{key} {quote(str(config.get(key, value)))}" for key, value in DEFAULTS.items()
 )

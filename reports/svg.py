@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SETTINGS = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that sizes do not depend on the machine
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same sizes on every machine
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign
 }

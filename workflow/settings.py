@@ -53,6 +53,11 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
     )
 
 
+def describe_run(plan: Plan) -> str:
+    """Return the line that every run says first: scale, source, and where results are."""
+    return f"scale {plan.scale.name}, source {plan.source}, results in {plan.root}"
+
+
 def _shipped(path: str) -> Path:
     """Return a path as given if it exists, else the shipped file of that name."""
     return Path(path) if Path(path).exists() else ROOT / path

@@ -50,7 +50,7 @@ def copy_project(folder):
     """Copy what Snakemake needs of the project."""
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, folder)
-    for name in ("adm", "eval", "records", "reports", "workflow", "params"):
+    for name in ("adm", "eval", "records", "reports", "workflow", "params", "slurm"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

@@ -66,6 +66,7 @@ def test_the_jobs_commands_get_the_device(tmp_path):
     )  # fmt: skip
     output = process.stdout + process.stderr
     assert process.returncode == 0, output
+    assert process.stderr.startswith(f"scale paper, source retrain, results in {tmp_path}/paper\n")
     for command in ("adm train", "adm sample", "adm accuracy", "eval ceiling", "eval "):
         lines = [line for line in output.splitlines() if f"python -m {command}" in line]
         lines = [line for line in lines if "eval weights" not in line]

@@ -1,6 +1,7 @@
 # Images of each task, one zip each: embedded ones, and those that the user brings.
 from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.places import list_missing, note_planned, place_of, set_places
+from workflow.slurm import check_cluster
 
 # Places are no params: images that lie elsewhere are the same images.
 PLACES = set_places(PLAN)
@@ -64,8 +65,14 @@ if BROUGHT:
             " --out {output.data:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
-# Not called in a dry run, nor in the processes of single jobs.
+# Not called in a dry run, nor in the processes of single jobs; before the first job is started or submitted.
 onstart:
+    on_slurm = workflow.executor_plugin.name == "slurm"
+    if on_slurm:
+        try:
+            check_cluster(workflow.dag.needrun_jobs())
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
     try:
         check_folder(ROOT)
     except UserError as error:
@@ -77,7 +84,8 @@ onstart:
     ]
     for words in (
         describe_start(PLAN, planned),
-        warn_of_missing_gpu(PLAN, planned),
+        # A cluster's login node needs no GPU.
+        None if on_slurm else warn_of_missing_gpu(PLAN, planned),
     ):
         if words:
             print(words, file=sys.stderr)

@@ -87,6 +87,7 @@ if PLAN.scale.evaluation.reference == "own":
             "../../environment.yml"
         threads: 1
         resources:
+            gpu=GPUS,
             options=EVALUATION_OPTIONS,
             mem_mb=lambda wildcards: compute_resources(PLAN, "reference", *wildcards)[
                 "mem_mb"
@@ -124,7 +125,9 @@ if PLAN.source == "retrain":
             "../../environment.yml"
         threads: 1
         resources:
+            gpu=GPUS,
             options=EVALUATION_OPTIONS,
+            events=lambda wildcards: record_events(PLAN, f"ceiling-{wildcards.task}"),
             images=CEILING_IMAGES,  # sets that are smaller, or already graded, stay as they are
             mem_mb=lambda wildcards: compute_resources(PLAN, "ceiling", *wildcards)[
                 "mem_mb"
@@ -140,6 +143,7 @@ if PLAN.source == "retrain":
             "{{ time OMP_NUM_THREADS={threads} python -m eval ceiling {input.data:q} --weights {input.weights:q}"
             " {resources.options} --metrics {params.metrics:q} --name real-{wildcards.task} --digest {params.digest:q} --seed {params.seed:q}"
             " --num-images {resources.images}"
+            " {resources.events}"
             " --json {output:q} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
@@ -166,7 +170,9 @@ rule evaluate:
         "../../environment.yml"
     threads: 1
     resources:
+        gpu=GPUS,
         options=EVALUATION_OPTIONS,
+        events=lambda wildcards: record_events(PLAN, f"evaluate-{wildcards.sample}"),
         mem_mb=lambda wildcards: compute_resources(PLAN, "evaluate", *wildcards)[
             "mem_mb"
         ],
@@ -181,4 +187,5 @@ rule evaluate:
         "{{ time OMP_NUM_THREADS={threads} python -m eval {input.reference:q} {input.samples:q}"
         " --weights {input.weights:q} {resources.options} --metrics {params.metrics:q} --name {wildcards.sample:q} --digest {params.digest:q}"
         " --intervals --seed {params.seed:q} --json {output:q}"
+        " {resources.events}"
         " > {log.text:q} 2>&1; }} 2> {log.times:q}"

@@ -45,6 +45,7 @@ rule sample:
         "../../environment.yml"
     threads: PLAN.scale.compute.threads
     resources:
+        gpu=GPUS,
         mem_mb=lambda wildcards: compute_resources(PLAN, "sample", *wildcards)["mem_mb"],
         runtime=lambda wildcards: compute_resources(PLAN, "sample", *wildcards)[
             "runtime"
@@ -52,6 +53,7 @@ rule sample:
         # Resources, since shards of another size, or another device, make no samples stale.
         images_per_shard=PLAN.scale.sampling.images_per_shard,
         device=PLAN.device,
+        events=lambda wildcards: record_events(PLAN, f"sample-{wildcards.sample}"),
     params:
         spec=lambda wildcards: canonical_json(PLAN.samples[wildcards.sample]),
         options=lambda wildcards, input: " ".join(
@@ -69,4 +71,5 @@ rule sample:
         " OMP_NUM_THREADS={threads} python -m adm sample --spec {output.spec:q}"
         " --weights {input.weights:q} {params.options} --out {output.batch:q}"
         " --device {resources.device} --threads {threads} --batch-size {params.batch_size:q}"
-        " --state {params.shards:q} --images-per-shard {resources.images_per_shard} > {log.text:q} 2>&1; }} 2> {log.times:q}"
+        " --state {params.shards:q} --images-per-shard {resources.images_per_shard}"
+        " {resources.events} > {log.text:q} 2>&1; }} 2> {log.times:q}"

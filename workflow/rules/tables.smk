@@ -17,6 +17,7 @@ rule table:
         times=f"{LOGS}/table/{{table}}.times",
     benchmark:
         f"{BENCHMARKS}/table/{{table}}.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     threads: 1
@@ -46,6 +47,7 @@ rule index:
         times=f"{LOGS}/index/index.times",
     benchmark:
         f"{BENCHMARKS}/index/index.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     threads: 1

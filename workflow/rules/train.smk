@@ -34,6 +34,7 @@ rule train:
         "../../environment.yml"
     threads: PLAN.scale.compute.threads
     resources:
+        gpu=GPUS,
         mem_mb=lambda wildcards: compute_resources(PLAN, "train", *wildcards)["mem_mb"],
         runtime=lambda wildcards: compute_resources(PLAN, "train", *wildcards)[
             "runtime"
@@ -43,6 +44,7 @@ rule train:
             PLAN.drops_state(wildcards.model, wildcards.mark)
         ),
         device=PLAN.device,
+        tags=format_tags(PLAN),
     params:
         spec=lambda wildcards: canonical_json(PLAN.models[wildcards.model]),
         iterations=lambda wildcards: PLAN.marks[wildcards.model][wildcards.mark],
@@ -53,7 +55,7 @@ rule train:
         "printf '%s\\n' {params.spec:q} > {output.spec:q}; {{ time"
         " OMP_NUM_THREADS={threads} python -m adm train --spec {output.spec:q} --data {input.data:q}"
         " --state {params.state:q} --mark {wildcards.mark:q} --iterations {params.iterations:q}"
-        " --out {output.weights:q} --events {params.events:q} --device {resources.device}"
+        " --out {output.weights:q} --events {params.events:q} {resources.tags} --device {resources.device}"
         " --threads {threads} --save-every-seconds {params.save_every_seconds:q} --drop-state {resources.drop_state} > {log.text:q} 2>&1; }} 2> {log.times:q}"
 
 
@@ -81,6 +83,7 @@ rule accuracy:
         "../../environment.yml"
     threads: PLAN.scale.compute.threads
     resources:
+        gpu=GPUS,
         mem_mb=lambda wildcards: compute_resources(PLAN, "accuracy", *wildcards)[
             "mem_mb"
         ],

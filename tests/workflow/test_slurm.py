@@ -1,0 +1,127 @@
+"""The profile for SLURM without a cluster: what is planned, what jobs ask for, what is refused."""
+
+import os
+import re
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from records.errors import UserError
+from tests.workflow.conftest import MINI, ROOT, snakemake
+from workflow.forecast_text import ON_DEVICE
+from workflow.slurm import check_cluster, find_partitions, list_partitions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "counts"),
+    [
+        (
+            "--profile slurm reproduce_table4",
+            "scale paper, source retrain, results in results/paper",
+            {"train": 12, "sample": 15, "evaluate": 15, "table": 1},
+        ),
+        (
+            "--profile slurm --config source=rescore -- reproduce_table4",
+            "scale paper, source rescore, results in results/paper",
+            {"train": 0, "sample": 0, "evaluate": 23, "table": 1},
+        ),
+        (
+            "--profile slurm --config scale=digits -- reproduce_table3",
+            "scale digits, source retrain, results in results/digits",
+            {"train": 6, "sample": 9, "evaluate": 9, "table": 1},
+        ),
+    ],
+)
+def test_what_the_commands_plan_as_typed(arguments, first, counts):
+    process = snakemake(ROOT, "--dry-run", *arguments.split())
+    assert process.returncode == 0, process.stdout + process.stderr
+    profile, second, *_ = process.stderr.split("\n")
+    assert profile.startswith("Using profile slurm") and second == first
+    assert first not in process.stdout
+    jobs = re.findall(
+        r"^rule (\w+):\n(?: .*\n)*?    resources: (.*)$", process.stdout, re.MULTILINE
+    )
+    rules = [rule for rule, _ in jobs]
+    assert {rule: rules.count(rule) for rule in counts} == counts
+    for rule, resources in jobs:
+        asks = re.search(r"\bgpu=(\d)", resources)
+        wanted = "paper" in first and rule in ON_DEVICE
+        assert int(asks[1] if asks else 0) == wanted, rule
+
+
+def make_command(folder, name, script):
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """A folder that is all of PATH, with an sbatch that nobody calls."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    make_command(folder, "sbatch", "exit 1")
+    (folder / "sleep").symlink_to(shutil.which("sleep"))
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def make_job(rule, *, is_local=False, **resources):
+    return SimpleNamespace(rule=SimpleNamespace(name=rule), is_local=is_local, resources=resources)
+
+
+def test_partitions_are_those_that_sinfo_names(commands):
+    make_command(commands, "sinfo", '[ "$*" = "--all --noheader --format=%R" ] && echo "cpu\ngpu"')
+    assert list_partitions() == ["cpu", "gpu"]
+    check_cluster([make_job("train", slurm_partition="gpu"), make_job("evaluate")])
+    with pytest.raises(UserError) as caught:
+        check_cluster(
+            [
+                make_job("train", slurm_partition="gpu"),
+                make_job("sample", slurm_partition="gpus"),
+                make_job("evaluate", slurm_partition="cpu,gpus"),
+            ]
+        )
+    assert str(caught.value) == (
+        "slurm_partition: got 'gpus' (rules evaluate, sample); needed: one of cpu, gpu; name it in "
+        "slurm/config.yaml or where the command line says slurm_partition"
+    )
+
+
+def test_partitions_of_local_jobs_and_of_other_clusters_are_not_looked_for(commands):
+    make_command(commands, "sinfo", "echo cpu")
+    check_cluster([make_job("table", is_local=True, slurm_partition="nope")])
+    other = make_job("train", slurm_partition="nope", slurm_cluster="elsewhere")
+    assert find_partitions([other]) == {}
+    assert find_partitions([make_job("train", slurm_partition="<TBD>")]) == {}
+    assert find_partitions([make_job("train", slurm_partition=7)]) == {"7": ["train"]}
+
+
+def test_a_controller_that_does_not_answer_is_told_of(commands):
+    make_command(commands, "sinfo", "echo 'sinfo: error: down' >&2; exit 1")
+    said = "executor slurm: `sinfo` has no answer from SLURM's controller ({}); start this again "
+    with pytest.raises(UserError, match=re.escape(said.format("error: down"))):
+        list_partitions()
+    make_command(commands, "sinfo", "exit 3")
+    with pytest.raises(UserError, match=re.escape(said.format("exit status 3"))):
+        list_partitions()
+    make_command(commands, "sinfo", "exec sleep 60")
+    with pytest.raises(UserError, match=re.escape(said.format("nothing in 0.2 s"))):
+        list_partitions(patience_s=0.2)
+
+
+def test_no_slurm_is_told_of_before_anything_else(commands, project, tmp_path):
+    (commands / "sbatch").unlink()
+    check_cluster([make_job("table", is_local=True)])  # needs none
+    with pytest.raises(UserError, match="executor slurm: SLURM's command sbatch is not on this m"):
+        check_cluster([make_job("train")])
+    for name in ("bash", "sh", "which"):
+        (commands / name).symlink_to(shutil.which(name, path=os.defpath))
+    results = tmp_path / "results"
+    arguments = ["--profile", "slurm", *MINI[:-1], f"results={results}", "--", "reproduce_table3"]
+    assert snakemake(project, "--dry-run", *arguments).returncode == 0
+    process = snakemake(project, *arguments)
+    output = process.stdout + process.stderr
+    assert process.returncode != 0
+    assert "sbatch is not on this machine; start this on a login node of your cluster" in output
+    assert "Traceback" not in output and not list(results.rglob("*.*"))
