@@ -9,11 +9,11 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
-    "ADM": "adm.joined",
-    "ADM_G": "adm.joined",
-    "ADM_U": "adm.joined",
-    "ADM_classifier": "adm.joined",
-    "load": "adm.loading",
+    "ADM": "adm.published.modules",
+    "ADM_G": "adm.published.modules",
+    "ADM_U": "adm.published.modules",
+    "ADM_classifier": "adm.published.modules",
+    "load": "adm.published.load",
 }
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from adm import cli_named
 from adm.datasets import cli as cli_datasets
-from adm.spec_checks import load_spec
 from records.cores import count_cores
 from records.errors import UserError, main_guard
 from records.events import add_event_options, open_events
 from records.files import check_writable
 from records.inputs import refuse_replacing
+from specs.spec_checks import load_spec
 
 KINDS = {"train": "model", "sample": "sample", "accuracy": "accuracy"}  # of spec
 READ = (  # options that are, or may be, files to read
@@ -132,7 +132,7 @@ def _check_paths(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace, spec: dict[str, Any]) -> int:
     """Train a model up to a mark."""
-    from adm.training import train
+    from adm.training.loop import train
 
     if spec["training"]["seed"] is None:
         raise UserError(
@@ -159,7 +159,7 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
     """Draw a batch of samples, by a spec or by a name."""
     if args.name is not None:
         return cli_named.sample(args)
-    from adm.shards import IMAGES_PER_SHARD, write_samples
+    from adm.sampling.shards import IMAGES_PER_SHARD, write_samples
 
     write_samples(
         spec,
@@ -180,7 +180,7 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
 
 def _accuracy(args: argparse.Namespace, spec: dict[str, Any]) -> int:
     """Measure a noisy classifier."""
-    from adm.accuracy import write_accuracy
+    from adm.sampling.accuracy import write_accuracy
 
     write_accuracy(
         spec,

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adm.spec_checks import load_spec
 from records.errors import UserError
 from records.files import check_writable, say_how_to_forget, spec_digest, write_json
 from records.inputs import refuse_replacing
+from specs.spec_checks import load_spec
 
 if TYPE_CHECKING:
-    from adm.names import Named
+    from adm.published.names import Named
 
 # Of the thousand classes of ImageNet the one that the paper shows guidance on.
 SHOWN_CLASS = {263: "Pembroke Welsh corgi"}
@@ -90,12 +90,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: anything that the user can mend.
     """
-    from adm.names import find_model, load_sources
+    from adm.published.names import find_model, load_sources
 
     check_writable(args.out)
     refuse_replacing(args.out, *[getattr(args, key, None) for key in READ])
     if args.command == "export":
-        from adm.checkpoints import export_checkpoint, format_flags
+        from adm.published.checkpoints import export_checkpoint, format_flags
 
         flags = format_flags(export_checkpoint(args.path, args.out))
         print(f"{args.out}: for the authors' scripts: {flags or 'they cannot build this model'}")
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
             f"{named.spec['training']['dataset']['task']}"
         )
         return 0
-    from adm.checkpoints import import_checkpoint
+    from adm.published.checkpoints import import_checkpoint
 
     named = _find_planned(args) or find_model(args.model, sources)
     about = {"checkpoint": Path(args.path).name}
@@ -134,7 +134,7 @@ def _find_planned(args: argparse.Namespace) -> "Named | None":
     Raises:
         UserError: both, neither, or a spec without mark and iteration.
     """
-    from adm.names import Named
+    from adm.published.names import Named
 
     if (args.model is None) == (args.spec is None):
         raise UserError(
@@ -190,7 +190,7 @@ def sample(args: argparse.Namespace) -> int:
     suffix = Path(args.out).suffix
     if suffix not in (".png", ".npz"):
         raise UserError(f"--out {args.out}: give a .png for a grid or an .npz for a batch")
-    from adm.stacks import draw_named
+    from adm.published.draw import draw_named
 
     drawn = draw_named(
         args.name,
@@ -216,7 +216,7 @@ def sample(args: argparse.Namespace) -> int:
         images = np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
         write_batch(args.out, images, drawn.labels, drawn.protocol)
     else:
-        from adm.grids import draw_grid, save_grid
+        from adm.sampling.grids import draw_grid, save_grid
 
         captions = None
         if drawn.labels is not None:

@@ -41,9 +41,9 @@ def make_work(
     weights: Path, images: np.ndarray, images_path: Path, *, batch_size: int, device: str
 ) -> dict[str, Callable[[], None]]:
     """Return what is measured: a pass over all images for each variant."""
-    from eval.features import iterate_features
-    from eval.images import open_images
-    from eval.inception import load_inception
+    from eval.images.open import open_images
+    from eval.networks.features import iterate_features
+    from eval.networks.inception import load_inception
 
     def run(network: Any) -> None:
         for start in range(0, len(images), batch_size):

@@ -26,7 +26,7 @@ def make_gaussians(dims: int, images_per_dim: float) -> list[Any]:
     """
     import numpy as np
 
-    from eval.fid import compute_moments
+    from eval.metrics.fid import compute_moments
 
     rng = np.random.default_rng(0)
     index = np.arange(dims)
@@ -61,7 +61,7 @@ def run(dims: int, rounds: int) -> list[dict[str, Any]]:
     Ours is so much shorter that it is measured several times before and after each sqrtm, so that a
     busy neighbour slows both.
     """
-    from eval.fid import compute_frechet_distance
+    from eval.metrics.fid import compute_frechet_distance
 
     for work in (compute_frechet_distance, compute_by_sqrtm):
         work(*make_gaussians(64, 4.0))

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from bench.peak_memory import read_peak_memory_mb
-from eval.images import open_images
+from eval.images.open import open_images
 
 LAYOUTS = {"npz": "images.npz", "npz, compressed": "packed.npz", "zip of PNGs": "images.zip"}
 

@@ -12,10 +12,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from bench.precision_recall import make_features
-from eval.features import Features
-from eval.fid import compute_moments
-from eval.metrics import compute_metrics
-from eval.reference import Reference
+from eval.metrics.fid import compute_moments
+from eval.metrics.reference import Reference
+from eval.metrics.registry import compute_metrics
+from eval.networks.features import Features
 
 SHOWN = (("fid",), ("precision", "recall"), ("memorised",), ("kid",))
 

@@ -21,8 +21,8 @@ import psutil
 import torch
 from threadpoolctl import threadpool_limits
 
-from eval import neighbours
-from eval.precision_recall import NUM_NEIGHBOURS, compute_precision_recall
+from eval.metrics import neighbours
+from eval.metrics.precision_recall import NUM_NEIGHBOURS, compute_precision_recall
 from records.provenance import environment
 
 FULL = (50_000, 10_000)

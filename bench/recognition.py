@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import SVC
 
-from adm.digits import load_digit_images
+from adm.datasets.digits import load_digit_images
 from records.batches import read_batch
 
 

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adm.diffusion import training_losses
-from adm.model import make_model
-from adm.sampler import sample_ancestral
-from adm.schedule import make_schedule
+from adm.networks.model import make_model
+from adm.process.diffusion import training_losses
+from adm.process.sampler import sample_ancestral
 from bench.peak_memory import read_peak_memory_mb
 from records.provenance import environment
+from specs.schedule import make_schedule
 from workflow.settings import load_plan
 
 NUM_ROUNDS = 5  # turns of each variant that count, after one to warm up

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from eval.audit_statistics import describe_statistics
-from eval.image_source import ImageSource, describe_shape
-from eval.images import STATISTICS, load_statistics, open_images
-from eval.npz_stream import describe_npz
+from eval.images.npz_stream import describe_npz
+from eval.images.open import STATISTICS, load_statistics, open_images
+from eval.images.source import ImageSource, describe_shape
 from records.batches import protocol_path, read_protocol
 from records.errors import UserError
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.images import STATISTICS
+from eval.images.open import STATISTICS
 
 INCEPTION_DIMS = {"mu": 2048, "mu_s": 2023}
 

@@ -56,8 +56,8 @@ def _grade(argv: Sequence[str]) -> int:
     inputs, outputs = [options.reference, options.samples], [options.json, options.events]
     _check_paths(inputs, outputs, [options.weights])
     network = _load_network(options)
-    from eval.damage import advise_forgetting
     from eval.grade import grade
+    from eval.images.damage import advise_forgetting
 
     with advise_forgetting(options.reference, options.samples):
         result = grade(
@@ -166,9 +166,9 @@ def _network(argv: Sequence[str]) -> int:
     _set_threads(1)
     _check_paths([options.data], [options.out], [options.spec])
     spec = read_json(options.spec, "feature network spec")
-    from eval.images import open_images, read_all
-    from eval.small_network import save_small_network
-    from eval.small_network_training import train_small_network
+    from eval.images.open import open_images, read_all
+    from eval.networks.small import save_small_network
+    from eval.networks.small_training import train_small_network
 
     images, labels = read_all(open_images(options.data))
     parameters, description = train_small_network(images, labels, spec, options.data)
@@ -190,7 +190,7 @@ def _audit(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     _check_paths([options.path], [options.json])
     from eval.audit import audit, format_audit
-    from eval.damage import advise_forgetting
+    from eval.images.damage import advise_forgetting
 
     with advise_forgetting(options.path):
         result = audit(options.path, allow_jpeg=options.allow_jpeg)
@@ -240,7 +240,7 @@ def _weights(argv: Sequence[str]) -> int:
     parser.add_argument("--out", metavar="FILE.pb", required=True, help="where to put it")
     options = parser.parse_args(argv)
     _check_paths([], [options.out])
-    from eval.weights import INCEPTION_SHA256, copy_inception
+    from eval.networks.weights import INCEPTION_SHA256, copy_inception
 
     copy_inception(options.out, sha256=options.sha256 or INCEPTION_SHA256)
     return 0
@@ -327,7 +327,7 @@ def _parse_metrics(text: str | None) -> tuple[str, ...]:
     Raises:
         UserError: an unknown name, or none at all.
     """
-    from eval.metrics import EXTRAS, METRICS
+    from eval.metrics.registry import EXTRAS, METRICS
 
     if text is None:
         return METRICS
@@ -350,8 +350,8 @@ def _check_paths(*paths: Sequence[str | Path | None]) -> None:
 
 def _load_network(options: argparse.Namespace) -> Any:
     """Check the device, load the feature network."""
-    from eval.device import check_device
-    from eval.network import load_network
+    from eval.networks.device import check_device
+    from eval.networks.load import load_network
 
     check_device(options.device)
     return load_network(
@@ -376,7 +376,7 @@ def _set_threads(num_threads: int | None) -> None:
 
 def _finish(result: dict[str, Any], out: str | None) -> int:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
-    from eval.metrics import TITLES
+    from eval.metrics.registry import TITLES
 
     for name, title in TITLES.items():
         if name not in result["metrics"]:

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from eval.checks import check_num_images
-from eval.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
-from eval.features import Features, compute_features
-from eval.fid import make_count_warning
-from eval.images import open_images
-from eval.inception_score import SPLIT_SIZE
-from eval.intervals import MIN_IMAGES as MIN_FOR_INTERVALS
-from eval.intervals import WORDS
-from eval.metrics import METRICS, NEEDED_OF_SAMPLES, compute_metrics
-from eval.network import INCEPTION_NAME, FeatureNetwork
-from eval.precision_recall import MIN_IMAGES, NUM_NEIGHBOURS, WHY
-from eval.reference import Reference, load_reference, make_reference_of_features
+from eval.images.checks import check_num_images
+from eval.images.open import open_images
+from eval.metrics.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
+from eval.metrics.fid import make_count_warning
+from eval.metrics.inception_score import SPLIT_SIZE
+from eval.metrics.intervals import MIN_IMAGES as MIN_FOR_INTERVALS
+from eval.metrics.intervals import WORDS
+from eval.metrics.precision_recall import MIN_IMAGES, NUM_NEIGHBOURS, WHY
+from eval.metrics.reference import Reference
+from eval.metrics.registry import METRICS, NEEDED_OF_SAMPLES, compute_metrics
+from eval.networks.feature_network import INCEPTION_NAME, FeatureNetwork
+from eval.networks.features import Features, compute_features
+from eval.reference import load_reference, make_reference_of_features
 from records.batches import protocol_path, read_protocol
 from records.errors import UserError
 from records.events import EventLog
@@ -53,7 +54,7 @@ def grade(
         network: the feature network.
         name: of the samples, for the result.
         digest: of the spec that asked for this, for the result.
-        metrics: names from eval.metrics.
+        metrics: names from eval.metrics.registry.
         intervals: also compute standard errors and 95 % intervals.
         seed: of random groups and subsets.
         batch_size: images at a time.
@@ -148,7 +149,7 @@ def grade_ceiling(
         network: the feature network.
         name: of the row, real-<task>.
         digest: of the spec that asked for this, for the result.
-        metrics: names from eval.metrics.
+        metrics: names from eval.metrics.registry.
         num_images: of each half at most; images that are drawn for neither half are left alone.
         seed: of the halves, random groups and subsets.
         batch_size: images at a time.

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.image_files import LISTING, is_image_name
-from eval.images import KINDS
+from eval.images.files import LISTING, is_image_name
+from eval.images.open import KINDS
 from records.batches import protocol_path
 from records.errors import UserError
 from records.files import check_writable

@@ -6,21 +6,21 @@ num_images, the count behind the statistics (eval/reference_statistics.py checks
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eval.checks import check_num_images
-from eval.features import Features, compute_features, iterate_features
-from eval.fid import compute_moments
-from eval.image_source import ImageSource
-from eval.images import open_images
-from eval.metrics import NEEDED_OF_REFERENCE
-from eval.moments import Moments, compute_mu_sigma, extend_moments
-from eval.network import FeatureNetwork
-from eval.precision_recall import MIN_IMAGES, WHY
+from eval.images.checks import check_num_images
+from eval.images.open import open_images
+from eval.images.source import ImageSource
+from eval.metrics.fid import compute_moments
+from eval.metrics.moments import Moments, compute_mu_sigma, extend_moments
+from eval.metrics.precision_recall import MIN_IMAGES, WHY
+from eval.metrics.reference import Reference
+from eval.metrics.registry import NEEDED_OF_REFERENCE
+from eval.networks.feature_network import FeatureNetwork
+from eval.networks.features import Features, compute_features, iterate_features
 from eval.reference_statistics import load_reference_statistics
 from records.batches import open_archive, open_array, protocol_path, write_array
 from records.errors import UserError
@@ -28,26 +28,6 @@ from records.files import atomic_write, sha256_file, write_json
 from records.provenance import environment
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What samples are compared with.
-
-    pool float32 [num_stored, d] are features of the images for precision and recall; the moments
-    are those of num_images images (None where the file does not say). None in the place of what no
-    metric asked for.
-    """
-
-    path: str
-    sha256: str
-    num_stored: int
-    num_images: int | None
-    pool: np.ndarray | None = None
-    mu: np.ndarray | None = None
-    sigma: np.ndarray | None = None
-    mu_s: np.ndarray | None = None
-    sigma_s: np.ndarray | None = None
 
 
 def make_reference(

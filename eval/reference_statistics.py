@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.damage import PICKLED
-from eval.images import STATISTICS, load_statistics
-from eval.network import FeatureNetwork
-from eval.npz_stream import StoredArray, describe_npz
-from eval.weights import INCEPTION_SHA256
+from eval.images.damage import PICKLED
+from eval.images.npz_stream import StoredArray, describe_npz
+from eval.images.open import STATISTICS, load_statistics
+from eval.networks.feature_network import FeatureNetwork
+from eval.networks.weights import INCEPTION_SHA256
 from records.errors import UserError
 
 AGAIN = "make it again with `python -m eval reference`, or leave only the images in it"

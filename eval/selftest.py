@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.network import FeatureNetwork
+from eval.networks.feature_network import FeatureNetwork
 from eval.selftest_metrics import check_identity, check_stored_features, check_wrong_pair
 from eval.selftest_network import (
     NotCheckedError,

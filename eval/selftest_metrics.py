@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.fid import compute_frechet_distance, compute_moments
-from eval.inception_score import compute_inception_score
-from eval.precision_recall import compute_precision_recall
+from eval.metrics.fid import compute_frechet_distance, compute_moments
+from eval.metrics.inception_score import compute_inception_score
+from eval.metrics.precision_recall import compute_precision_recall
 from records.errors import UserError
 
 DATA = Path(__file__).with_name("selftest_data.npz")

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.network import BACKENDS, INCEPTION_NAME, FeatureNetwork, load_network
-from eval.selftest_metrics import check_pair_is_equal, demand
-from eval.weights import (
+from eval.networks.feature_network import BACKENDS, INCEPTION_NAME, FeatureNetwork
+from eval.networks.load import load_network
+from eval.networks.weights import (
     INCEPTION_SHA256,
     INCEPTION_URL,
     PUBLISHED_BASE,
     get_cache_folder,
     locate_inception,
 )
+from eval.selftest_metrics import check_pair_is_equal, demand
 
 REFERENCE_URL = PUBLISHED_BASE + "ref_batches/imagenet/256/VIRTUAL_imagenet256_labeled.npz"
 SAMPLES_URL = PUBLISHED_BASE + "ref_batches/imagenet/256/admnet_guided_upsampled_imagenet256.npz"

@@ -165,6 +165,13 @@ def _umask() -> int:
     return umask
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Delete the temporary files of writes that a kill cut short; call it under the run's lock."""
+    for path in Path(folder).glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
 def write_json(path: str | Path, obj: Any) -> None:
     """Write an object as indented JSON with sorted keys, atomically."""
     text = json.dumps(obj, sort_keys=True, indent=1, allow_nan=False)

@@ -17,7 +17,7 @@ PACKAGES = (
 
 # What decides numbers: neither documents and tests, nor dvc.lock and the metrics that jobs write.
 DECIDING = (
-    *("adm", "eval", "records", "reports", "workflow", "Snakefile", "params"),
+    *("adm", "eval", "records", "reports", "specs", "workflow", "Snakefile", "params"),
     *("constraints.txt", "pyproject.toml"),
 )
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from adm.config import Table
 from records.files import spec_digest
+from specs.config import Table
 from workflow.plan import Plan
 
 RECIPE = 1

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from adm.config import Inception, Row, Scale, Table
-from adm.released import Artefact, Released, find_checkpoint
 from records.errors import UserError
+from specs.config import Inception, Row, Scale, Table
+from specs.released import Artefact, Released, find_checkpoint
 
 SOURCES = ("rescore", "resample", "retrain")
 QUOTED = "published value, quoted by the authors from an earlier paper; no samples were released"

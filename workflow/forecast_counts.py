@@ -1,7 +1,7 @@
 """Operations of a scale's networks: committed data, so that reading them takes no torch.
 
 They are keyed by a digest of what they follow from, kind and architecture. Counting itself is done
-by `python -m adm.flops` in a process of its own.
+by `python -m adm.networks.flops` in a process of its own.
 """
 
 import json
@@ -75,7 +75,7 @@ def count_networks(plan: Plan, models: list[str] | None = None) -> dict[str, dic
         models: names of the models to count; None for all.
 
     Returns:
-        By key: `models` that have the network, `kind`, and what `adm.flops.count_flops` returns.
+        By key: `models` that have the network, `kind`, and what `count_flops` returns.
 
     Raises:
         UserError: the process failed.
@@ -86,13 +86,13 @@ def count_networks(plan: Plan, models: list[str] | None = None) -> dict[str, dic
         entry = {"models": [], "kind": spec["kind"], "architecture": spec["architecture"]}
         networks.setdefault(make_network_key(spec), entry)["models"].append(name)
     process = subprocess.run(
-        [sys.executable, "-m", "adm.flops"],
+        [sys.executable, "-m", "adm.networks.flops"],
         input=json.dumps(networks),
         capture_output=True,
         text=True,
     )
     if process.returncode:
-        raise UserError(f"python -m adm.flops: {process.stderr.strip()}")
+        raise UserError(f"python -m adm.networks.flops: {process.stderr.strip()}")
     counts = json.loads(process.stdout)
     return {
         key: {"models": entry["models"], "kind": entry["kind"], **counts[key]}

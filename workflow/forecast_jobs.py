@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from adm.config import BroughtTask, Inception, SmallNetwork
 from records.errors import UserError
+from specs.config import BroughtTask, Inception, SmallNetwork
 from workflow.accuracy import MAX_IMAGES, NUM_RANGES, describe_classifiers
 from workflow.availability import explain_empty_table, list_artefacts
 from workflow.forecast_facts import Speed, load_published

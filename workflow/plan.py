@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adm.checks import check_scale, check_tables
-from adm.config import (
+from records.files import spec_digest
+from specs.checks import check_scale, check_tables
+from specs.config import (
     Base,
     Inception,
     Row,
@@ -21,9 +22,8 @@ from adm.config import (
     load_scale,
     load_tables,
 )
-from adm.released import Released, find_checkpoint, load_released
-from adm.specs import make_dataset_specs, make_model_spec
-from records.files import spec_digest
+from specs.models import make_dataset_specs, make_model_spec
+from specs.released import Released, find_checkpoint, load_released
 from workflow.availability import check_references, check_source, explain_absence
 from workflow.scale_tables import tables_at
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adm.config import Base, Row, Scale, Table
+from specs.config import Base, Row, Scale, Table
 
 
 def tables_at(tables: dict[str, Table], scale: Scale) -> dict[str, Table]:

@@ -3,8 +3,8 @@
 from functools import cache
 from typing import Any
 
-from adm.config import Table
 from records.files import digest
+from specs.config import Table
 from workflow.availability import SOURCES
 from workflow.plan import Plan, cell_name, make_plan
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from adm.config import Claim, Row, Table
+from specs.config import Claim, Row, Table
 from workflow.accuracy import describe_classifiers
 from workflow.availability import SOURCES, explain_absence, list_artefacts
 from workflow.plan import Plan, cell_name

@@ -9,11 +9,11 @@ from adm.datasets.centre_crop import CROPS
 from adm.datasets.image_sources import DATASETS
 from adm.datasets.image_tree import LABELS
 from adm.datasets.prepare import Order, broken_path, manifest_path, prepare_dataset
-from adm.spec_checks import load_spec
 from records.cores import count_cores
 from records.errors import UserError
 from records.files import check_writable
 from records.inputs import refuse_replacing
+from specs.spec_checks import load_spec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--{option}: the spec says that; leave one of the two out")
     spec = load_spec(args.spec, "dataset")
     if spec["dataset"] == "digits":
-        from adm.digits import make_digits
+        from adm.datasets.digits import make_digits
 
         check_writable(args.out)
         refuse_replacing(args.out, args.spec)

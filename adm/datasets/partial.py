@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adm.data import FOLDER_IMAGES
+from adm.datasets.image_zip import FOLDER_IMAGES
 from adm.datasets.zip_format import make_directory_end, make_directory_entry, make_local_header
 
 BLOCK_RECORDS = 256

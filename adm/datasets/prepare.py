@@ -30,9 +30,9 @@ from adm.datasets.listing import Summary, iterate_listing, make_listing
 from adm.datasets.partial import PartialZip
 from adm.datasets.source import SHOWN, Listed, Source
 from adm.datasets.workers import Work, WorkerDied, convert_in_order
-from adm.interrupts import Stopped, catch_stop_signals
 from records.errors import UserError
 from records.files import atomic_write, explain_os_error, write_json
+from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
 
 RECIPE = 1

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from adm.checkpoints import make_shapes
-from adm.names import find_model, load_sources
-from adm.released import RELEASED_PATH
+from adm.published.checkpoints import make_shapes
+from adm.published.names import find_model, load_sources
+from specs.released import RELEASED_PATH
 from tests.records.file_server import FileServer, run_file_server
 
 SCALE = "digits"

@@ -2,9 +2,9 @@
 
 import torch
 
-from adm.classifier import make_classifier
-from adm.state import save_weights
-from adm.unet import make_unet
+from adm.networks.classifier import make_classifier
+from adm.networks.unet import make_unet
+from adm.weights.files import save_weights
 from records.files import spec_digest
 
 SHAPE = dict(

@@ -11,10 +11,10 @@ from PIL import Image
 
 from adm.cli import main, make_parser
 from adm.cli_named import OF_NAMES, OF_SPECS
-from adm.model import make_model
-from adm.names import find_model, load_sources
-from adm.stacks import draw_named
-from adm.state import load_weights, read_spec
+from adm.networks.model import make_model
+from adm.published.draw import draw_named
+from adm.published.names import find_model, load_sources
+from adm.weights.files import load_weights, read_spec
 from records.batches import read_batch, read_protocol
 from records.errors import UserError
 from records.files import spec_digest

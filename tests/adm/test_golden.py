@@ -6,10 +6,10 @@ in every scale, note it under "Numbers" in CHANGELOG.md, and write the new value
 
 import pytest
 
-from adm.digits import make_digits
-from adm.shards import write_samples
-from adm.state import read_spec
-from adm.training import train
+from adm.datasets.digits import make_digits
+from adm.sampling.shards import write_samples
+from adm.training.loop import train
+from adm.weights.files import read_spec
 from records.batches import read_batch, read_protocol
 from records.events import EventLog, read_events
 from records.files import spec_digest

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from adm.state import PREVIOUS_NAME, STATE_NAME
-from adm.tensorfile import read_tensors
+from adm.training.state import PREVIOUS_NAME, STATE_NAME
+from adm.weights.tensors import read_tensors
 from records.errors import UserError
 from records.events import read_events
 from tests.adm.training_case import make_spec, run
@@ -81,9 +81,9 @@ def test_two_marks_equal_one_run(tmp_path, uninterrupted, first):
     ("module", "name", "count", "resumes", "num_leftovers"),
     [
         # Iteration 6: the weights have moved, their average has not.
-        ("adm.step", "update_ema", 6, [4], 0),
+        ("adm.training.step", "update_ema", 6, [4], 0),
         # Iteration 1, in the second microbatch: nothing was saved yet.
-        ("adm.losses", "training_losses", 2, [], 0),
+        ("adm.training.losses", "training_losses", 2, [], 0),
         # The second save: the data are written, not yet known to be on the disk.
         ("os", "fsync", 2, [2], 1),
         # The third save: the temporary file is whole and has not got its name.
@@ -118,9 +118,9 @@ def test_a_damaged_state_costs_the_way_from_the_one_before_only(tmp_path, uninte
 
 
 def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(tmp_path, uninterrupted, monkeypatch):
-    import adm.state
+    import adm.training.state
 
-    write, calls = adm.state.write_tensors, []
+    write, calls = adm.training.state.write_tensors, []
 
     def write_until_full(path, tensors, metadata):
         calls.append(None)
@@ -129,7 +129,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(tmp_path, uninterrupte
         write(path, tensors, metadata)
 
     with monkeypatch.context() as patch:
-        patch.setattr("adm.state.write_tensors", write_until_full)
+        patch.setattr("adm.training.state.write_tensors", write_until_full)
         with pytest.raises(UserError, match="the disk is full"):
             run(tmp_path, SPEC, ITERATIONS, save_every_iterations=2)
     run(tmp_path, SPEC, ITERATIONS)

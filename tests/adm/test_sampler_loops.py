@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from adm.classifier import make_classifier
-from adm.diffusion import to_uint8
-from adm.guidance import make_cond_fn
-from adm.sampler import sample_ancestral, sample_ddim
-from adm.schedule import make_schedule
-from adm.unet import make_unet
+from adm.networks.classifier import make_classifier
+from adm.networks.unet import make_unet
+from adm.process.diffusion import to_uint8
+from adm.process.guidance import make_cond_fn
+from adm.process.sampler import sample_ancestral, sample_ddim
+from specs.schedule import make_schedule
 
 FOLDER = Path(__file__).parents[1] / "data" / "reference"
 LOOPS = (

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from adm.model import make_model
+from adm.networks.model import make_model
 from workflow.settings import load_plan
 
 MODELS = {name: spec for name, spec in load_plan({}).models.items() if "-seed" not in name}

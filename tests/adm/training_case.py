@@ -4,9 +4,9 @@ import copy
 
 import numpy as np
 
-from adm.data import write_image_zip
-from adm.digits import make_digits
-from adm.training import train
+from adm.datasets.digits import make_digits
+from adm.datasets.image_zip import write_image_zip
+from adm.training.loop import train
 from records.events import EventLog
 
 SHAPE = {

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bench import frechet_distance
-from eval.fid import compute_frechet_distance
+from eval.metrics.fid import compute_frechet_distance
 
 
 @pytest.mark.parametrize("images_per_dim", [4.0, 1.02])

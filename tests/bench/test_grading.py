@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import grading
-from eval.images import open_images, read_all
+from eval.images.open import open_images, read_all
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import images
-from eval.images import open_images, read_all
+from eval.images.open import open_images, read_all
 
 ROOT = Path(__file__).resolve().parents[2]
 

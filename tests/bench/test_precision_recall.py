@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bench import precision_recall
-from eval import neighbours
-from eval.precision_recall import compute_precision_recall
+from eval.metrics import neighbours
+from eval.metrics.precision_recall import compute_precision_recall
 
 
 @pytest.mark.parametrize("kind", ["network", "independent"])

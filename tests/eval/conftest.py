@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.image_source import ImageSource
-from eval.network import load_network
-from eval.small_network import save_small_network
-from eval.small_network_training import train_small_network
+from eval.images.source import ImageSource
+from eval.networks.load import load_network
+from eval.networks.small import save_small_network
+from eval.networks.small_training import train_small_network
 
 FOLDER = Path(__file__).parents[1] / "data" / "reference"
 QUICK_SPEC = {

@@ -1,6 +1,6 @@
 """Write a frozen graph like the released one: its nodes, names, shapes and order, random weights.
 
-The topology is spelled out here once more, apart from `eval.inception_layers`, as nodes of
+The topology is spelled out here once more, apart from `eval.networks.inception_layers`, as nodes of
 TensorFlow's; a test compares both with the public list of tensors. While nodes are added, their
 activations for a few images are computed with plain torch operations, and each batch normalisation
 gets moving statistics near those of its own input. So activations stay alive through all 94
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from eval.frozen_graph import make_messages
+from eval.networks.frozen_graph import make_messages
 
 PRODUCER = 8  # the last version in which BatchNormWithGlobalNormalization may run
 DT_FLOAT, DT_UINT8, DT_INT32, DT_STRING = 1, 4, 3, 7

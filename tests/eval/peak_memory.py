@@ -7,7 +7,7 @@ import sys
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from eval.images import open_images
+from eval.images.open import open_images
 
 def read_peak_mib():
     for line in Path("/proc/self/status").read_text().splitlines():

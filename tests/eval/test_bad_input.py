@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from eval.cli import run
-from eval.small_network import load_parameters, save_small_network
-from eval.weights import INCEPTION_BYTES, INCEPTION_SHA256
+from eval.networks.small import load_parameters, save_small_network
+from eval.networks.weights import INCEPTION_BYTES, INCEPTION_SHA256
 from records.files import sha256_file
 from tests.eval.conftest import write_zip
-from tests.eval.test_frozen_graph import make_small_graph
+from tests.eval.networks.test_frozen_graph import make_small_graph
 
 NAME = "classify_image_graph_def.pb"
 

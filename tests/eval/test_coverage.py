@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.extrapolation import estimate_extrapolated_distance
-from eval.fid import compute_frechet_distance, compute_moments
-from eval.intervals import estimate_frechet_distance, estimate_inception_score, estimate_share
-from eval.kid import estimate_kid
-from eval.precision_recall import compute_precision_recall
-from eval.recall_interval import estimate_recall
+from eval.metrics.extrapolation import estimate_extrapolated_distance
+from eval.metrics.fid import compute_frechet_distance, compute_moments
+from eval.metrics.intervals import (
+    estimate_frechet_distance,
+    estimate_inception_score,
+    estimate_share,
+)
+from eval.metrics.kid import estimate_kid
+from eval.metrics.precision_recall import compute_precision_recall
+from eval.metrics.recall_interval import estimate_recall
 
 Estimate = dict[str, Any]
 NUM_DRAWS = 200

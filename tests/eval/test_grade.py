@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eval.features import Features
 from eval.grade import RECIPE, grade, grade_ceiling
-from eval.metrics import METRICS, compute_metrics
+from eval.metrics.registry import METRICS, compute_metrics
+from eval.networks.features import Features
 from eval.reference import make_reference_of_features
 from records.errors import UserError
 from records.files import sha256_file

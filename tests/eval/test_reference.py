@@ -4,9 +4,9 @@ import json
 import numpy as np
 import pytest
 
-from eval.features import compute_features
-from eval.fid import compute_moments
-from eval.metrics import METRICS
+from eval.metrics.fid import compute_moments
+from eval.metrics.registry import METRICS
+from eval.networks.features import compute_features
 from eval.reference import load_reference, make_reference
 from records.errors import UserError
 from records.files import sha256_file

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from eval.grade import grade
-from eval.images import STATISTICS
+from eval.images.open import STATISTICS
+from eval.networks.weights import INCEPTION_SHA256
 from eval.reference_statistics import load_reference_statistics
-from eval.weights import INCEPTION_SHA256
 from records.batches import open_array
 from records.errors import UserError
 

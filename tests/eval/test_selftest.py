@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from eval.grade import grade
-from eval.network import INCEPTION_NAME
+from eval.networks.feature_network import INCEPTION_NAME
+from eval.networks.weights import INCEPTION_SHA256
 from eval.selftest import Check, format_checks, run_selftest
 from eval.selftest_metrics import DATA, FEATURE_SETS
 from eval.selftest_network import KNOWN, NotCheckedError, check_backends, check_known_result
-from eval.weights import INCEPTION_SHA256
 
 METRICS_ALONE = ("stored features", "batch against itself", "wrong pair")
 
@@ -77,7 +77,7 @@ def test_a_named_network_that_is_missing_or_wrong_is_a_failure(tmp_path):
 
 
 def test_a_distance_that_is_slightly_wrong_fails(monkeypatch):
-    from eval.fid import compute_frechet_distance
+    from eval.metrics.fid import compute_frechet_distance
 
     monkeypatch.setattr(
         "eval.selftest_metrics.compute_frechet_distance",
@@ -104,7 +104,7 @@ def test_a_checker_that_accepts_everything_fails(monkeypatch):
 
 
 def test_neighbours_that_count_themselves_twice_fail(monkeypatch):
-    from eval.precision_recall import compute_precision_recall
+    from eval.metrics.precision_recall import compute_precision_recall
 
     monkeypatch.setattr(
         "eval.selftest_metrics.compute_precision_recall",
@@ -188,7 +188,7 @@ def test_both_backends_of_a_graph_with_other_weights_agree(tmp_path):
 @pytest.mark.slow
 def test_tensorflow_can_be_what_is_checked(tmp_path, monkeypatch):
     """The backend that is asked for runs the checks; the other is what it is compared with."""
-    from eval.network import load_network
+    from eval.networks.load import load_network
     from tests.eval.inception_graph import write_graph
 
     if importlib.util.find_spec("tensorflow") is None:

@@ -235,7 +235,7 @@ def test_reproduce_ends_with_the_report_wall_time_and_cpu_time(project: Path) ->
 def test_results_are_only_removed_when_that_is_meant(project: Path) -> None:
     (project / "results").mkdir()
     (project / "logs").mkdir()
-    for package in ("adm", "eval", "records", "reports", "workflow", "bench", "tests"):
+    for package in ("adm", "eval", "records", "reports", "specs", "workflow", "bench", "tests"):
         (project / package / "__pycache__").mkdir(parents=True)
     refused = make(project, "clean-results")
     assert refused.returncode != 0

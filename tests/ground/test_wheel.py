@@ -16,8 +16,8 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from eval.small_network import RECIPE, make_parameters, save_small_network
-from eval.tensorflow_backend import REQUIREMENT
+from eval.networks.small import RECIPE, make_parameters, save_small_network
+from eval.networks.tensorflow_backend import REQUIREMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "packaging" / "adm-eval"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from eval.weights import get_cache_folder as of_the_evaluator
+from eval.networks.weights import get_cache_folder as of_the_evaluator
 from records.cache import get_cache_folder
 
 

@@ -29,7 +29,7 @@ def git(folder, *arguments):
 @pytest.fixture
 def checkout(tmp_path):
     """A committed checkout with a tag, and its commit."""
-    files = ["adm/training.py", "params/tables.yaml", "Snakefile", "README.md", "dvc.lock"]
+    files = ["adm/training/loop.py", "params/tables.yaml", "Snakefile", "README.md", "dvc.lock"]
     files += ["metrics/digits/retrain/table3.json", "tests/test_training.py"]
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -59,12 +59,12 @@ def test_what_stages_write_and_people_read_makes_no_commit_dirty(checkout, name)
 
 def test_neither_new_times_nor_untracked_files_make_it_dirty(checkout):
     root, commit = checkout
-    os.utime(root / "adm/training.py", (1, 1))
+    os.utime(root / "adm/training/loop.py", (1, 1))
     (root / "adm/notes.txt").write_text("new\n")
     assert describe_checkout(root) == commit
 
 
-@pytest.mark.parametrize("name", ["adm/training.py", "params/tables.yaml", "Snakefile"])
+@pytest.mark.parametrize("name", ["adm/training/loop.py", "params/tables.yaml", "Snakefile"])
 def test_a_changed_file_that_decides_numbers_makes_it_dirty(checkout, name):
     root, commit = checkout
     (root / name).write_text("two\n")

@@ -7,12 +7,12 @@ import sys
 import pytest
 import torch
 
-from adm.checkpoints import make_shapes
-from adm.losses import make_loss_fn
-from adm.names import find_model, load_sources
-from adm.step import train_step
-from adm.tensorfile import write_tensors
-from adm.training import make_state
+from adm.published.checkpoints import make_shapes
+from adm.published.names import find_model, load_sources
+from adm.training.loop import make_state
+from adm.training.losses import make_loss_fn
+from adm.training.step import train_step
+from adm.weights.tensors import write_tensors
 from records.files import canonical_json, spec_digest
 
 LIMIT_GIB = 12
@@ -22,9 +22,9 @@ import json, sys, time
 from pathlib import Path
 import torch
 import adm
-from adm.diffusion import p_mean_variance
-from adm.sampler import ancestral_step
-from adm.schedule import make_schedule
+from adm.process.diffusion import p_mean_variance
+from adm.process.sampler import ancestral_step
+from specs.schedule import make_schedule
 
 def read_peak_gib():
     for line in Path("/proc/self/status").read_text().splitlines():

@@ -50,7 +50,8 @@ def copy_project(folder):
     """Copy what Snakemake needs of the project."""
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, folder)
-    for name in ("adm", "eval", "records", "reports", "workflow", "params", "slurm"):
+    packages = ("adm", "eval", "records", "reports", "specs", "workflow")
+    for name in (*packages, "params", "slurm"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import yaml
 
-from adm.model import make_model
-from eval.network import load_network
+from adm.networks.model import make_model
+from eval.networks.load import load_network
 from eval.reference import make_reference
 from tests.eval.inception_graph import write_graph
 from tests.workflow.conftest import ROOT, cut_tables, write_params

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from adm.data import ImageZip
 from adm.datasets.centre_crop import make_square
+from adm.datasets.image_zip import ImageZip
 from adm.datasets.prepare import manifest_path
-from adm.state import read_spec
+from adm.weights.files import read_spec
 from tests.eval.inception_graph import write_graph
 from tests.records.file_server import run_file_server
 from tests.workflow.brought_case import (

@@ -80,8 +80,13 @@ def test_a_second_repro_does_nothing(finished):
 
 
 def test_comments_run_no_table(copied):
-    names = ["params/tables.yaml", "params/scales/mini.yaml", "workflow/plan.py", "adm/training.py"]
-    for name in [*names, "reports/tables.py", "eval/fid.py", "Snakefile"]:
+    names = [
+        "params/tables.yaml",
+        "params/scales/mini.yaml",
+        "workflow/plan.py",
+        "adm/training/loop.py",
+    ]
+    for name in [*names, "reports/tables.py", "eval/metrics/fid.py", "Snakefile"]:
         with open(copied / name, "a") as file:
             file.write("\n# a comment\n")
     output = dvc(copied, "repro", "table2", "table3")

@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from adm.config import load_tables
-from adm.model import make_model
+from adm.networks.model import make_model
+from specs.config import load_tables
 from tests.workflow.conftest import ROOT, snakemake
 from tests.workflow.test_snakefile import job_counts
 from workflow.places import list_missing, set_places

@@ -71,7 +71,7 @@ def test_cells_of_one_claim_have_the_same_number_of_samples(plan):
 
 
 def test_marks_are_not_part_of_a_models_digest(plan, tmp_path):
-    from adm.config import load_scale
+    from specs.config import load_scale
 
     text = DIGITS.read_text()
     path = tmp_path / "digits.yaml"
@@ -162,8 +162,8 @@ def test_table_specs_name_rows_cells_and_claims(plan):
 
 def test_the_metric_spec_says_what_eval_does(plan):
     from eval.grade import RECIPE
-    from eval.inception_score import SPLIT_SIZE
-    from eval.precision_recall import NUM_NEIGHBOURS
+    from eval.metrics.inception_score import SPLIT_SIZE
+    from eval.metrics.precision_recall import NUM_NEIGHBOURS
 
     spec = plan.metric_spec("t3_cond")
     assert spec["k"] == NUM_NEIGHBOURS

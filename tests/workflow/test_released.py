@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from adm.state import read_spec
+from adm.weights.files import read_spec
 from tests.records.file_server import run_file_server
 from tests.workflow.conftest import copy_project, snakemake, write_params
 from tests.workflow.released_case import NUM_IMAGES, serve

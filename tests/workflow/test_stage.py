@@ -62,7 +62,7 @@ def test_dvc_names_the_files_that_the_stages_make(stages):
 def test_dvc_follows_all_that_the_plan_reads(stages):
     followed = {one.def_path for one in stages["plan"].deps}
     assert {"params/tables.yaml", "params/scales", "params/released.yaml"} <= followed
-    assert {"adm", "records", "reports", "workflow"} <= followed
+    assert {"records", "reports", "specs", "workflow"} <= followed
     assert "results" not in (ROOT / ".dvcignore").read_text()
 
 

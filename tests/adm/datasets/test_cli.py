@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from adm.data import ImageZip
 from adm.datasets.cli import add_arguments, run
-from adm.digits import make_digits
+from adm.datasets.digits import make_digits
+from adm.datasets.image_zip import ImageZip
 from records.errors import main_guard
 from records.files import write_json
 from tests.adm.datasets.small_sources import (

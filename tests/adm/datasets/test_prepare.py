@@ -15,9 +15,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from adm.data import ImageZip
 from adm.datasets import prepare as module
 from adm.datasets.conversion import convert_image
+from adm.datasets.image_zip import ImageZip
 from adm.datasets.prepare import Order, Stopped, broken_path, prepare_dataset, state_folder
 from records.errors import UserError
 from records.locks import exclusive_lock

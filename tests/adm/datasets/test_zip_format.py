@@ -2,7 +2,7 @@ import io
 import zipfile
 import zlib
 
-from adm.data import _write_member
+from adm.datasets.image_zip import _write_member
 from adm.datasets.zip_format import make_directory_end, make_directory_entry, make_local_header
 
 

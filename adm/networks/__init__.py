@@ -1,0 +1,1 @@
+"""The networks: blocks, attention, UNet, upsampler, classifier."""

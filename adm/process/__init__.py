@@ -1,0 +1,1 @@
+"""The diffusion process: coefficients, sampling steps, guidance, likelihood, random numbers."""

@@ -1,0 +1,1 @@
+"""Models by the names under which the authors published them."""

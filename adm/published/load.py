@@ -1,0 +1,241 @@
+"""Models with their weights, by published name or from a file; weights are in memory once."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from adm.published.checkpoints import import_checkpoint
+from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier
+from adm.published.names import (
+    GUIDED,
+    SHORT,
+    Named,
+    Sources,
+    classifier_name,
+    explain_absence,
+    explain_short,
+    find_classifier,
+    find_model,
+    find_published_sampler,
+    find_scale_of,
+    load_sources,
+)
+from adm.weights.files import load_network_of, read_spec
+from records.errors import UserError
+from records.files import sha256_file, spec_digest
+from specs.released import cached_path, fetch_artefact, find_checkpoint
+
+CLASSES: dict[str, type[nn.Module]] = {
+    "diffusion": ADM,
+    "upsampler": ADM_U,
+    "classifier": ADM_classifier,
+}
+Loaded = ADM | ADM_U | ADM_classifier | ADM_G
+
+
+def load(
+    name: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    scale: str | Path = "paper",
+    tables: str | Path | None = None,
+    released: str | Path | None = None,
+    progress: bool = True,
+) -> Loaded:
+    """Load a model with its weights.
+
+    Published weights are downloaded once into the cache folder ($XDG_CACHE_HOME/adm-tables), read
+    without running anything in them, compared with their model key by key, and kept there as
+    safetensors, which later calls read.
+
+    Args:
+        name: ADM_diffusion_{64,128,256,512}_{conditioned,unconditioned}, ADM_diffusion_lsun_{...},
+            ADM_classifier_{64,128,256,512}, ADM_U_64_256, ADM_U_128_512, ADM_G_{64,128,256,512}
+            or ADM_G_256_unconditioned; ADM_U and ADM_G are short for the first and for 256. Or a
+            weights file that was trained or imported here.
+        device: where to put it.
+        scale: scale whose models the names are.
+        tables: another file than params/tables.yaml.
+        released: another list of published files than params/released.yaml.
+        progress: show what is downloaded, and say on stderr what was done.
+
+    Returns:
+        The model in eval mode, with `spec`, and with the published number of steps where the
+        paper has one.
+
+    Raises:
+        UserError: an unknown name, weights that were never published (with the way to train
+            them), a download that failed, a file that is not what it should be.
+    """
+    sources = None if is_file_name(name) else load_sources(scale, tables, released)
+    return load_from(name, sources, device=device, progress=progress)
+
+
+def load_from(
+    name: str | Path,
+    sources: Sources | None,
+    *,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> Loaded:
+    """Do what `load` does, with names looked up in sources that were read before.
+
+    Raises:
+        UserError: see `load`.
+    """
+    if sources is None or is_file_name(name):
+        return load_file(name, device=device)
+    name = str(name)
+    if (note := explain_short(name)) and progress:
+        print(note, file=sys.stderr)
+    name = SHORT.get(name, name)
+    if name not in GUIDED:
+        named = find_model(name, sources)
+        path = find_weights(named, sources, progress=progress)
+        return _load(path, device, named.model, sources)
+    parts = [find_model(one, sources) for one in (GUIDED[name], classifier_name(GUIDED[name]))]
+    paths = [find_weights(one, sources, progress=progress) for one in parts]
+    model, classifier = (
+        _load(path, device, one.model, sources) for path, one in zip(paths, parts, strict=True)
+    )
+    sampler = find_published_sampler(parts[0].model, sources, guided=True)
+    return ADM_G(model, classifier, guidance_scale=sampler and sampler.guidance_scale)
+
+
+def is_file_name(name: str | Path) -> bool:
+    """Tell a path from a published name."""
+    text = str(name)
+    return isinstance(name, Path) or "/" in text or "." in text or Path(text).is_file()
+
+
+def load_file(path: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
+    """Load a weights file that was trained or imported here; its header says what it is.
+
+    Args:
+        path: safetensors with a spec.
+        device: where to put the model.
+
+    Returns:
+        The model in eval mode. Of a file in a results folder the steps of its scale are known.
+
+    Raises:
+        UserError: missing, cut short, of another format, without a spec, or not fitting it.
+    """
+    scale = find_scale_of(path)
+    name = str(read_spec(path)["spec"].get("name", "")).partition("-seed")[0]
+    return _load(path, device, name, load_sources(scale or "paper"))
+
+
+def _load(
+    path: str | Path, device: str | torch.device, model_name: str, sources: Sources
+) -> Loaded:
+    """Load a network of the class that fits its kind."""
+    kind = read_spec(path)["spec"].get("kind")
+    if kind not in CLASSES:
+        raise UserError(f"{path}: its model is a {kind}; needed: {', '.join(CLASSES)}")
+    model = load_network_of(path, CLASSES[kind], device=device)
+    if kind != "classifier":
+        sampler = find_published_sampler(model_name, sources, guided=False)
+        model.respacing = sampler and sampler.respacing
+    return model
+
+
+def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Path:
+    """Return the safetensors of a published model; fetch and convert them where that is due.
+
+    Args:
+        named: the model.
+        sources: for addresses and hashes.
+        progress: show the download, and say on stderr what was made.
+
+    Returns:
+        A file in the cache folder, beside the published one.
+
+    Raises:
+        UserError: never published, not to be had, or not the weights of this model.
+    """
+    found = find_checkpoint(sources.released, named.model)
+    if found is None:
+        raise explain_absence(named, sources)
+    here, there = sources.scale.name, sources.released.scale
+    if there not in (None, here):
+        raise UserError(
+            f"{named.name}: published weights are those of scale {there}, and scale {here} is "
+            f"asked for; leave --scale out, or give the file of a model that was trained at {here}"
+        )
+    _, checkpoint = found
+    path = cached_path(checkpoint).with_suffix(".safetensors")
+    if path.exists() and _is_conversion(path, named):
+        return path
+    if progress:
+        print(f"licence: {sources.released.licence.weights}", file=sys.stderr)
+    pickled = fetch_artefact(sources.released, checkpoint, progress=progress)
+    about = {
+        "source": sources.released.base + checkpoint.path,
+        "source_sha256": checkpoint.sha256 or sha256_file(pickled),
+        "licence": sources.released.licence.weights,
+    }
+    try:
+        import_checkpoint(pickled, path, named, sources, about=about)
+    except UserError as error:
+        raise UserError(
+            f"{error}. It was published at {about['source']}: delete it, and the .sha256 beside "
+            "it, to fetch it anew"
+        ) from None
+    if progress:
+        print(f"{path}: made of {pickled}, which may be deleted", file=sys.stderr)
+    return path
+
+
+def _is_conversion(path: Path, named: Named) -> bool:
+    """Tell whether a kept conversion is whole and of the model's present spec."""
+    try:
+        about = read_spec(path)
+    except UserError:
+        return False
+    return about["digest"] == spec_digest(named.spec) and about["iteration"] == named.iteration
+
+
+def load_classifier_for(
+    model: ADM,
+    name: str | Path,
+    *,
+    given: str | Path | None,
+    device: str | torch.device,
+    sources: Sources,
+    progress: bool = True,
+) -> ADM_classifier:
+    """Load the classifier that guides a model: as given, else the published one, else beside it.
+
+    Args:
+        model: the model.
+        name: as the user named it.
+        given: what the user named as classifier.
+        device: where to put it.
+        sources: for the scale's classifiers.
+        progress: see `load`.
+
+    Raises:
+        UserError: none fits or none is there.
+    """
+    if given is None:
+        found = find_classifier(model.spec["task"], sources.scale)
+        if found is None:
+            raise UserError(
+                f"{name}: there is no classifier for {model.spec['task']}; give --classifier"
+            )
+        if not is_file_name(name):
+            named = find_model(found, sources)
+            return _load(find_weights(named, sources, progress=progress), device, found, sources)
+        given = Path(name).parent.parent / found / Path(name).name
+        if not given.exists():
+            raise UserError(
+                f"{name}: guidance needs a classifier and there is none at {given}; give "
+                "--classifier PATH, or train it"
+            )
+    chosen = load_from(given, sources, device=device, progress=progress)
+    if not isinstance(chosen, ADM_classifier):
+        raise UserError(f"--classifier {given}: is no classifier; give one")
+    return chosen

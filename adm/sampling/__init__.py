@@ -1,0 +1,1 @@
+"""Drawing samples, and what is measured on noisy images."""

@@ -1,0 +1,1 @@
+"""Training up to a mark, with exact resume."""

@@ -1,0 +1,159 @@
+"""All that a training run goes on from, and its file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adm.training.precision import LossScale
+from adm.weights.tensors import read_tensors, write_tensors
+from records.errors import UserError
+from records.files import canonical_json, link_or_copy, spec_digest
+
+STATE_FORMAT = "training state 1"
+STATE_NAME, PREVIOUS_NAME = "state.safetensors", "previous.safetensors"
+
+
+@dataclass
+class TrainState:
+    """All that a training run goes on from; random numbers and data order follow from `iteration`.
+
+    Attributes:
+        model: the network, float32 weights.
+        ema: averaged weights in the order of `model.parameters()`.
+        optimiser: AdamW over the same parameters.
+        loss_scale: used by fp16 only.
+        iteration: number of finished iterations.
+    """
+
+    model: nn.Module
+    ema: list[Tensor]
+    optimiser: torch.optim.Optimizer
+    loss_scale: LossScale
+    iteration: int = 0
+
+
+def save_state(state_dir: str | Path, state: TrainState, spec: Mapping[str, Any]) -> None:
+    """Write the state of a run as one file; the state before it stays beside it.
+
+    At every moment, also when the process is killed inside this function, `state.safetensors` is a
+    whole state.
+
+    Args:
+        state_dir: folder of the run's own state.
+        state: what to write.
+        spec: model spec, which a later run must share.
+
+    Raises:
+        UserError: the file cannot be written; the last good state is untouched.
+    """
+    path = Path(state_dir) / STATE_NAME
+    tensors: dict[str, Tensor] = {}
+    for (name, parameter), average in zip(state.model.named_parameters(), state.ema, strict=True):
+        tensors[f"weights.{name}"] = parameter
+        tensors[f"ema.{name}"] = average
+        for key, value in state.optimiser.state.get(parameter, {}).items():
+            tensors[f"{key}.{name}"] = value
+    metadata = {
+        "format": STATE_FORMAT,
+        "spec": canonical_json(spec),
+        "digest": spec_digest(spec),
+        "iteration": str(state.iteration),
+        "loss_scale": canonical_json(vars(state.loss_scale)),
+    }
+    if path.exists():
+        link_or_copy(path, path.with_name(PREVIOUS_NAME))
+    write_tensors(path, tensors, metadata)
+
+
+def drop_state(state_dir: str | Path) -> None:
+    """Delete the state of a run that is over; the averaged weights of its marks stay."""
+    for name in (PREVIOUS_NAME, STATE_NAME):
+        (Path(state_dir) / name).unlink(missing_ok=True)
+
+
+def load_state(state_dir: str | Path, state: TrainState, spec: Mapping[str, Any]) -> list[str]:
+    """Continue from the state in a folder, if there is one.
+
+    Args:
+        state_dir: folder of the run's own state.
+        state: a fresh state of the same spec, changed in place.
+        spec: model spec.
+
+    Returns:
+        Sentences for the user: the newest state could not be read and the one before it was taken.
+
+    Raises:
+        UserError: the state is of another spec (both digests and the keys that differ are shown),
+            or there are only damaged or foreign files.
+    """
+    notices: list[str] = []
+    paths = [Path(state_dir) / name for name in (STATE_NAME, PREVIOUS_NAME)]
+    for path in [one for one in paths if one.exists()]:
+        try:
+            tensors, texts = _read_state(path)
+        except UserError as error:
+            notices.append(str(error))
+            continue
+        _check_same_spec(path, texts, spec)
+        _fill_state(state, tensors, texts)
+        return [f"{one}. Continuing from {path}" for one in notices]
+    if notices:
+        raise UserError(
+            f"{'; '.join(notices)}. No good state is left: delete {state_dir} to start over"
+        )
+    return []
+
+
+def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a state file and check that it is one."""
+    tensors, texts = read_tensors(path, "training state")
+    if texts.get("format") != STATE_FORMAT:
+        raise UserError(f"{path}: a safetensors file, but no training state")
+    return tensors, texts
+
+
+def _check_same_spec(path: Path, texts: Mapping[str, str], spec: Mapping[str, Any]) -> None:
+    """Refuse a state that another spec made."""
+    if texts["digest"] == spec_digest(spec):
+        return
+    there, here = _flatten(json.loads(texts["spec"])), _flatten(spec)
+    keys = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
+    changes = [f"{key} {there.get(key)!r} there, {here.get(key)!r} here" for key in keys]
+    raise UserError(
+        f"{path}: state of spec {texts['digest'][:12]}; {spec_digest(spec)[:12]} is needed. They "
+        f"differ in {'; '.join(changes)}. Give another state folder, or delete this one to start "
+        "over"
+    )
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Write a nested mapping as dotted keys, without the name."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        elif prefix or key != "name":
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _fill_state(state: TrainState, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
+    """Put what a state file holds into a state."""
+    with torch.no_grad():
+        for (name, parameter), average in zip(
+            state.model.named_parameters(), state.ema, strict=True
+        ):
+            parameter.copy_(tensors[f"weights.{name}"])
+            average.copy_(tensors[f"ema.{name}"])
+            if f"step.{name}" in tensors:
+                state.optimiser.state[parameter] = {
+                    key: tensors[f"{key}.{name}"].to(parameter.device, copy=True)
+                    for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+    state.loss_scale = LossScale(**json.loads(texts["loss_scale"]))
+    state.iteration = int(texts["iteration"])

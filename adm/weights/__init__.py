@@ -1,0 +1,1 @@
+"""Weights as files: safetensors under the released checkpoints' parameter names."""

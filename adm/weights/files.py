@@ -1,0 +1,199 @@
+"""Weights on disk: safetensors files that are whole or absent, with the spec that made them."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from adm.weights.tensors import fill_tensors, opened, write_tensors
+from records.errors import UserError
+from records.files import canonical_json, spec_digest
+from specs.spec_checks import check_header
+
+NUM_SHOWN = 5
+
+
+def save_weights(
+    path: str | Path,
+    model: nn.Module,
+    weights: list[Tensor],
+    *,
+    spec: Mapping[str, Any],
+    mark: str,
+    iteration: int,
+) -> None:
+    """Write (averaged) weights under the model's own parameter names, with the spec that made them.
+
+    Args:
+        path: the file; it appears when it is whole.
+        model: the network, for the names.
+        weights: float32 tensors in the order of `model.parameters()`.
+        spec: model spec.
+        mark: name of the mark.
+        iteration: iterations of training behind them.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    metadata = {
+        "spec": canonical_json(spec),
+        "digest": spec_digest(spec),
+        "mark": mark,
+        "iteration": str(iteration),
+        "recipe": str(spec["recipe"]),
+    }
+    write_tensors(path, dict(zip(names, weights, strict=True)), metadata)
+
+
+def read_spec(path: str | Path) -> dict[str, Any]:
+    """Read what a weights file says of itself.
+
+    Returns:
+        `spec` (the model spec), `digest`, `mark`, `iteration` and `recipe` (whole numbers).
+
+    Raises:
+        UserError: missing, truncated or foreign.
+    """
+    with opened(path, "weights file") as file:
+        return _parse_metadata(path, file.metadata() or {})
+
+
+def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Turn a weights file's texts into values."""
+    try:
+        spec = json.loads(texts["spec"])
+        check_header(spec, path)
+        return {
+            "spec": spec,
+            "digest": texts["digest"],
+            "mark": texts["mark"],
+            "iteration": int(texts["iteration"]),
+            "recipe": int(texts["recipe"]),
+        }
+    except (KeyError, ValueError):
+        raise UserError(
+            f"{path}: a safetensors file without a model spec in its header; it was not written "
+            "by this project: import it first"
+        ) from None
+
+
+def load_network_of(
+    path: str | Path,
+    make: Callable[[Mapping[str, Any]], nn.Module],
+    *,
+    device: str | torch.device,
+    expected_digest: str | None = None,
+) -> nn.Module:
+    """Make the network that a weights file describes and load it; no fresh weights are drawn.
+
+    Args:
+        path: the file.
+        make: makes a network of a model spec.
+        device: where to put it.
+        expected_digest: see `load_weights`.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        UserError: see `load_weights`; or its spec cannot be built.
+    """
+    with torch.device("meta"), _NoFreshWeights():  # shapes without memory
+        model = make(read_spec(path)["spec"])
+    _check_weights(path, model, expected_digest)
+    weights = {
+        name: torch.empty(one.shape, device=device) for name, one in model.named_parameters()
+    }
+    fill_tensors(path, "weights file", weights)
+    model.load_state_dict(weights, assign=True)
+    return model.eval()
+
+
+class _NoFreshWeights(TorchFunctionMode):
+    """Leaves parameters as they are where modules would draw them.
+
+    Drawing, or computing with what was drawn, changes nothing on the meta device, but torch takes
+    2 s to import what that needs there.
+    """
+
+    DRAWING = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func in self.DRAWING:
+            return None
+        if func is torch.randn:
+            return torch.zeros(*args, device="cpu")
+        return func(*args, **(kwargs or {}))
+
+
+def load_weights(
+    path: str | Path, model: nn.Module, expected_digest: str | None = None
+) -> dict[str, Any]:
+    """Load a weights file into a network; every name and shape must agree.
+
+    Args:
+        path: the file.
+        model: the network to fill.
+        expected_digest: digest of the spec that is needed, if it matters.
+
+    Returns:
+        What `read_spec` returns.
+
+    Raises:
+        UserError: missing, truncated, foreign, or of another spec; the network is untouched.
+    """
+    metadata = _check_weights(path, model, expected_digest)
+    fill_tensors(path, "weights file", dict(model.named_parameters()))
+    return metadata
+
+
+def _check_weights(
+    path: str | Path, model: nn.Module, expected_digest: str | None
+) -> dict[str, Any]:
+    """Check a weights file against a network, whose memory is left alone; see `load_weights`."""
+    with opened(path, "weights file") as file:
+        metadata = _parse_metadata(path, file.metadata() or {})
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        stored = {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
+    different = _describe_differences(dict(model.named_parameters()), stored)
+    other_spec = expected_digest is not None and metadata["digest"] != expected_digest
+    if other_spec or different:
+        name = metadata["spec"].get("name", "a model")
+        needed = f"; {expected_digest[:12]} is needed" if expected_digest else ""
+        raise UserError(
+            f"{path}: weights of {name}, spec {metadata['digest'][:12]}{needed}"
+            f"{': ' + different if different else ''}; train the model again or give its own file"
+        )
+    return metadata
+
+
+def _describe_differences(
+    needed: Mapping[str, Tensor], got: Mapping[str, tuple[str, list[int]]]
+) -> str:
+    """Say which tensors of a file are missing, too many or of another kind; empty when none.
+
+    `got` holds the types, as safetensors names them, and the shapes.
+    """
+    found = {
+        "missing": [name for name in needed if name not in got],
+        "not in the network": [name for name in got if name not in needed],
+        "of another shape": [
+            f"{name} {got[name][1]} instead of {list(needed[name].shape)}"
+            for name in needed
+            if name in got and list(needed[name].shape) != got[name][1]
+        ],
+        "not of float32": [f"{name} {dtype}" for name, (dtype, _) in got.items() if dtype != "F32"],
+    }
+    parts = []
+    for words, names in found.items():
+        if names:
+            more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""
+            parts.append(f"{words}: {', '.join(names[:NUM_SHOWN])}{more}")
+    return "; ".join(parts)

@@ -1,0 +1,1 @@
+"""Images as they come: npz, zips, folders; checked before they are read."""

@@ -1,0 +1,126 @@
+"""Open batches of images in .npz and .npy files: the authors' layout, and folders of shards."""
+
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from eval.images.checks import check_labels
+from eval.images.damage import tell_damage
+from eval.images.npz_stream import describe_npz, inspect_images, iterate_rows, read_header
+from eval.images.source import ImageSource, describe_shape
+from records.errors import UserError
+from records.files import digest, sha256_file
+
+LABELS = "arr_1"
+
+
+def open_npz(path: str | Path) -> ImageSource:
+    """Open an .npz in the authors' layout: images in arr_0, labels in arr_1 if there are any.
+
+    Args:
+        path: the file. Nothing in it is unpickled, and other arrays in it are left alone.
+
+    Raises:
+        UserError: no such file, damaged, pickled, in Fortran order, lacking arr_0, not 8-bit
+            images, or with another number of labels than of images.
+    """
+    path = Path(path)
+    count, *shape = inspect_images(path).shape
+    return ImageSource(
+        path=str(path),
+        sha256=sha256_file(path),
+        num_images=count,
+        shape=tuple(shape),
+        labels=_read_labels(path, count),
+        iterate_batches=partial(iterate_rows, [path], [count], tuple(shape)),
+        kind=".npz file",
+    )
+
+
+def open_npy(path: str | Path) -> ImageSource:
+    """Open a .npy file: one bare array of images, without labels.
+
+    Raises:
+        UserError: no such file, damaged, pickled, in Fortran order, or not 8-bit images.
+    """
+    path = Path(path)
+    count, *shape = inspect_images(path).shape
+    return ImageSource(
+        path=str(path),
+        sha256=sha256_file(path),
+        num_images=count,
+        shape=tuple(shape),
+        labels=None,
+        iterate_batches=partial(iterate_rows, [path], [count], tuple(shape)),
+        kind=".npy file",
+    )
+
+
+def open_npz_folder(path: str | Path) -> ImageSource:
+    """Open a folder of .npz batches (shards), one after another in the order of their names.
+
+    Args:
+        path: the folder; each .npz directly in it is a shard, other files are left alone.
+
+    Raises:
+        UserError: no .npz, one of them unreadable, of another image size or with statistics, or
+            only some with labels.
+    """
+    paths = find_shards(path)
+    if not paths:
+        raise UserError(f"{path}: holds no .npz file; batches of images are needed")
+    shapes = [inspect_images(one).shape for one in paths]
+    for one, shape in zip(paths, shapes, strict=True):
+        if shape[1:] != shapes[0][1:]:
+            raise UserError(
+                f"{path}: {paths[0].name} holds images of {describe_shape(shapes[0][1:])}, "
+                f"{one.name} of {describe_shape(shape[1:])}; batches of one folder must be alike"
+            )
+    for one in paths:
+        if {"mu", "mu_s"} & set(describe_npz(one)):
+            raise UserError(
+                f"{path}: {one.name} holds statistics (mu or mu_s), so it is a reference of its "
+                "own, not a shard; give that file itself"
+            )
+    counts = [shape[0] for shape in shapes]
+    labels = [_read_labels(one, count) for one, count in zip(paths, counts, strict=True)]
+    without = [one.name for one, some in zip(paths, labels, strict=True) if some is None]
+    if 0 < len(without) < len(paths):
+        raise UserError(
+            f"{path}: {len(without)} of {len(paths)} files have no labels ({LABELS}; first: "
+            f"{without[0]}); give labels to all batches of a folder or to none"
+        )
+    return ImageSource(
+        path=str(path),
+        sha256=digest([[one.name, sha256_file(one)] for one in paths]),
+        num_images=sum(counts),
+        shape=shapes[0][1:],
+        labels=None if without else np.concatenate(labels),
+        iterate_batches=partial(iterate_rows, paths, counts, shapes[0][1:]),
+        kind=f"folder of {len(paths)} .npz file{'s' * (len(paths) != 1)}",
+    )
+
+
+def find_shards(path: str | Path) -> list[Path]:
+    """List the .npz files directly in a folder, by name, without hidden ones."""
+    return sorted(one for one in Path(path).glob("*.npz") if not one.name.startswith("."))
+
+
+def _read_labels(path: Path, num_images: int) -> np.ndarray | None:
+    """Read labels; their header is held against the images before their values are read."""
+    where = f"{path}: {LABELS}"
+    with tell_damage(where, "array of labels"), zipfile.ZipFile(path) as archive:
+        if f"{LABELS}.npy" not in archive.namelist():
+            return None
+        with archive.open(f"{LABELS}.npy") as file:
+            stored = read_header(file)
+        if stored.shape != (num_images,):
+            # One value seen under the whole shape takes no memory.
+            check_labels(
+                np.broadcast_to(np.zeros((), stored.dtype), stored.shape), num_images, where
+            )
+        with archive.open(f"{LABELS}.npy") as file:
+            labels = np.lib.format.read_array(file, allow_pickle=False)
+        return check_labels(labels, num_images, where)

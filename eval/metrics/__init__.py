@@ -1,0 +1,1 @@
+"""One file a metric, and the registry that names them."""

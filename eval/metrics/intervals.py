@@ -1,0 +1,239 @@
+"""95 % intervals that contain their own estimate, without a second pass through the network.
+
+What is covered is the expectation of the statistic over samples, at this number of samples and at
+a fixed reference: sampling error only. The bias that FID has at a given number of samples is part
+of the estimate and of what is covered, not of the interval's width; the training of the model and
+of the feature network is taken as given.
+
+A plain bootstrap is not used: its duplicates shrink nearest-neighbour radii and inflate
+covariances, so that its intervals miss their own estimate. Instead:
+
+* FID, sFID, Inception Score, KID: the variance is the sum of the first two terms of Hoeffding's
+  decomposition (1948). The first comes from the influence of every sample, which is what a
+  jackknife measures. At or near the reference's own distribution influence vanishes, the second
+  term remains, and a jackknife counts it twice (Efron & Stein 1981: up to 1.4 times too wide). Both
+  are computed in closed form, the double count is taken off, and as the influence grows with the
+  distance the interval is that of Wilson (1927): the values that the estimate does not contradict.
+* Precision, memorised share: Wilson's interval of the membership indicators.
+* Recall: eval/metrics/recall_interval.py.
+
+`tests/eval/test_coverage.py` measures coverage; docs/numerics.md has the table.
+"""
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from eval.images.checks import check_num_images
+from eval.metrics.fid import check_gaussians, compute_factor, compute_frechet_distance
+from eval.metrics.inception_score import SPLIT_SIZE, compute_image_divergences, compute_split_scores
+from eval.metrics.moments import Moments, compute_mu_sigma, make_moments
+
+MIN_IMAGES = 10
+NUM_PAIRS = 4096
+BLOCK_ROWS = 4096
+EPSILON = float(np.finfo(np.float64).eps)
+Z = NormalDist().inv_cdf(0.975)
+WORDS = (
+    "95 %, sampling error only, of the expectation at this number of samples and at a fixed "
+    "reference: FID, sFID, KID and Inception Score from the first two orders of their variance "
+    "over the samples; precision, memorised share by Wilson's interval over the samples; recall by "
+    "Wilson's interval over the reference images plus the variance over the samples from random "
+    "halves of them"
+)
+
+
+def make_estimate(
+    value: float,
+    first_order: float,
+    second_order: float,
+    *,
+    slope: float = 0.0,
+    freedom: int,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> dict[str, Any]:
+    """Make value, std_error and the 95 % interval of a statistic from two orders of its variance.
+
+    The variance is V(value) = max(first_order - second_order, second_order): the variance of the
+    influence contains the second order twice, and the second order alone is left where influence
+    vanishes. The interval holds every x with (value - x)^2 <= q^2 V(x), V growing with slope, q
+    being Student's quantile.
+
+    Args:
+        value: of the statistic.
+        first_order: variance of the samples' influence over their number.
+        second_order: variance of the statistic where influence vanishes.
+        slope: by how much its variance grows with the statistic.
+        freedom: degrees of freedom, the number of samples less one.
+        low, high: between which the statistic lies.
+
+    Returns:
+        {"value", "std_error", "interval"}.
+    """
+    # Two terms of the Cornish-Fisher expansion of Student's quantile: 2.0095 at 49, 2.26 at 9.
+    quantile = Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
+    half = quantile * math.sqrt(second_order)
+    lower, upper = value - half, value + half
+    centre = quantile**2 * slope / 2
+    square = centre**2 + quantile**2 * (first_order - second_order)
+    if square > 0:
+        lower = min(lower, value + centre - math.sqrt(square))
+        upper = max(upper, value + centre + math.sqrt(square))
+    return {
+        "value": value,
+        "std_error": math.sqrt(max(first_order - second_order, second_order)),
+        "interval": [min(max(lower, low), value), max(min(upper, high), value)],
+    }
+
+
+def estimate_frechet_distance(
+    features: np.ndarray,
+    mu: np.ndarray,
+    sigma: np.ndarray,
+    *,
+    seed: int = 0,
+    moments: Moments | None = None,
+) -> dict[str, Any]:
+    """Estimate the Fréchet distance of samples to a fixed Gaussian, with its interval.
+
+    Args:
+        features: samples' features [n, dims], n >= 10.
+        mu, sigma: of the reference.
+        seed: of the random pairs of samples that the second order is averaged over.
+        moments: of the features, where they are at hand.
+
+    Returns:
+        {"value", "std_error", "interval"}.
+
+    Raises:
+        UserError: fewer than 10 samples, other dimensions, NaN or infinity.
+    """
+    check_num_images(len(features), "intervals", MIN_IMAGES, "a variance of fewer says nothing")
+    moments = moments or make_moments(features)
+    value = compute_frechet_distance(*compute_mu_sigma(moments), mu, sigma)
+    first_order, second_order = compute_frechet_orders(features, moments, mu, sigma, seed=seed)
+    return make_estimate(
+        value,
+        first_order,
+        second_order,
+        slope=first_order / value if value else 0.0,
+        freedom=len(features) - 1,
+        low=0.0,
+    )
+
+
+def compute_frechet_orders(
+    features: np.ndarray, moments: Moments, mu: np.ndarray, sigma: np.ndarray, *, seed: int
+) -> tuple[float, float]:
+    """Compute two orders of the variance of the Fréchet distance, at a fixed reference.
+
+    With reference covariance A A^T, V diag(s^2) V^T = A^T S A and z = diag(s)^(-1/2) V^T A^T x of a
+    centred sample x, its influence is 2 (m - mu) x + |x|^2 - |z|^2 less the mean, as the optimal
+    map between the Gaussians is A V diag(1/s) V^T A^T. The second order is h(x, x') = z z' + 1/2
+    sum_ij (z_i z_j - s_i 1_ij) (z'_i z'_j - s_i 1_ij) / (s_i + s_j).
+
+    Args:
+        features: samples' features [n, dims].
+        moments: of the features.
+        mu, sigma: of the reference.
+        seed: of the random pairs of samples that E h^2 is averaged over.
+
+    Returns:
+        The variance of the influence over n, and 2 E h^2 / n^2.
+    """
+    num_images = len(features)
+    sample_mu, sample_sigma, mu, sigma = check_gaussians(*compute_mu_sigma(moments), mu, sigma)
+    factor = compute_factor(sigma)
+    squares, vectors = np.linalg.eigh(factor.T @ (sample_sigma @ factor))
+    kept = squares > len(squares) * EPSILON * squares.max(initial=0.0)
+    scales = np.sqrt(squares[kept])
+    to_z = factor @ (vectors[:, kept] / np.sqrt(scales))
+    influence = np.empty(num_images)
+    single = to_z.astype(np.float32)
+    for start in range(0, num_images, BLOCK_ROWS):
+        x = features[start : start + BLOCK_ROWS] - sample_mu
+        z = x.astype(np.float32) @ single
+        influence[start : start + len(x)] = (
+            2 * (x @ (sample_mu - mu))
+            + np.einsum("ij,ij->i", x, x)
+            - np.einsum("ij,ij->i", z, z, dtype=np.float64)
+        )
+    products = _compute_pair_products(features, sample_mu, to_z, scales, seed)
+    return (
+        float(influence.var(ddof=1)) / num_images,
+        2 * float(np.mean(products**2)) / num_images**2,
+    )
+
+
+def _compute_pair_products(
+    features: np.ndarray, mean: np.ndarray, to_z: np.ndarray, scales: np.ndarray, seed: int
+) -> np.ndarray:
+    """Compute h of random pairs of different samples, float64 [pairs]."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(len(features), size=NUM_PAIRS)
+    second = (first + rng.integers(1, len(features), size=NUM_PAIRS)) % len(features)
+    z, other_z = ((features[chosen] - mean) @ to_z for chosen in (first, second))
+    both = z * other_z
+    squares = (z**2).sum(axis=1) + (other_z**2).sum(axis=1)
+    curved = ((both @ (1 / np.add.outer(scales, scales))) * both).sum(axis=1)
+    return both.sum(axis=1) + (curved - squares / 2 + scales.sum() / 2) / 2
+
+
+def estimate_inception_score(softmax: np.ndarray, split_size: int = SPLIT_SIZE) -> dict[str, Any]:
+    """Estimate the Inception Score with its interval.
+
+    The influence of an image on its split's score is the score times the image's own divergence
+    KL(p(y|x) || p(y)), less the mean. The second order is h(x, x') = -1/2 sum_y (p(y|x) - p(y))
+    (p(y|x') - p(y)) / p(y), with E h^2 = 1/4 |C|^2, C being the covariance of p(y|x) p(y)^(-1/2).
+
+    Args:
+        softmax: class probabilities [n, classes], n >= 10.
+        split_size: images per split, as in the score itself.
+
+    Returns:
+        {"value", "std_error", "interval"}.
+
+    Raises:
+        UserError: fewer than 10 images, NaN or infinity among the probabilities.
+    """
+    check_num_images(len(softmax), "intervals", MIN_IMAGES, "a variance of fewer says nothing")
+    scores = compute_split_scores(softmax, split_size)
+    orders = np.zeros(2)
+    for number, score in enumerate(scores):
+        part = softmax[number * split_size : (number + 1) * split_size].astype(np.float64)
+        mean = part.mean(axis=0)
+        scaled = (part - mean) / np.sqrt(np.where(mean > 0, mean, 1.0))
+        curved = float(((scaled.T @ scaled / len(part)) ** 2).sum()) / (2 * len(part) ** 2)
+        straight = float(compute_image_divergences(part).var()) / max(len(part) - 1, 1)
+        orders += (score / len(scores)) ** 2 * np.array([straight, curved])
+    value, most = float(np.mean(scores)), float(softmax.shape[1])
+    first_order, second_order = map(float, orders)
+    return make_estimate(
+        value,
+        first_order,
+        second_order,
+        # Influence vanishes as the score comes near its largest value.
+        slope=-first_order / (most - value) if value < most else 0.0,
+        freedom=len(softmax) - 1,
+        low=1.0,
+        high=most,
+    )
+
+
+def estimate_share(members: np.ndarray) -> dict[str, Any]:
+    """Estimate a share of independent images with Wilson's interval.
+
+    Args:
+        members: bool [n]: precision's or memorisation's indicators.
+    """
+    num, share = len(members), float(members.mean())
+    centre = (share + Z**2 / (2 * num)) / (1 + Z**2 / num)
+    half = Z / (1 + Z**2 / num) * math.sqrt(share * (1 - share) / num + Z**2 / (4 * num**2))
+    return {
+        "value": share,
+        "std_error": math.sqrt(share * (1 - share) / num),
+        "interval": [max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))],
+    }

@@ -1,0 +1,25 @@
+"""What samples are compared with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What samples are compared with.
+
+    pool float32 [num_stored, d] are features of the images for precision and recall; the moments
+    are those of num_images images (None where the file does not say). None in the place of what no
+    metric asked for.
+    """
+
+    path: str
+    sha256: str
+    num_stored: int
+    num_images: int | None
+    pool: np.ndarray | None = None
+    mu: np.ndarray | None = None
+    sigma: np.ndarray | None = None
+    mu_s: np.ndarray | None = None
+    sigma_s: np.ndarray | None = None

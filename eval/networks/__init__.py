@@ -1,0 +1,1 @@
+"""Feature networks: Inception by torch or TensorFlow, and small trained ones."""

@@ -1,0 +1,104 @@
+"""Images to features: pool (FID, precision, recall), spatial (sFID), softmax (Inception Score)."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.images.checks import check_features
+from eval.images.prefetch import prefetch_batches
+from eval.images.source import ImageSource
+from eval.networks.feature_network import FeatureNetwork
+from records.errors import UserError
+
+OUTPUTS = ("pool", "spatial", "softmax")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Outputs of a feature network, float32: pool [n, d], spatial [n, e], softmax [n, classes].
+
+    None in the place of outputs that nobody asked for.
+    """
+
+    num_images: int
+    pool: np.ndarray | None = None
+    spatial: np.ndarray | None = None
+    softmax: np.ndarray | None = None
+
+    def take(self, indices: np.ndarray) -> "Features":
+        """Return the features of some of the images."""
+        parts = {name: getattr(self, name) for name in OUTPUTS}
+        taken = {name: part[indices] for name, part in parts.items() if part is not None}
+        return Features(len(indices), **taken)
+
+
+def compute_features(
+    source: ImageSource,
+    network: FeatureNetwork,
+    *,
+    outputs: Collection[str] = OUTPUTS,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> Features:
+    """Run the feature network over all images and keep what is asked for.
+
+    Args:
+        source: from open_images.
+        network: from load_network.
+        outputs: of OUTPUTS, those to keep.
+        batch_size: images at a time; changes nothing but the last bits.
+        progress: show a progress bar where a person looks on.
+
+    Raises:
+        UserError: an image cannot be read, or NaN or infinity among the features.
+    """
+    kept = {
+        name: np.empty((source.num_images, dims), dtype=np.float32)
+        for name, dims in (
+            ("pool", network.pool_dims),
+            ("spatial", network.spatial_dims),
+            ("softmax", network.num_classes),
+        )
+        if name in outputs
+    }
+    for rows, _, batch in iterate_features(
+        source, network, batch_size=batch_size, progress=progress
+    ):
+        for name, array in kept.items():
+            array[rows] = batch[name]
+    return Features(source.num_images, **kept)
+
+
+def iterate_features(
+    source: ImageSource, network: FeatureNetwork, *, batch_size: int, progress: bool = False
+) -> Iterator[tuple[slice, np.ndarray, dict[str, np.ndarray]]]:
+    """Run the feature network batch by batch; the next batches are read meanwhile.
+
+    Yields:
+        The rows of a batch, its images uint8 [n, h, w, c], and its outputs by name.
+
+    Raises:
+        UserError: an image cannot be read, or NaN or infinity among the features.
+    """
+    start = 0
+    # disable=None: no bar in log files, where it would be thousands of lines.
+    with tqdm(
+        total=source.num_images,
+        desc=source.path,
+        unit="images",
+        disable=None if progress else True,
+    ) as bar:
+        for images in prefetch_batches(source.iterate_batches(batch_size)):
+            outputs = dict(zip(OUTPUTS, network.run(images), strict=True))
+            for name, output in outputs.items():
+                check_features(output, f"{source.path}: {name} of images from {start}")
+            yield slice(start, start + len(images)), images, outputs
+            start += len(images)
+            bar.update(len(images))
+    if start != source.num_images:
+        raise UserError(
+            f"{source.path}: {start} images came out of it, {source.num_images} were announced; "
+            "it changed meanwhile or is damaged; make or fetch it again"
+        )

@@ -1,0 +1,1 @@
+"""What travels between stages, and the rules it must keep. Imports no torch."""

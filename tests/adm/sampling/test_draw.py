@@ -1,0 +1,69 @@
+"""Sample i depends on the weights, the seed and i: not on batches or order."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from adm.process.diffusion import to_uint8
+from adm.process.seeds import make_generator
+from adm.sampling.draw import draw_labels, draw_samples
+from specs.schedule import make_schedule
+from tests.adm.sample_specs import make_networks
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return make_networks()
+
+
+@pytest.mark.parametrize("method", ["ancestral", "ddim"])
+def test_samples_do_not_depend_on_batches_or_shards(networks, method):
+    model, classifier = networks
+    schedule = make_schedule("linear", 1000, "10" if method == "ancestral" else "ddim10")
+
+    def draw(indices):
+        labels = draw_labels(indices, seed=3, num_classes=10, label_policy="random")
+        images = draw_samples(
+            indices,
+            model=model,
+            schedule=schedule,
+            shape=(1, 8, 8),
+            method=method,
+            eta=0.5,
+            seed=3,
+            stage="diffusion",
+            labels=labels,
+            conditional=True,
+            classifier=classifier,
+            guidance_scale=2.0,
+        )
+        return labels, images
+
+    labels, images = draw(range(64))
+    for cut in ([*range(64)], [*range(0, 64, 7)], [0, 16, 32, 48]):
+        parts = [draw(range(a, b)) for a, b in pairwise([*cut, 64])]
+        assert torch.equal(torch.cat([part[0] for part in parts]), labels)
+        again = torch.cat([part[1] for part in parts])
+        assert (again - images).abs().max() < 1e-4
+        pixels, other = to_uint8(images).int(), to_uint8(again).int()
+        assert (pixels == other).float().mean() >= 0.999
+        assert (pixels - other).abs().max() <= 1
+
+
+def test_noise_is_the_samples_own():
+    draws = [
+        torch.randn(5, generator=make_generator("noise", "diffusion", 0, i)) for i in (0, 1, 0)
+    ]
+    assert torch.equal(draws[0], draws[2]) and not torch.equal(draws[0], draws[1])
+    other = torch.randn(5, generator=make_generator("noise", "upsampler", 0, 0))
+    assert not torch.equal(draws[0], other)
+
+
+def test_label_policies():
+    random = draw_labels(range(5000), seed=0, num_classes=10, label_policy="random")
+    counts = torch.bincount(random, minlength=10)
+    assert counts.sum() == 5000 and counts.min() > 400 and counts.max() < 600
+    assert len(set(counts.tolist())) > 1
+    balanced = draw_labels(range(30), seed=0, num_classes=10, label_policy="balanced")
+    assert torch.bincount(balanced).tolist() == [3] * 10

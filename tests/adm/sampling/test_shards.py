@@ -1,0 +1,324 @@
+"""Batches drawn shard by shard: a stopped job goes on, and shards leave no trace in the batch."""
+
+import json
+
+import numpy as np
+import pytest
+
+from adm.networks.classifier import make_classifier
+from adm.networks.unet import make_unet
+from adm.sampling import shards
+from adm.sampling.shards import is_finished, split_range, write_samples
+from records.batches import read_batch, read_protocol, write_batch
+from records.errors import UserError
+from records.files import spec_digest
+from records.locks import exclusive_lock
+from tests.adm.sample_specs import (
+    SHAPE,
+    classifier_architecture,
+    make_networks,
+    make_sample,
+    model_spec,
+    randomise,
+    unet_architecture,
+    weights,
+)
+
+
+class Stop(Exception):
+    """Ends a job in the middle."""
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Count the images drawn; the job stops before image `stop_before`, if that is set."""
+    draw, counts = shards.draw_samples, {"images": 0, "stop_before": None}
+
+    def count(indices, **options):
+        if counts["stop_before"] in indices:
+            raise Stop
+        counts["images"] += len(indices)
+        return draw(indices, **options)
+
+    monkeypatch.setattr(shards, "draw_samples", count)
+    return counts
+
+
+def draw(folder, spec, name="s", *, stop=10, per_shard=4, **options):
+    write_samples(
+        spec,
+        weights_path=folder / "m",
+        classifier_path=None,
+        low_res_path=None,
+        out_path=folder / f"{name}.npz",
+        batch_size=2,
+        images_per_shard=per_shard,
+        **{"start": 0, "stop": stop, **options},
+    )
+    return (folder / f"{name}.npz").read_bytes()
+
+
+def test_a_range_is_cut_at_multiples_of_the_size():
+    assert list(split_range(0, 10, 4)) == [(0, 4), (4, 8), (8, 10)]
+    assert list(split_range(3, 9, 4)) == [(3, 4), (4, 8), (8, 9)]
+    assert list(split_range(5, 7, 4)) == [(5, 7)]
+    assert list(split_range(0, 4, 4)) == [(0, 4)]
+
+
+def test_the_batch_is_the_same_for_any_size_of_shard(tmp_path):
+    spec = make_sample(tmp_path, num_images=10)
+    whole = draw(tmp_path, spec, "whole", per_shard=10)
+    assert draw(tmp_path, spec, "cut", per_shard=4) == whole
+    assert draw(tmp_path, spec, "odd", per_shard=6) == whole
+    images, labels = read_batch(tmp_path / "cut.npz")
+    assert images.shape == (10, 8, 8, 3) and labels.shape == (10,)
+    protocol = read_protocol(tmp_path / "cut.npz")
+    assert protocol["range"] == [0, 10] and protocol["num_images"] == 10
+    assert [one["range"] for one in protocol["shards"]] == [[0, 4], [4, 8], [8, 10]]
+    assert not (tmp_path / "cut.shards").exists()
+
+
+def test_a_stopped_job_goes_on_from_its_finished_shards(tmp_path, drawn):
+    spec = make_sample(tmp_path, num_images=10)
+    drawn["stop_before"] = 6
+    with pytest.raises(Stop):
+        draw(tmp_path, spec)
+    assert not (tmp_path / "s.npz").exists()
+    assert sorted(path.name for path in (tmp_path / "s.shards").glob("*.npz")) == [
+        "000000-000004.npz"
+    ]
+    drawn.update(images=0, stop_before=None)
+    resumed = draw(tmp_path, spec)
+    assert drawn["images"] == 6
+    assert resumed == draw(tmp_path, spec, "whole", per_shard=10)
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut short", "other bytes", "no protocol", "other spec", "other weights"]
+)
+def test_a_shard_that_is_not_what_it_should_be_is_drawn_anew(tmp_path, drawn, damage):
+    spec = make_sample(tmp_path, num_images=10)
+    drawn["stop_before"] = 9
+    with pytest.raises(Stop):
+        draw(tmp_path, spec)
+    shard = tmp_path / "s.shards" / "000000-000004.npz"
+    if damage == "cut short":
+        shard.write_bytes(shard.read_bytes()[:-50])
+    if damage == "other bytes":
+        write_batch(shard.with_name("x.npz"), np.zeros((4, 8, 8, 3), np.uint8), None, {})
+        shard.with_name("x.npz").rename(shard)
+    if damage == "no protocol":
+        shard.with_suffix(".json").write_text("{")
+    if damage == "other spec":
+        spec = {**spec, "seed": 1}
+    if damage == "other weights":  # of the same spec, as a second training on a GPU gives
+        model = randomise(make_networks()[0], 9)
+        weights(tmp_path / "m", model_spec("diffusion", unet_architecture()), model)
+    drawn.update(images=0, stop_before=None)
+    resumed = draw(tmp_path, spec)
+    assert drawn["images"] == (10 if damage.startswith("other ") and damage != "other bytes" else 6)
+    assert resumed == draw(tmp_path, spec, "whole", per_shard=10)
+
+
+def test_another_machine_or_commit_makes_no_shard_stale_and_another_version_does(tmp_path):
+    path = tmp_path / "000000-000002.npz"
+    made = {"digest": "d", "precision": "float32", "versions": {"torch": "1"}, "inputs": {}}
+    write_batch(
+        path, np.zeros((2, 8, 8, 3), np.uint8), None, {**made, "git_commit": "a", "cpus": 2}
+    )
+    assert is_finished(path, {**made, "cpus": 64, "git_commit": "b"})
+    assert not is_finished(path, {**made, "versions": {"torch": "2"}})
+    assert not is_finished(path, {**made, "precision": "bf16"})
+    assert not is_finished(path, {**made, "inputs": {"weights": "0"}})
+
+
+def test_what_others_left_in_the_folder_stays(tmp_path):
+    spec = make_sample(tmp_path, num_images=4)
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "mine.txt").write_text("kept")
+    draw(tmp_path, spec, stop=4, state_dir=state)
+    assert [path.name for path in state.iterdir()] == ["mine.txt"]
+
+
+def test_two_jobs_do_not_draw_the_same_batch(tmp_path):
+    spec = make_sample(tmp_path, num_images=4)
+    with (
+        exclusive_lock(tmp_path / "state" / "lock", "samples"),
+        pytest.raises(UserError, match=f"samples {spec['name']}: already being worked on"),
+    ):
+        draw(tmp_path, spec, stop=4, state_dir=tmp_path / "state")
+
+
+def test_sizes_below_one_are_refused(tmp_path):
+    spec = make_sample(tmp_path, num_images=4)
+    with pytest.raises(UserError, match=r"shards of 0 images; both need at least 1"):
+        draw(tmp_path, spec, stop=4, per_shard=0)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """A guided base, an upsampler, and their sample specs."""
+    folder = tmp_path_factory.mktemp("stack")
+    small = {**SHAPE, "attention_resolutions": [4]}
+    base_architecture = {**unet_architecture(), "image_size_px": 4, **small}
+    base = randomise(make_unet(**base_architecture), 5)
+    guide_architecture = classifier_architecture(image_size_px=4, **small)
+    classifier = randomise(make_classifier(**guide_architecture), 6)
+    upsampler_architecture = unet_architecture(low_res_px=4)
+    upsampler = randomise(make_unet(**upsampler_architecture), 7)
+    common = {
+        "recipe": 1,
+        "task": "digits",
+        "num_images": 12,
+        "seed": 0,
+        "label_policy": "random",
+        "num_classes": 10,
+    }
+    sampler = {
+        "method": "ancestral",
+        "respacing": "5",
+        "eta": 0.0,
+        "guidance_scale": 1.0,
+        "schedule": "linear",
+        "num_timesteps": 1000,
+    }
+    base_spec = {
+        **common,
+        "name": "base",
+        "model": weights(folder / "b", model_spec("diffusion", base_architecture), base),
+        "classifier": weights(
+            folder / "c", model_spec("classifier", guide_architecture), classifier
+        ),
+        "sampler": sampler,
+        "low_res": None,
+    }
+    spec = {
+        **common,
+        "name": "stack",
+        "model": weights(folder / "u", model_spec("upsampler", upsampler_architecture), upsampler),
+        "classifier": None,
+        "sampler": {**sampler, "guidance_scale": None},
+        "low_res": {"name": "base", "digest": spec_digest(base_spec)},
+    }
+    write_samples(
+        base_spec,
+        weights_path=folder / "b",
+        classifier_path=folder / "c",
+        low_res_path=None,
+        out_path=folder / "base.npz",
+        start=0,
+        stop=12,
+        batch_size=5,
+    )
+    return folder, base_spec, spec
+
+
+def draw_stack(folder, spec, out, start=0, stop=12, **changes):
+    options = {
+        "weights_path": folder / "u",
+        "classifier_path": None,
+        "low_res_path": folder / "base.npz",
+        **changes,
+    }
+    write_samples(spec, out_path=out, start=start, stop=stop, batch_size=4, **options)
+    return read_batch(out)
+
+
+def test_a_stack_carries_labels_from_base_to_upsampler(stack, tmp_path):
+    folder, _, spec = stack
+    low, low_labels = read_batch(folder / "base.npz")
+    images, labels = draw_stack(folder, spec, tmp_path / "s.npz")
+    assert low.shape == (12, 4, 4, 3) and images.shape == (12, 8, 8, 3)
+    assert (labels == low_labels).all() and images.dtype == np.uint8
+    protocol = json.loads((tmp_path / "s.json").read_text())
+    assert protocol["digest"] == spec_digest(spec) and protocol["num_images"] == 12
+    first, first_labels = draw_stack(folder, spec, tmp_path / "a.npz", 0, 7)
+    second, second_labels = draw_stack(folder, spec, tmp_path / "b.npz", 7, 12)
+    assert (np.concatenate([first_labels, second_labels]) == labels).all()
+    assert np.abs(np.concatenate([first, second]).astype(int) - images).max() <= 1
+
+
+def test_the_low_resolution_image_decides(stack, tmp_path):
+    folder, _, spec = stack
+    low, labels = read_batch(folder / "base.npz")
+    digest = spec["low_res"]["digest"]
+    write_batch(tmp_path / "other.npz", 255 - low, labels, {"digest": digest})
+    images, _ = draw_stack(folder, spec, tmp_path / "s.npz")
+    others, _ = draw_stack(folder, spec, tmp_path / "t.npz", low_res_path=tmp_path / "other.npz")
+    assert (images != others).any()
+
+
+def test_refusals(stack, tmp_path):
+    folder, _, spec = stack
+    out = tmp_path / "s.npz"
+    with pytest.raises(UserError, match=r"range 5:3; 0 <= start < stop <= 12"):
+        draw_stack(folder, spec, out, 5, 3)
+    with pytest.raises(UserError, match=r"range 0:13"):
+        draw_stack(folder, spec, out, 0, 13)
+    with pytest.raises(UserError, match=r"no low_res given; its spec needs base: .* --low-res"):
+        draw_stack(folder, spec, out, low_res_path=None)
+    with pytest.raises(UserError, match="its spec has none: leave --classifier out"):
+        draw_stack(folder, spec, out, classifier_path=folder / "c")
+    with pytest.raises(UserError, match=r"holds diffusion .* upsampler .* is needed"):
+        draw_stack(folder, spec, out, weights_path=folder / "b")
+    later = {**spec, "model": {**spec["model"], "iteration": 2}}
+    with pytest.raises(UserError, match=r"iteration 1\); upsampler .*iteration 2"):
+        draw_stack(folder, later, out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"part": slice(0, 5)}, "5 images with labels; stack needs at least 12 with"),
+        ({"labelled": False}, "12 images without labels; stack needs"),
+        ({"large": True}, "images of 8x8 pixels; stack enlarges 4x4"),
+        ({"protocol": {"digest": "0" * 64}}, "spec 000000000000; stack enlarges base, spec"),
+        ({"protocol": {}}, "no protocol beside it that names a spec; stack enlarges base"),
+    ],
+)
+def test_another_base_is_refused(stack, tmp_path, changes, message):
+    folder, _, spec = stack
+    low, labels = read_batch(folder / "base.npz")
+    part = changes.get("part", slice(None))
+    images = np.repeat(np.repeat(low, 2, axis=1), 2, axis=2) if "large" in changes else low
+    kept = labels[part] if changes.get("labelled", True) else None
+    protocol = changes.get("protocol", {"digest": spec["low_res"]["digest"]})
+    write_batch(tmp_path / "base.npz", images[part], kept, protocol)
+    with pytest.raises(UserError, match=message):
+        draw_stack(folder, spec, tmp_path / "s.npz", low_res_path=tmp_path / "base.npz")
+    assert not (tmp_path / "s.npz").exists()
+
+
+def test_a_guided_unconditional_model_stores_the_label_it_was_guided_to(tmp_path):
+    architecture = {**unet_architecture(), "num_classes": None}
+    model = randomise(make_unet(**architecture), 8)
+    guide = model_spec("classifier", classifier_architecture())
+    sampler = {
+        "method": "ddim",
+        "respacing": "ddim5",
+        "eta": 0.0,
+        "guidance_scale": 10.0,
+        "schedule": "linear",
+        "num_timesteps": 1000,
+    }
+    spec = make_sample(
+        tmp_path,
+        num_images=6,
+        label_policy="balanced",
+        model=weights(tmp_path / "u", model_spec("diffusion", architecture), model),
+        classifier=weights(tmp_path / "c", guide, make_networks()[1]),
+        sampler=sampler,
+    )
+    options = {"weights_path": tmp_path / "u", "low_res_path": None, "start": 0, "stop": 6}
+    write_samples(
+        spec, classifier_path=tmp_path / "c", out_path=tmp_path / "g.npz", batch_size=6, **options
+    )
+    guided, labels = read_batch(tmp_path / "g.npz")
+    assert labels.tolist() == [0, 1, 2, 3, 4, 5]
+    bare = {**spec, "classifier": None, "num_classes": None}
+    bare["sampler"] = {**sampler, "guidance_scale": None}
+    write_samples(bare, classifier_path=None, out_path=tmp_path / "b.npz", batch_size=6, **options)
+    unguided, none = read_batch(tmp_path / "b.npz")
+    assert none is None and (guided != unguided).any()

@@ -1,0 +1,249 @@
+"""Specs of the wrong kind, and right ones with a mistake in any place: one line, nothing written.
+
+Every mistake goes through the command, so that one the checks let pass would end in a traceback.
+"""
+
+import copy
+import json
+
+import pytest
+
+from adm.cli import main
+from adm.weights.tensors import read_tensors, write_tensors
+from records.errors import UserError
+from records.files import canonical_json, spec_digest, write_json
+from specs.spec_checks import check_spec, load_spec
+from workflow.accuracy import make_accuracy_spec
+from workflow.settings import load_plan
+
+MODEL, SAMPLE, UPSAMPLED = "imagenet_64", "t4_64_adm_dropout", "t5_256_admg_admu"
+# A dataset spec may be written by hand, with what decides the images alone.
+OPTIONAL = {
+    (command, f"{before}{key}")
+    for command, before in (
+        ("dataset", ""),
+        ("train", "training.dataset."),
+        ("accuracy", "dataset."),
+    )
+    for key in ("recipe", "task", "image_channels", "num_classes")
+}
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return load_plan({})
+
+
+@pytest.fixture(scope="module")
+def specs(plan):
+    classifier = next(name for name, one in plan.models.items() if one["kind"] == "classifier")
+    return {
+        "train": plan.models[MODEL],
+        "sample": plan.samples[SAMPLE],
+        "accuracy": make_accuracy_spec(plan, classifier, max(plan.marks[classifier])),
+        "dataset": plan.datasets[MODEL],
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(specs, tmp_path_factory):
+    """Images and weights, which a right spec would be worked with."""
+    folder = tmp_path_factory.mktemp("specs")
+    for name in ("dataset", "train"):
+        write_json(folder / "spec.json", specs[name])
+        assert main(arguments(name, folder, folder / "spec.json")) == 0
+        (folder / "out").rename(folder / {"dataset": "data", "train": "weights"}[name])
+    return folder
+
+
+def arguments(command, folder, spec):
+    options = {"spec": spec, "out": folder / "out"}
+    if command in ("train", "accuracy"):
+        options["data"] = folder / "data"
+    if command in ("sample", "accuracy"):
+        options["weights"] = folder / "weights"
+    if command == "train":
+        options |= {"state": folder / "state", "events": folder / "events"}
+        options |= {"mark": "final", "iterations": 1}
+    return [command, *(str(part) for key, one in options.items() for part in (f"--{key}", one))]
+
+
+@pytest.fixture
+def refuse(folder, tmp_path, capsys):
+    """Run a command on what a spec's file holds; return the one line that it ends with."""
+
+    def refuse(command, content):
+        path = tmp_path / "spec.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        status = main(arguments(command, folder, path))
+        error = capsys.readouterr().err
+        assert status == 2 and not (folder / "out").exists(), (content, error)
+        lines = [line for line in error.splitlines() if line.startswith("error: ")]
+        assert lines == error.splitlines()[-1:] and "Traceback" not in error, error
+        return lines[0]
+
+    return refuse
+
+
+def places(tree, prefix=()):
+    """List the path of every value in a spec, at every depth."""
+    for key, value in tree.items():
+        yield (*prefix, key)
+        if isinstance(value, dict):
+            yield from places(value, (*prefix, key))
+
+
+def changed(spec, path, change):
+    """Copy a spec with one place removed, misspelt or of a type that none has."""
+    spec = copy.deepcopy(spec)
+    inner = spec
+    for key in path[:-1]:
+        inner = inner[key]
+    value = inner.pop(path[-1])
+    if change == "misspelt":
+        inner[f"{path[-1]}x"] = value
+    elif change == "of another type":
+        inner[path[-1]] = {"a": [1]}
+    return spec
+
+
+@pytest.mark.parametrize("change", ["removed", "misspelt", "of another type"])
+@pytest.mark.parametrize("command", ["train", "sample", "accuracy", "dataset"])
+def test_a_mistake_in_any_place(specs, refuse, command, change):
+    for path in places(specs[command]):
+        name = ".".join(path)
+        if change == "removed" and (command, name) in OPTIONAL:
+            continue
+        if command == "accuracy" and path[0] == "dataset" and (len(path) > 1 or "type" in change):
+            continue  # compared with that of the weights, key by key, absent ones too
+        line = refuse(command, changed(specs[command], path, change))
+        assert path[-1] in line, (name, line)
+
+
+KINDS = {
+    "train": "a model spec",
+    "sample": "a sample spec",
+    "accuracy": "an accuracy spec",
+    "dataset": "a dataset spec",
+}
+
+
+@pytest.mark.parametrize("given", KINDS)
+@pytest.mark.parametrize("command", KINDS)
+def test_a_spec_of_another_kind(specs, refuse, command, given):
+    if command != given:
+        line = refuse(command, specs[given])
+        assert f"spec.json: is {KINDS[given]}; {KINDS[command]} is needed: " in line
+        assert "writes one" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1, 2]", "is JSON of type list; {} is needed: "),
+        ('"spec"', "is JSON of type str; {} is needed: "),
+        ("{}", "is an object of none of the kinds known here; {} is needed: "),
+        ('{"a": 1}', "is an object of none of the kinds known here; {} is needed: "),
+        ('{"format": 1, "counts": {}}', "is a metrics file; {} is needed: "),
+        ('{"seed": 0, "rec', "spec: Unterminated string"),
+        ("", "spec: Expecting value"),
+        ('{"seed": NaN}', "spec: Out of range float"),
+        ('{"seed": 1e999}', "spec: Out of range float"),
+        ("[" * 100_000, "spec: maximum recursion depth"),
+    ],
+)
+@pytest.mark.parametrize("command", KINDS)
+def test_what_is_no_spec(refuse, command, content, words):
+    assert words.format(KINDS[command]) in refuse(command, content)
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "value", "words"),
+    [
+        ("train", ("training", "seed"), None, "got None; this is the spec of published weights"),
+        ("train", ("training", "microbatch_size"), 7, "microbatch_size 7 does not divide"),
+        ("train", ("training", "objective"), "simple", "out_channels: got 2; simple training with"),
+        ("train", ("training", "learning_rate"), "1e-4", "write 1.0e-04 for the number"),
+        ("train", ("training", "dataset", "dataset"), "cifar", "dataset: got 'cifar'; needed: dig"),
+        ("train", ("architecture", "image_size_px"), 7, "px"),
+        ("train", ("architecture", "head_channels"), 5, "head_channels"),
+        (
+            "train",
+            ("architecture", "channel_mult"),
+            [1, "2"],
+            "channel_mult: 1: got '2' (str); Input",
+        ),
+        ("train", ("kind",), "gan", "kind: got 'gan' (str); Input should be 'diffusion', 'ups"),
+        ("sample", ("sampler", "respacing"), "ddim", 'after "ddim" it needs a count'),
+        ("sample", ("sampler", "guidance_scale"), 1.0, "guidance needs both, no guidance neither"),
+        ("sample", ("sampler", "eta"), 1.5, "sampler: eta: got 1.5 (float); Input should be less"),
+        ("sample", ("num_images",), 0, "num_images: got 0 (int); Input should be greater than 0"),
+        ("accuracy", ("dataset",), 3, "dataset: got 3 (int); Input should be a valid dict"),
+        ("accuracy", ("num_ranges",), True, "num_ranges: got True (bool); Input should be a val"),
+        ("dataset", ("classes",), ["1"], "classes: 0: got '1' (str); Input should be a valid int"),
+    ],
+)
+def test_settings_that_cannot_be(specs, refuse, command, path, value, words):
+    spec = copy.deepcopy(specs[command])
+    inner = spec
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    assert words in refuse(command, spec)
+
+
+def test_several_mistakes_are_one_line(specs, refuse):
+    spec = copy.deepcopy(specs["train"])
+    spec["training"]["sede"] = spec["training"].pop("seed")
+    line = refuse("train", spec)
+    assert line.endswith(
+        "spec.json: training: sede: unknown key; did you mean 'seed'?; training: seed: missing; "
+        "write this key"
+    )
+    line = refuse("train", dict.fromkeys(spec))
+    assert line.count(" got None") == 3 and line.endswith("; and 3 more")
+
+
+def test_guidance_needs_classes(plan):
+    guided = next(one for one in plan.samples.values() if one["classifier"])
+    check_spec(guided, "sample", "x")
+    with pytest.raises(UserError, match="num_classes: got None; a classifier guides to a class"):
+        check_spec({**guided, "num_classes": None}, "sample", "x")
+
+
+@pytest.mark.parametrize("scale", ["digits", "paper", "cifar10"])
+def test_every_spec_of_the_workflow_passes_as_it_is(scale, tmp_path):
+    plan = load_plan({"scale": scale})
+    planned = [
+        *(("model", one) for one in plan.models.values()),
+        *(("sample", one) for one in plan.samples.values()),
+        *(("dataset", one) for one in plan.datasets.values()),
+    ]
+    assert len(planned) > 20
+    for what, spec in planned:
+        write_json(tmp_path / "spec.json", spec)
+        read = load_spec(tmp_path / "spec.json", what, spec_digest(spec))
+        assert canonical_json(read) == canonical_json(spec)
+
+
+def test_the_published_weights_specs_pass():
+    for spec in load_plan({"scale": "paper", "source": "resample"}).models.values():
+        check_spec(spec, "model", "x")
+
+
+@pytest.mark.parametrize("change", ["removed", "misspelt", "of another type"])
+def test_a_mistake_in_the_header_of_a_weights_file(specs, folder, tmp_path, capsys, change):
+    tensors, texts = read_tensors(folder / "weights", "weights file")
+    path, out = tmp_path / "bad.safetensors", tmp_path / "out.pt"
+    for place in places(specs["train"]):
+        if place[0] == "training" and place[1:] not in ((), ("schedule",), ("num_timesteps",)):
+            continue  # of the rest older files may say less
+        spec = canonical_json(changed(specs["train"], place, change))
+        write_tensors(path, tensors, {**texts, "spec": spec})
+        assert main(["export", str(path), "--out", str(out)]) == 2, place
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and not out.exists()
+        assert place[-1] in error and "Traceback" not in error
+    write_tensors(path, tensors, {**texts, "spec": "[]"})
+    assert main(["sample", str(path), "--out", f"{tmp_path}/a.png"]) == 2
+    assert f"{path}: model spec in its header" in capsys.readouterr().err
