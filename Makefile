@@ -132,7 +132,7 @@ $(sort $(STAMP) $(TABLES_STAMP)): | pyproject.toml $(CONSTRAINTS)
 	        installed=yes; break; \
 	    done; \
 	    rm -f $$report; \
-	    [ "$${installed:-}" ] || { echo "error: $(TORCH_SPEC) could not be had from" \
+	    [ "$${installed:-}" ] || { echo "error: $(TORCH_SPEC) could not be downloaded from" \
 	        "$(or $(TORCH_INDEX),PyTorch) nor from where pip is configured to look; check the network," \
 	        "or name another place: make env TORCH_INDEX=URL" >&2; exit 2; }; \
 	fi
@@ -162,7 +162,7 @@ MALLOC := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=5368
 glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=67108864
 SNAKEMAKE := $(MALLOC) $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --max-jobs-per-timespan 500/5s
 
-## reproduce: all six tables at the embedded scale, and where the report lies, wall time and CPU time
+## reproduce: all six tables at the embedded scale, and where the report is, wall time and CPU time
 .PHONY: reproduce
 reproduce: $(TABLES_STAMP)
 	$(SNAKEMAKE) $(ARGS) -- reproduce_all

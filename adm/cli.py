@@ -86,7 +86,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Raises:
-        UserError: anything that the user can mend.
+        UserError: anything that the user can fix.
     """
     args = make_parser().parse_args(argv)
     if args.command == "dataset":

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     """Run import, export or spec.
 
     Raises:
-        UserError: anything that the user can mend.
+        UserError: anything that the user can fix.
     """
     from adm.published.names import find_model, load_sources
 
@@ -185,7 +185,7 @@ def sample(args: argparse.Namespace) -> int:
     """Draw images of a named model into a grid (.png) or a batch (.npz).
 
     Raises:
-        UserError: anything that the user can mend.
+        UserError: anything that the user can fix.
     """
     suffix = Path(args.out).suffix
     if suffix not in (".png", ".npz"):

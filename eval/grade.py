@@ -69,7 +69,7 @@ def grade(
 
     Raises:
         UserError: an input is unreadable, not made of 8-bit images of one size, or has too few; or
-            what lies beside the samples is another batch's protocol.
+            what is beside the samples is another batch's protocol.
     """
     source = open_images(samples_path, allow_jpeg=allow_jpeg)
     protocol = read_protocol(samples_path) or {}
@@ -142,7 +142,7 @@ def grade_ceiling(
 
     A floor for FID at these counts, and a ceiling for the rest. Of a large data set each half is
     drawn no larger than a published batch of samples: more images would say what no row of a table
-    is graded with, and neither features nor distances of millions are to be had.
+    is graded with, and the features and distances of millions would not fit in memory.
 
     Args:
         data_path: real images.

@@ -27,7 +27,7 @@ def check_paths(
 
     Raises:
         UserError: an input is missing, an output cannot be written, or it is an input, a part of
-            one, or where the protocol of one lies.
+            one, or where the protocol of one belongs.
     """
     for path in inputs:
         if not os.path.exists(path):
@@ -48,7 +48,7 @@ def _tell_loss(out: Path, path: Path) -> str | None:
     place, source = os.path.realpath(out), os.path.realpath(path)
     # "." and "/" have no name, and nothing beside them.
     if path.name and place == os.path.realpath(protocol_path(path)):
-        return f"where the protocol of {path} lies"
+        return f"where the protocol of {path} belongs"
     if path.is_dir() and Path(source) in Path(place).parents:
         name, batch = os.path.basename(place), Path(place).with_suffix(".npz")
         if name in (LISTING, batch.name) or is_image_name(name) or batch.exists():

@@ -13,7 +13,7 @@ from records.files import atomic_write, canonical_json, sha256_file, write_json
 
 
 def protocol_path(path: str | Path) -> Path:
-    """Return where the protocol of a batch lies: the same name with the ending .json."""
+    """Return the path of the protocol of a batch: the same name with the ending .json."""
     return Path(path).with_suffix(".json")
 
 
@@ -142,12 +142,12 @@ def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def read_protocol(path: str | Path) -> dict[str, Any] | None:
-    """Read how a batch was made; None when nothing lies beside it.
+    """Read how a batch was made; None when nothing is beside it.
 
     Raises:
         UserError: the protocol is there but is not a JSON object.
     """
-    if not Path(path).name:  # "." or "/": nothing lies beside them
+    if not Path(path).name:  # "." or "/": nothing is beside them
         return None
     beside = protocol_path(path)
     try:

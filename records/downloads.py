@@ -1,6 +1,6 @@
 """Fetch published files: resumed, verified, whole or absent.
 
-Beside a file NAME lie NAME.part and NAME.part.json while it is on its way (what has arrived, and of
+Beside a file NAME are NAME.part and NAME.part.json while it is on its way (what has arrived, and of
 which version), NAME.sha256 when its hash was recorded on first use, NAME.mirror when it came from a
 mirror (the address), and a lock, .NAME.lock.
 """
@@ -51,7 +51,7 @@ def fetch(
     pause_s: float = 1.0,
     timeout_s: float = 30.0,
 ) -> Path:
-    """Make sure that a published file lies at a path, whole and verified; download what is missing.
+    """Make sure that a published file is at a path, whole and verified; download what is missing.
 
     A download that was broken off goes on where it stopped, in this call or a later one, unless the
     server has another version by now. Several processes may ask for one file: one fetches it, the
@@ -59,7 +59,7 @@ def fetch(
 
     Args:
         url: http, https or file address.
-        path: where the file shall lie. One that lies there is verified and not fetched.
+        path: where the file goes. One that is there is verified and not fetched.
         sha256: its SHA-256 (hex). None: the hash of the first use is recorded in NAME.sha256, as
             sha256sum writes it, and demanded from then on.
         num_bytes: its size, where it is known.
@@ -74,7 +74,7 @@ def fetch(
         The path.
 
     Raises:
-        UserError: not to be had (what arrived is kept), not the right file (nothing is kept), no
+        UserError: not available (what arrived is kept), not the right file (nothing is kept), no
             space, or absent while the environment variable ADM_OFFLINE is set.
     """
     path = Path(path)
@@ -218,7 +218,7 @@ def _find_fault(order: Order) -> str | None:
 
 
 def _verify(order: Order) -> Path:
-    """Demand that what lies there already is the right file."""
+    """Demand that what is there already is the right file."""
     path = order.path
     if not path.is_file():
         raise UserError(f"{path}: not a file; move it away, the file of {order.shown} belongs here")

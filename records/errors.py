@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend, and how commands report them."""
+"""Errors that a user can cause and fix, and how commands report them."""
 
 import sys
 from collections.abc import Callable, Sequence

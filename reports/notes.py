@@ -34,7 +34,7 @@ def list_notes(
     """Say of one row what the paper says of it, what is assumed, and why a number is missing.
 
     Returns:
-        Pairs of a text and the command that mends what it tells, "" for none.
+        Pairs of a text and the command that fixes what it tells, "" for none.
     """
     statuses = [find_status(row, content) for content in contents]
     reason = (row["reason"] or "") if MEASURED not in statuses else ""

@@ -105,8 +105,7 @@ def _check_task(where: str, scale: Scale, task: DigitsTask | BroughtTask) -> Non
         )
     if task.image_channels != 3:
         raise UserError(
-            f"{where}: image_channels: got {task.image_channels}; images that are brought are "
-            "stored with 3"
+            f"{where}: image_channels: got {task.image_channels}; your own images are stored with 3"
         )
     _check_whole(where, scale, task)
 

@@ -276,7 +276,7 @@ class SameAs(Strict):
 class Scale(Strict):
     """Where the tables are computed: datasets, sizes of models, training and budgets.
 
-    `places` says where the images lie that a user brings, by the environment variable that goes
+    `places` says where a user's own images are, by the environment variable that goes
     before it.
     """
 

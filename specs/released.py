@@ -117,7 +117,7 @@ def fetch_artefact(
     *,
     progress: bool = True,
 ) -> Path:
-    """Make sure that a published file lies at a path, whole and verified.
+    """Make sure that a published file is at a path, whole and verified.
 
     Args:
         released: for the address.

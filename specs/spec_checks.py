@@ -23,7 +23,7 @@ from specs.strict import Strict, validated
 
 MAX_LINES = 3
 SPEC_FILES = "the workflow writes one beside what it makes"
-# Where each kind of spec is to be had.
+# Where each kind of spec comes from.
 SOURCES = {
     "model": "`python -m adm spec NAME --out FILE` writes one",
     "sample": f"{SPEC_FILES}: samples/<name>/spec.json",

@@ -51,7 +51,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             f"{path}: cannot be read ({error.strerror}); give a YAML file that may be read"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}; mend it there") from None
+        raise UserError(f"{path}: not valid YAML: {error}; fix it there") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}; a mapping is needed")
     return content

@@ -1,4 +1,4 @@
-"""Which noisy classifiers guide the rows of a table, and what their measured accuracy hangs on."""
+"""Which noisy classifiers guide the rows of a table, and what their accuracy depends on."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ def find_classifiers(plan: Plan, sample: str) -> list[dict[str, Any]]:
 
 
 def accuracy_path(plan: Plan, model: str, mark: str) -> str:
-    """Return where the accuracy of a classifier at a mark lies."""
+    """Return the path of the accuracy of a classifier at a mark."""
     return f"{plan.root}/{plan.source}/models/{model}/accuracy-{mark}.json"
 
 
 def make_accuracy_spec(plan: Plan, model: str, mark: str) -> dict[str, Any]:
-    """Return what the accuracy of a classifier at a mark hangs on."""
+    """Return what the accuracy of a classifier at a mark depends on."""
     return {
         "recipe": RECIPE,
         "name": model,

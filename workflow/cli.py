@@ -59,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.add_argument(
-        "--write", action="store_true", help="first count the scale's networks anew (loads torch)"
+        "--write", action="store_true", help="first count the scale's networks again (loads torch)"
     )
     resolve = commands.add_parser(
         "resolve", help="write what each table depends on (stage plan of dvc.yaml)"
@@ -76,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
     collect = commands.add_parser("collect", help="write a table's numbers (its stage's end)")
     collect.add_argument("plan", help="what the table depends on: a file that resolve wrote")
     forget = commands.add_parser(
-        "forget", help="remove a published file that proved the wrong one, to fetch it anew"
+        "forget", help="remove a published file that proved the wrong one, to fetch it again"
     )
     forget.add_argument("path", help="as published (64x64_diffusion.pt), or the path of a copy")
     for command in (table, allotment, summary, plan, forget):
@@ -90,7 +90,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Raises:
-        UserError: anything that the user can mend.
+        UserError: anything that the user can fix.
     """
     args = make_parser().parse_args(argv)
     if args.command == "reproduce":
@@ -112,7 +112,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     elif args.command == "forget":
         for path in forget_artefact(args.path, list_artefacts(plan.released), root=plan.root):
             print(f"removed {path}")
-        print("it is fetched anew when it is needed; numbers made of it already stay")
+        print("it is fetched again when it is needed; numbers made of it already stay")
     elif args.command == "plan":
         if args.write:
             print(f"wrote {write_counts(plan)}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Bring a published file into the results: `python -m workflow.fetching`.
 
-The download lies under a name that Snakemake does not know, since it deletes the outputs of failed
-jobs, and those of jobs that it is about to run again; the output is a second name of the file.
+The download is stored under a name that Snakemake does not know, since it deletes the outputs of
+failed jobs, and those of jobs that it is about to run again; the output is a second name of it.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from records.files import (
 )
 
 FORMAT = 1
-# A download itself, and what lies beside it.
+# A download itself, and what is beside it.
 SUFFIXES = ("", ".sha256", ".mirror", ".part", ".part.json")
 
 
 def place_artefact(
     artefact: dict[str, Any], *, base: str, licence: str, folder: str | Path, out: str | Path
 ) -> None:
-    """Make sure that a published file lies at a path; beside it `.sha256` and `.json` (manifest).
+    """Make sure that a published file is at a path; beside it `.sha256` and `.json` (manifest).
 
     The manifest says where the file was published (`url`), from which mirror it came (`mirror`,
     null for none), under which `licence`, its `sha256` and `num_bytes`, and the day it was
@@ -100,7 +100,7 @@ def place_artefact(
 
 
 def forget_artefact(path: str, published: Iterable[str], *, root: str | Path) -> list[Path]:
-    """Remove every copy of a published file and its recorded hash, so that it is fetched anew.
+    """Remove every copy of a published file and its recorded hash, so that it is fetched again.
 
     Args:
         path: the published path, or that of a copy: in the results or in this machine's cache.
@@ -138,7 +138,7 @@ def forget_artefact(path: str, published: Iterable[str], *, root: str | Path) ->
         removed.append(one)
     if not removed:
         raise UserError(
-            f"{name}: nothing of it lies in {folder} or {cached.parent}; give the path of a copy, "
+            f"{name}: nothing of it is in {folder} or {cached.parent}; give the path of a copy, "
             "or --scale and --results of the run"
         )
     return removed
@@ -180,7 +180,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Fetch one file.
 
     Raises:
-        UserError: anything that the user can mend.
+        UserError: anything that the user can fix.
     """
     parser = argparse.ArgumentParser(prog="python -m workflow.fetching", description=__doc__)
     parser.add_argument("--artefact", required=True, help="what to fetch (JSON object)")

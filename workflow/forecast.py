@@ -170,7 +170,7 @@ def _describe_rows(plan: Plan, jobs: dict[Key, Job]) -> list[dict[str, Any]]:
 def _compute_disk(
     jobs: dict[Key, Job], models: list[dict[str, Any]], *, num_gpus: int, keep_state: bool
 ) -> dict[str, float]:
-    """Compute what lies on disk at the end, by kind, and at most.
+    """Compute what is on disk at the end, by kind, and at most.
 
     While models train, as many as there are devices have a state there, the largest at worst. With
     `keep_state` those of all models stay; otherwise each goes after its last mark.

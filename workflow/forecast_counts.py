@@ -25,7 +25,7 @@ ABOUT = (
 
 
 def counts_path(plan: Plan) -> Path:
-    """Return where the counts of a scale lie."""
+    """Return the path of the counts of a scale."""
     return FOLDER / f"{plan.scale.name}.json"
 
 

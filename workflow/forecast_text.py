@@ -164,7 +164,7 @@ def _format_paper(paper: list[dict[str, Any]]) -> list[str]:
 
 
 def _format_disk(forecast: dict[str, Any]) -> list[str]:
-    """Write what lies on disk, and under which policy."""
+    """Write what is on disk, and under which policy."""
     disk = dict(forecast["disk_bytes"])
     most, end = disk.pop("at most"), disk.pop("at the end")
     parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in disk.items() if size)

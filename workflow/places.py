@@ -1,4 +1,4 @@
-"""Where the images lie that a user brings, and what to say when they are not there."""
+"""Where a user's own images are, and what to say when they are not there."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from workflow.plan import Plan
 
 
 def find_place(plan: Plan, name: str) -> Path:
-    """Return where images lie: the environment variable of that name, else the scale's path."""
+    """Return where images are: the environment variable of that name, else the scale's path."""
     return Path(os.environ.get(name) or plan.scale.places[name])
 
 
@@ -49,7 +49,7 @@ def list_missing(plan: Plan, datasets: list[str]) -> list[str]:
 
 
 def note_planned(plan: Plan, planned: set[str]) -> Callable[[Any], list[str]]:
-    """Make the input function of the rule that prepares images; they are no input, as they may lie
+    """Make the input function of the rule that prepares images; they are no input, as they may be
     anywhere.
 
     Args:
@@ -57,7 +57,7 @@ def note_planned(plan: Plan, planned: set[str]) -> Callable[[Any], list[str]]:
         planned: where the function notes the image sets that are to be made.
 
     Returns:
-        A function of wildcards that says, once a place, what is to be brought, and returns no file.
+        A function of wildcards that says, once a place, what is missing, and returns no file.
     """
     said: set[str] = set()
 

@@ -78,19 +78,19 @@ class Plan:
         return seeds if self.source == "retrain" else seeds[:1]
 
     def checkpoint_path(self, model: str) -> str:
-        """Return where the published weights of a model lie."""
+        """Return the path of the published weights of a model."""
         return self.released_path(self.models[model]["training"]["released"])
 
     def released_path(self, path: str) -> str:
-        """Return where a published file lies; beside it its hash and its manifest."""
+        """Return the path of a published file; beside it its hash and its manifest."""
         return f"{self.root}/released/{path}"
 
     def data_path(self, task: str) -> str:
-        """Return where the images of a task lie."""
+        """Return the path of the images of a task."""
         return f"{self.root}/data/{task}.zip"
 
     def model_path(self, model: str, mark: str) -> str:
-        """Return where the averaged weights of a model at a mark lie."""
+        """Return the path of the averaged weights of a model at a mark."""
         return f"{self.root}/{self.source}/models/{model}/ema-{mark}.safetensors"
 
     def data_spec_path(self, task: str) -> str:
@@ -108,13 +108,13 @@ class Plan:
         return f"{self.root}/{self.source}/samples/{name}/spec.json"
 
     def samples_path(self, name: str) -> str:
-        """Return where a sample batch lies."""
+        """Return the path of a sample batch."""
         if self.source == "rescore":
             return self.released_path(self.samples[name]["released"])
         return f"{self.root}/{self.source}/samples/{name}/samples.npz"
 
     def reference_path(self, task: str) -> str:
-        """Return where the reference batch of a task lies."""
+        """Return the path of the reference batch of a task."""
         if self.scale.evaluation.reference == "released":
             return self.released_path(self.released.references[task].path)
         return f"{self.root}/references/{task}.npz"
@@ -126,11 +126,11 @@ class Plan:
         return f"{self.root}/references/{task}.json"
 
     def metrics_path(self, name: str) -> str:
-        """Return where the metrics of a sample batch lie."""
+        """Return the path of the metrics of a sample batch."""
         return f"{self.root}/{self.source}/metrics/{name}.json"
 
     def ceiling_path(self, task: str) -> str:
-        """Return where the metrics of real images against real images lie."""
+        """Return the path of the metrics of real images against real images."""
         return f"{self.root}/metrics/real-{task}.json"
 
     def state_path(self, model: str) -> str:
@@ -177,7 +177,7 @@ class Plan:
 
     @property
     def network_path(self) -> str:
-        """Return where the feature network lies."""
+        """Return the path of the feature network."""
         own = isinstance(self.scale.network, SmallNetwork)
         return f"{self.root}/network/" + ("features.safetensors" if own else "inception.pb")
 

@@ -52,7 +52,7 @@ def load_run(scale: str, source: str) -> Plan:
     if plan.scale.name != scale:
         raise UserError(
             f"params/scales/{scale}.yaml: name: got {plan.scale.name!r}; needed: {scale}, as the "
-            f"file is called, or its results would lie among those of {plan.scale.name}"
+            f"file is called, or its results would be among those of {plan.scale.name}"
         )
     return plan
 

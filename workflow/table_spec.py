@@ -1,4 +1,4 @@
-"""Write down what a page shows: rows, where their numbers lie, and the claims to be tested."""
+"""Write down what a page shows: rows, where their numbers are, and the claims to be tested."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -78,7 +78,7 @@ def check_contents(source: Source, contents: Contents) -> None:
         names = [source.class_names[one] if source.class_names else str(one) for one in empty]
         raise UserError(
             f"{source.path}: no image that can be used in {len(empty)} classes: "
-            f"{show_some(names)}; mend or remove them"
+            f"{show_some(names)}; fix or remove them"
         )
 
 

@@ -184,7 +184,7 @@ def _find_classes(
         labels = "folders" if len(flat) < len(images) else "none"
         if flat and labels == "folders":
             raise UserError(
-                f"{path}: {len(flat)} images (as {flat[0]}) lie beside folders of images, so it is "
+                f"{path}: {len(flat)} images (as {flat[0]}) are beside folders of images, so it is "
                 "not clear what the classes are; move them, or say --labels folders, prefix or none"
             )
         if all(len(one) > depth + 2 for one in parts.values()):
@@ -210,7 +210,7 @@ def _find_classes(
     else:
         if flat:
             raise UserError(
-                f"{path}: {flat[0]!r} lies in no folder; with labels by folder every image lies in "
+                f"{path}: {flat[0]!r} is in no folder; with labels by folder every image is in "
                 "the folder of its class: move it, or say --labels none"
             )
         classes = {name: parts[name][depth] for name in images}

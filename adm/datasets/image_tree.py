@@ -42,7 +42,7 @@ def open_image_folder(path: str | Path, *, labels: str = "auto") -> Source:
         labels = "folders" if folders else "none"
         if folders and files:
             raise UserError(
-                f"{path}: {len(files)} images (as {files[0]}) lie beside {len(folders)} folders "
+                f"{path}: {len(files)} images (as {files[0]}) are beside {len(folders)} folders "
                 f"(as {folders[0]}), so it is not clear what the classes are; move them, or say "
                 "--labels folders, prefix or none"
             )

@@ -1,4 +1,4 @@
-"""ImageNet from its official archive: a tar of one tar per class, read where it lies."""
+"""ImageNet from its official archive: a tar of one tar per class, read where it is."""
 
 import io
 import os
@@ -122,7 +122,7 @@ def _open(path: Path) -> BinaryIO:
 def _iterate_members(
     file: BinaryIO, where: object, start: int, num_bytes: int
 ) -> Iterator[tarfile.TarInfo]:
-    """List the members of a tar that lies in a part of a file; only headers are read.
+    """List the members of a tar that is a part of a file; only headers are read.
 
     tarfile takes a damaged header for the end of the archive; that the end is one is checked here.
     """

@@ -61,7 +61,7 @@ def make_lmdb_reader(path: Path) -> Reader:
 
 
 def _open_environment(path: Path) -> Any:
-    """Open an lmdb for reading, without a lock: it may lie on a read-only disk."""
+    """Open an lmdb for reading, without a lock: it may be on a read-only disk."""
     try:
         import lmdb
     except ImportError:

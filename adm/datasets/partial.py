@@ -1,6 +1,6 @@
 """An unfinished dataset on disk: what is done is kept, whenever the process dies.
 
-Beside the output lies a folder with the beginning of the zip and one record per image that was
+Beside the output is a folder with the beginning of the zip and one record per image that was
 tried. After a kill the records are held against the zip, and what does not fit is cut off.
 """
 
@@ -60,7 +60,7 @@ class PartialZip:
         """Open what is there, after checking it.
 
         Args:
-            folder: where the unfinished files lie; it exists.
+            folder: where the unfinished files are; it exists.
             num_valid: how many records may be kept at most: the images whose source is unchanged.
         """
         self.zip_path, self._records_path = folder / "images.part", folder / "records.bin"
@@ -122,7 +122,8 @@ class PartialZip:
         """Add dataset.json and the directory; the file is then a whole zip.
 
         Args:
-            about: function that yields the bytes of dataset.json piece by piece, each time anew.
+            about: function that yields the bytes of dataset.json piece by piece, from the start
+                at each call.
 
         Returns:
             SHA-256 (hex) and size of the file.

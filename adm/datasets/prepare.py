@@ -86,7 +86,7 @@ def state_folder(out: Path) -> Path:
 
 
 def manifest_path(out: Path) -> Path:
-    """Return where the manifest of a dataset lies."""
+    """Return the path of the manifest of a dataset."""
     return out.with_name(f"{out.stem}.manifest.json")
 
 
@@ -105,7 +105,7 @@ def prepare_dataset(order: Order) -> dict[str, Any]:
         order: what is to be made.
 
     Returns:
-        The manifest, which also lies beside the zip.
+        The manifest, which is also beside the zip.
 
     Raises:
         UserError: anything wrong with the source, the order or the output's folder; images that
@@ -371,7 +371,7 @@ def _report_broken(order: Order, broken: Path, partial: PartialZip) -> UserError
     more = f"\n  and {num_broken - SHOWN} more" if num_broken > SHOWN else ""
     return UserError(
         f"{order.path}: {num_broken} of {partial.num_records} images cannot be used; all are "
-        f"listed in {path}. Mend or remove them, or leave them out: --skip-broken, or in a "
+        f"listed in {path}. Fix or remove them, or leave them out: --skip-broken, or in a "
         "scale's file `skip_broken: true` in the tasks of this place; what is finished is "
         "kept.\n  " + "\n  ".join(first) + more
     )

@@ -1,4 +1,4 @@
-"""What every kind of source tells: which images there are, in which order, and where they lie."""
+"""What every kind of source tells: which images there are, in which order, and where they are."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ class Source:
         class_names: names of the classes in the order of their labels; None where only numbers, or
             no labels, are known.
         labelled: whether every image has a label.
-        stamp: size and time of a single file; None for a folder, which is listed anew each time.
+        stamp: size and time of a single file; None for a folder, which is listed again each time.
         iterate_images: lists the images from the start, in their order, class by class where the
             source allows it, so that the list is never whole in memory.
     """
@@ -149,7 +149,7 @@ def check_depth(
     if several:
         meant = "train" if "train" in several else several[0]
         raise UserError(
-            f"{where}: no image lies in its folders themselves ({show_some(sorted(below))}), and "
+            f"{where}: no image is in its folders themselves ({show_some(sorted(below))}), and "
             f"{meant} holds several folders of images ({show_some(sorted(below[meant]))}), so it "
             f"is not clear what the classes are; {advise(meant)}, or say --labels folders if "
             "the outer folders are the classes, or none"

@@ -56,7 +56,7 @@ def convert_in_order(
     """Read and convert images; what comes out does not depend on the number of processes.
 
     Args:
-        places: where each image lies, for the reader of the source's kind; taken as needed.
+        places: where each image is, for the reader of the source's kind; taken as needed.
         work: the source and the form.
         num_workers: processes; 1 converts in this one.
 

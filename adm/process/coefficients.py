@@ -44,7 +44,7 @@ def make_coefficients(schedule: Schedule, device: torch.device) -> Coefficients:
 
     Args:
         schedule: the chain.
-        device: where the tables shall lie.
+        device: where the tables go.
 
     Returns:
         Float32 tables; timestep_map is int64. sqrt_recip_alpha_bar is infinite where alpha_bar is

@@ -90,7 +90,7 @@ def ddim_step(
 
     x_{t-1} = sqrt(ab_prev) x_0 + sqrt(1 - ab_prev - sigma^2) eps + sigma noise, with eps re-derived
     from the (clipped) predicted x_0. Guidance takes eps - sqrt(1 - ab) * gradient instead, and x_0
-    anew from that, not clipped again.
+    again from that, not clipped again.
 
     Args:
         schedule: the chain.

@@ -123,7 +123,7 @@ def _explain_unreadable(path: str | Path, error: Exception) -> UserError:
 
 
 def _check_state_dict(path: str | Path, content: Any) -> dict[str, Tensor]:
-    """Demand tensors by name; say where they may be when they lie deeper."""
+    """Demand tensors by name; say where they may be when they are deeper."""
     if not isinstance(content, Mapping):
         raise UserError(
             f"{path}: holds a {type(content).__name__}; a state dict (tensors by name) is needed"

@@ -137,7 +137,7 @@ def draw_named(
 
 
 def _sources_of(name: str, lists: dict[str, Any]) -> Sources:
-    """Return where a model's settings stand: the scale in whose results it lies, or as named."""
+    """Return where a model's settings stand: the scale in whose results it is, or as named."""
     own = find_scale_of(name) if is_file_name(name) else None
     return load_sources(own or lists["scale"], lists["tables"], lists["released"])
 

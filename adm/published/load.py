@@ -154,7 +154,7 @@ def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Pa
         A file in the cache folder, beside the published one.
 
     Raises:
-        UserError: never published, not to be had, or not the weights of this model.
+        UserError: never published, not available, or not the weights of this model.
     """
     found = find_checkpoint(sources.released, named.model)
     if found is None:
@@ -182,7 +182,7 @@ def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Pa
     except UserError as error:
         raise UserError(
             f"{error}. It was published at {about['source']}: delete it, and the .sha256 beside "
-            "it, to fetch it anew"
+            "it, to fetch it again"
         ) from None
     if progress:
         print(f"{path}: made of {pickled}, which may be deleted", file=sys.stderr)

@@ -204,8 +204,8 @@ def explain_absence(named: Named, sources: Sources) -> UserError:
     )
     commands = ", then ".join(f"`{shlex.join(one)}`" for one in list_training(named, sources.scale))
     return UserError(
-        f"{named.name}: no weights to be had: {why}; train it: {commands}, and give that file in "
-        "place of the name"
+        f"{named.name}: no weights are available: {why}; train it: {commands}, and give that file "
+        "in place of the name"
     )
 
 
@@ -214,7 +214,7 @@ def list_training(named: Named, scale: Scale) -> list[list[str]]:
 
     Args:
         named: the model.
-        scale: where its images lie, and on what its models are trained.
+        scale: where its images are, and on what its models are trained.
     """
     images = named.spec["training"]["dataset"]
     data, spec, machine = f"{images['task']}.zip", f"{named.model}.json", scale.compute
@@ -263,7 +263,7 @@ def _write_options(options: Mapping[str, Any]) -> list[str]:
 
 
 def find_scale_of(path: str | Path) -> str | None:
-    """Return the scale in whose results folder a weights file lies; None elsewhere.
+    """Return the scale in whose results folder a weights file is; None elsewhere.
 
     The workflow puts weights at results/<scale>/<source>/models/<model>/ema-<mark>.safetensors.
     """

@@ -59,7 +59,7 @@ def write_samples(
         stop: one past the last sample number.
         batch_size: images at a time; changes nothing but the speed.
         state_dir: folder for finished shards, of this work alone; None for one beside `out_path`.
-        images_per_shard: size of a shard; another size draws the shards anew.
+        images_per_shard: size of a shard; another size draws the shards again.
         device: a torch device.
         events: where it is recorded what happens; None for nowhere.
 

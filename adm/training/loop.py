@@ -78,7 +78,7 @@ def train(
 
     The state of the run is kept in `state_dir`, with the averaged weights of every mark that was
     reached: a mark that was reached before is written without training, a later one goes on from
-    the state, and an earlier one is trained anew beside it.
+    the state, and an earlier one is trained again beside it.
 
     Args:
         spec: model spec.
@@ -96,7 +96,7 @@ def train(
         keep_state: leave the state for later marks; without it they are trained from the start.
 
     Raises:
-        UserError: anything that the user can mend.
+        UserError: anything that the user can fix.
         Diverged: loss or gradients stopped being finite.
         Stopped: SIGTERM or SIGUSR1 came; the state is saved.
     """
@@ -163,7 +163,7 @@ def _is_kept(kept: Path, spec: Mapping[str, Any], iterations: int) -> bool:
 def _write_out(
     kept: Path, out_path: str | Path, spec: Mapping[str, Any], mark: str, device: str
 ) -> None:
-    """Give kept weights their place; written anew where they carry another mark or name."""
+    """Give kept weights their place; written again where they carry another mark or name."""
     about = read_spec(kept)
     if about["mark"] == mark and about["spec"] == spec:
         link_or_copy(kept, out_path)

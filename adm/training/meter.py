@@ -38,7 +38,7 @@ class Meter:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def read(self) -> dict[str, Any]:
-        """Return the averages and start anew.
+        """Return the averages and start again.
 
         Returns:
             Mean per image of every loss; mean `grad_norm`; for a classifier `accuracy_by_quarter`

@@ -60,7 +60,7 @@ def tell_damage(path: str | Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def advise_forgetting(*paths: str) -> Iterator[None]:
-    """Add to an error about a file that the workflow fetched how to have it fetched anew.
+    """Add to an error about a file that the workflow fetched how to have it fetched again.
 
     Its download is kept elsewhere, with a recorded hash, so that deleting the file does not help.
 
@@ -78,13 +78,13 @@ def advise_forgetting(*paths: str) -> Iterator[None]:
                 (f"{Path(path)}: ", f"{protocol_path(path)}: ")
             ):
                 raise UserError(
-                    f"{error}. {say_how_to_forget(path)}, and the workflow fetches it anew"
+                    f"{error}. {say_how_to_forget(path)}, and the workflow fetches it again"
                 ) from None
         raise
 
 
 def _was_fetched(path: str) -> bool:
-    """Tell by what lies beside a file whether the workflow fetched it."""
+    """Tell by what is beside a file whether the workflow fetched it."""
     try:
         return Path(path).is_file() and (read_protocol(path) or {}).get("source") == PUBLISHED
     except UserError:

@@ -30,7 +30,7 @@ MAX_EXTRA_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """Where an image lies: its name, and its header as the check found it."""
+    """Where an image is: its name, and its header as the check found it."""
 
     name: str
     header: ImageHeader

@@ -146,7 +146,7 @@ def _make_fused_convolution(
 ) -> Callable[[Tensor], Tensor]:
     """Apply convolution and ReLU in one pass over memory, with weights laid out once for all.
 
-    The best layout hangs on the input's size, so it is chosen when the first input comes.
+    The best layout depends on the input's size, so it is chosen when the first input comes.
     """
     dilation, groups = [1, 1], 1
     laid_out = None

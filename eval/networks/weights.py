@@ -1,4 +1,4 @@
-"""Where Inception's frozen graph lies and how it gets there, and the folder of published files."""
+"""Where Inception's frozen graph is and how it gets there, and the folder of published files."""
 
 import os
 from pathlib import Path

@@ -179,7 +179,10 @@ def test_specs_are_written_for_training(tmp_path, capsys):
         (["spec", "ADM_U", "--scale", "none", "--out", "a.json"], "none.yaml: no such file"),
         (["export", "none.safetensors", "--out", "a.pt"], "no such file; a weights file"),
         (["import", "none.pt", "--model", "ADM_U", "--out", "a"], "no such file; a checkpoint"),
-        (["sample", "ADM_diffusion_64_unconditioned", "--out", "a.png"], "no weights to be had"),
+        (
+            ["sample", "ADM_diffusion_64_unconditioned", "--out", "a.png"],
+            "no weights are available",
+        ),
     ],
 )
 def test_commands_that_cannot_be_done(arguments, words, capsys, tmp_path, monkeypatch):

@@ -184,7 +184,7 @@ def test_a_self_test_takes_a_backend_and_no_seed(network_path, capsys):
 
 @pytest.fixture
 def no_network(tmp_path, monkeypatch):
-    """No graph in the cache, and none to be had: whoever asks for it is refused."""
+    """No graph in the cache, and none available: whoever asks for it is refused."""
     monkeypatch.delenv("ADM_INCEPTION", raising=False)
     monkeypatch.setenv("ADM_OFFLINE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -19,9 +19,13 @@ def folder(tmp_path, monkeypatch):
     [
         (["ref.npz", "samples.npz"], "samples.npz", "is an input of the same command"),
         (["ref.npz", "samples.npz"], "pngs/../ref.npz", "is an input of the same command"),
-        (["ref.npz", "samples.npz"], "samples.json", "is where the protocol of samples.npz lies"),
-        (["ref.npz", "samples.npz"], "ref.json", "is where the protocol of ref.npz lies"),
-        (["pngs"], "pngs.json", "is where the protocol of pngs lies"),
+        (
+            ["ref.npz", "samples.npz"],
+            "samples.json",
+            "is where the protocol of samples.npz belongs",
+        ),
+        (["ref.npz", "samples.npz"], "ref.json", "is where the protocol of ref.npz belongs"),
+        (["pngs"], "pngs.json", "is where the protocol of pngs belongs"),
         (["pngs"], "pngs/dataset.json", "is a part of pngs, or would be read as one"),
         (["pngs"], "pngs/0/a.png", "is a part of pngs, or would be read as one"),
         (["shards"], "shards/other.npz", "is a part of shards, or would be read as one"),

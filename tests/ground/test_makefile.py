@@ -154,7 +154,8 @@ def test_torch_that_is_nowhere_to_be_had_is_one_clear_error(project: Path) -> No
     done = make(project, "env", "TORCH=cpu", NOWHERE="1")
     assert done.returncode != 0
     assert (
-        f"error: torch=={PINNED} could not be had from https://download.pytorch.org" in done.stderr
+        f"error: torch=={PINNED} could not be downloaded from https://download.pytorch.org"
+        in done.stderr
     )
     assert "make env TORCH_INDEX=URL" in done.stderr
     assert not any(" -c constraints.txt" in call for call in pip_calls(project))

@@ -37,10 +37,10 @@ def test_main_guard_prints_one_line(capsys):
         exit_code = 4
 
     def command(argv):
-        raise Special("row x: broken; mend it")
+        raise Special("row x: broken; fix it")
 
     assert main_guard(command)([]) == 4
-    assert capsys.readouterr().err == "error: row x: broken; mend it\n"
+    assert capsys.readouterr().err == "error: row x: broken; fix it\n"
     assert main_guard(lambda argv: None)([]) == 0
 
 

@@ -79,7 +79,7 @@ def on(*keys, **values):
         (
             "paper",
             on("tasks", "imagenet_64", image_channels=1),
-            "images that are brought are stored with 3",
+            "your own images are stored with 3",
         ),
         (
             "cifar10",

@@ -1,4 +1,4 @@
-"""Which classifiers a table shows the accuracy of, and what that hangs on."""
+"""Which classifiers a table shows the accuracy of, and what that depends on."""
 
 import pytest
 

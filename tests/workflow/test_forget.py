@@ -162,7 +162,7 @@ def test_other_results_are_named_by_the_path_of_a_copy_or_by_the_options(server,
     [
         ("64x64_difusion.pt", "no published file; did you mean 64x64_diffusion.pt?"),
         ("x", "x: no published file; params/released.yaml lists them"),
-        (WEIGHTS, "nothing of it lies in results/paper/released or"),
+        (WEIGHTS, "nothing of it is in results/paper/released or"),
     ],
 )
 def test_what_cannot_be_forgotten(path, words, capsys):

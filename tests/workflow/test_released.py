@@ -209,7 +209,7 @@ def test_a_warm_cache_needs_no_server(resampled, case, warm, source, tmp_path):
     graph = "network/inception.pb"
     assert (results / graph).read_bytes() == (first / graph).read_bytes()
     # What was made of the same files before stands for the jobs in between; the pages are made.
-    # Snakemake made none of it here and judges by its times: none is older than what it hangs on.
+    # Snakemake made none of it here and judges by its times: none is older than what it depends on.
     shutil.copytree(first / source, results / source, copy_function=shutil.copyfile)
     now = time.time()
     for path in (results / source).rglob("*"):

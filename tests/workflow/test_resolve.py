@@ -181,7 +181,7 @@ def test_a_scale_of_another_name_does_not_take_its_results(tmp_path, monkeypatch
         load_run("mine", "retrain")
     assert str(error.value) == (
         "params/scales/mine.yaml: name: got 'digits'; needed: mine, as the file is called, or its "
-        "results would lie among those of digits"
+        "results would be among those of digits"
     )
 
 

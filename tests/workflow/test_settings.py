@@ -75,7 +75,7 @@ def test_the_jobs_commands_get_the_device(tmp_path):
 
 
 def read_commands():
-    """The README's commands that say where images lie which the user brings."""
+    """The README's commands that say where the user's own images are."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     return re.findall(r"^    (ADM_[A-Z].*)$", text, re.M)
 

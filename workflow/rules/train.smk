@@ -1,4 +1,4 @@
-# Models up to a mark (the run's own state lies outside the declared outputs and survives a failed job), and how well
+# Models up to a mark (the run's own state is stored outside the declared outputs and survives a failed job), and how well
 # the classifiers that guide read noisy images.
 from workflow.accuracy import make_accuracy_spec
 

@@ -53,7 +53,7 @@ def test_classes_that_lie_a_folder_deeper(tmp_path):
     names = ("in/val/dog/1.png", "in/train/dog/1.png", "in/train/cat/1.png")
     path = write_zip(tmp_path / "x.zip", dict.fromkeys(names, b"1"))
     words = (
-        r"x\.zip: no image lies in its folders themselves \(train, val\), and train holds several "
+        r"x\.zip: no image is in its folders themselves \(train, val\), and train holds several "
         r"folders of images \(cat, dog\), .*; give its folder train alone, as a folder or in a zip"
     )
     with pytest.raises(UserError, match=words):
@@ -135,9 +135,9 @@ def test_names_that_are_there_twice(tmp_path):
 
 def test_unclear_classes(tmp_path):
     path = write_zip(tmp_path / "x.zip", {"1.png": b"1", "a/1.png": b"2"})
-    with pytest.raises(UserError, match=r"1 images \(as 1\.png\) lie beside folders of images"):
+    with pytest.raises(UserError, match=r"1 images \(as 1\.png\) are beside folders of images"):
         open_image_archive(path)
-    with pytest.raises(UserError, match=r"'1\.png' lies in no folder"):
+    with pytest.raises(UserError, match=r"'1\.png' is in no folder"):
         open_image_archive(path, labels="folders")
     with pytest.raises(UserError, match=r"'1\.png' has no underscore"):
         open_image_archive(path, labels="prefix")

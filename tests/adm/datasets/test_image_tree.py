@@ -52,7 +52,7 @@ def test_classes_that_lie_a_folder_deeper(tmp_path):
     folders, path = ("val/dog", "train/cat", "train/dog/big"), tmp_path / "x{y}"
     write_tree(path, {one: {"1.png": b"1"} for one in folders} | {"val/none": {}})
     words = (
-        f"{path}: no image lies in its folders themselves (train, val), and train holds several "
+        f"{path}: no image is in its folders themselves (train, val), and train holds several "
         "folders of images (cat, dog), so it is not clear what the classes are; give "
         f"{path}/train, or say --labels folders"
     )
@@ -116,7 +116,7 @@ def test_two_classes_with_one_name(tmp_path):
 def test_images_beside_folders(tmp_path):
     write_tree(tmp_path, {"a": {"1.png": b"1"}})
     (tmp_path / "2.png").write_bytes(make_jpeg())
-    with pytest.raises(UserError, match=r"1 images \(as 2\.png\) lie beside 1 folders \(as a\)"):
+    with pytest.raises(UserError, match=r"1 images \(as 2\.png\) are beside 1 folders \(as a\)"):
         open_image_folder(tmp_path)
 
 

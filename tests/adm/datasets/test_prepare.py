@@ -185,7 +185,7 @@ def test_an_image_that_could_not_be_read_for_a_while(tmp_path, monkeypatch):
 
 def test_nothing_left_of_a_class(tmp_path):
     path = write_tree(tmp_path / "in", {**make_classes(), "n00": {"1.png": b"x"}})
-    with pytest.raises(UserError, match="no image that can be used in 1 classes: n00; mend or"):
+    with pytest.raises(UserError, match="no image that can be used in 1 classes: n00; fix or"):
         prepare(tmp_path, path, skip_broken=True)
     path = write_tree(tmp_path / "none", {"n00": {"1.png": b"x"}})
     with pytest.raises(UserError, match="none of its images can be used"):

@@ -95,7 +95,7 @@ def test_a_file_that_was_imported_or_trained_here(published, cache, tmp_path):
 @pytest.mark.parametrize("name", ["ADM_diffusion_64_unconditioned", "classifier_128_stack"])
 def test_weights_that_were_never_published(published, name):
     with pytest.raises(
-        UserError, match=f"{name}: no weights to be had: .*adm spec {name} --scale digits"
+        UserError, match=f"{name}: no weights are available: .*adm spec {name} --scale digits"
     ):
         adm.load(name, **published.lists)
     with pytest.raises(UserError, match="zzz: no model of that name and no file"):

@@ -105,7 +105,7 @@ def test_a_name_that_a_scale_lacks():
 @pytest.mark.parametrize("name", UNPUBLISHED)
 def test_absent_weights_are_explained_with_the_way_to_train_them(name):
     text = str(explain_absence(find_model(name, PAPER), PAPER))
-    assert f"{name}: no weights to be had: the authors published no weights" in text
+    assert f"{name}: no weights are available: the authors published no weights" in text
     assert f"python -m adm spec {name} --out {NAMES[name]}.json" in text
     stack = explain_absence(find_model("classifier_128_stack", PAPER), PAPER)
     assert "the published 128x128 one is another" in str(stack)
