@@ -11,11 +11,11 @@ from snakemake.utils import min_version
 
 from records.errors import UserError
 from records.files import canonical_json, check_folder, digest
+from workflow.code_digest import digest_page_code
 from workflow.forecast import compute_resources
 from workflow.recording import format_tags, record_events
 from workflow.rerun_triggers import limit_rerun_triggers
 from workflow.settings import DEFAULTS, describe_run, load_plan
-from workflow.sources import digest_sources
 from workflow.table_spec import make_table_spec, table_inputs
 from workflow.targets import find_page_inputs, make_pattern
 

@@ -57,7 +57,7 @@ def _grade(argv: Sequence[str]) -> int:
     _check_paths(inputs, outputs, [options.weights])
     network = _load_network(options)
     from eval.grade import grade
-    from eval.images.damage import advise_forgetting
+    from eval.images.damaged_files import advise_forgetting
 
     with advise_forgetting(options.reference, options.samples):
         result = grade(
@@ -190,7 +190,7 @@ def _audit(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     _check_paths([options.path], [options.json])
     from eval.audit import audit, format_audit
-    from eval.images.damage import advise_forgetting
+    from eval.images.damaged_files import advise_forgetting
 
     with advise_forgetting(options.path):
         result = audit(options.path, allow_jpeg=options.allow_jpeg)

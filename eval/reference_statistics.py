@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.images.damage import PICKLED
+from eval.images.damaged_files import PICKLED
 from eval.images.npz_stream import StoredArray, describe_npz
 from eval.images.open import STATISTICS, load_statistics
 from eval.networks.feature_network import FeatureNetwork

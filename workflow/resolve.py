@@ -9,7 +9,7 @@ from records.errors import UserError
 from records.files import digest, write_json
 from workflow.accuracy import make_accuracy_spec
 from workflow.availability import explain_empty_table
-from workflow.meaning import digest_meaning
+from workflow.code_digest import digest_code
 from workflow.plan import Plan, cell_name
 from workflow.settings import ROOT, load_plan
 from workflow.table_spec import make_table_spec, seed_groups, shown_samples, table_inputs
@@ -68,7 +68,7 @@ def resolve_tables(plan: Plan) -> list[str]:
     """
     paths = [plan_path(plan, name) for name in STAGES]
     check_places(paths)
-    renderer = digest_meaning("reports")
+    renderer = digest_code("reports")
     for name, path in zip(STAGES, paths, strict=True):
         write_json(path, make_table_plan(plan, name, renderer=renderer))
     return paths

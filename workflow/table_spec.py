@@ -7,8 +7,8 @@ from typing import Any
 from specs.config import Claim, Row, Table
 from workflow.accuracy import describe_classifiers
 from workflow.availability import SOURCES, explain_absence, list_artefacts
+from workflow.other_sources import find_others
 from workflow.plan import Plan, cell_name
-from workflow.side_by_side import find_others
 
 
 def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:

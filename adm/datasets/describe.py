@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adm.datasets.conversion import TRAITS
+from adm.datasets.imagenet_classes import NUM_TRAINING_IMAGES, WNIDS
 from adm.datasets.partial import PartialZip, make_image_name
 from adm.datasets.source import Source, show_some
-from adm.datasets.wnids import NUM_TRAINING_IMAGES, WNIDS
 from records.errors import UserError
 
 PREPROCESSING = {

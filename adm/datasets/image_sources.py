@@ -6,10 +6,10 @@ from pathlib import Path
 
 from adm.datasets.image_archive import make_archive_reader, open_image_archive
 from adm.datasets.image_tree import LABELS, has_folders, make_folder_reader, open_image_folder
+from adm.datasets.imagenet_classes import WNIDS
 from adm.datasets.imagenet_tar import make_tar_reader, open_imagenet_tar
 from adm.datasets.lsun_lmdb import make_lmdb_reader, open_lsun
 from adm.datasets.source import Reader, Source, check_num_classes, show_some
-from adm.datasets.wnids import WNIDS
 from records.errors import UserError
 
 READERS: dict[str, Callable[[Path], Reader]] = {

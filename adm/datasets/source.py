@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
-from adm.datasets.wnids import WNIDS
+from adm.datasets.imagenet_classes import WNIDS
 from records.errors import UserError
 
 IMAGE_SUFFIXES = frozenset(

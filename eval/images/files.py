@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.images.damage import tell_damage
+from eval.images.damaged_files import tell_damage
 from eval.images.headers import ImageHeader, decode_image, read_image_header
 from eval.images.prefetch import map_in_order
 from eval.images.source import ImageSource

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from eval.images.checks import check_num_pixels
-from eval.images.damage import DAMAGE
+from eval.images.damaged_files import DAMAGE
 from records.errors import UserError
 
 PNG = b"\x89PNG\r\n\x1a\n"

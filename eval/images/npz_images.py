@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.images.checks import check_labels
-from eval.images.damage import tell_damage
+from eval.images.damaged_files import tell_damage
 from eval.images.npz_stream import describe_npz, inspect_images, iterate_rows, read_header
 from eval.images.source import ImageSource, describe_shape
 from records.errors import UserError

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from eval.images.checks import NUM_VALUES_LOOKED_AT, check_image_array
-from eval.images.damage import DAMAGE, PICKLED, tell_damage
+from eval.images.damaged_files import DAMAGE, PICKLED, tell_damage
 from records.errors import UserError
 
 IMAGES = "arr_0"

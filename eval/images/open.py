@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.images.damage import PICKLED, tell_damage
+from eval.images.damaged_files import PICKLED, tell_damage
 from eval.images.files import is_image_name, open_image_folder, open_image_zip
 from eval.images.npz_images import find_shards, open_npy, open_npz, open_npz_folder
 from eval.images.npz_stream import IMAGES, describe_npz

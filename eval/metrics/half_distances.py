@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from eval.metrics.distance_screens import iterate_blocks, make_tensor
+from eval.metrics.distance_bounds import iterate_blocks, make_tensor
 
 BLOCK_ROWS = 10_000
 # Rows of a block that are in memory together; what overflows still counts for the whole block.

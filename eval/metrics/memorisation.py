@@ -3,7 +3,7 @@
 import numpy as np
 
 from eval.images.checks import check_features, check_num_images
-from eval.metrics.distance_screens import make_point_sets
+from eval.metrics.distance_bounds import make_point_sets
 from eval.metrics.neighbours import find_nearest
 from records.errors import UserError
 

@@ -1,6 +1,6 @@
 """Exact nearest neighbours and ball membership, block by block, on any device of torch.
 
-Blocks of pairs are screened by lower bounds of their squared distances (distance_screens.py),
+Blocks of pairs are screened by lower bounds of their squared distances (distance_bounds.py),
 one matrix product each; the few pairs that may matter are decided in float64 from the differences
 themselves. So the results are those of a float64 brute force, at less than the price of float32,
 and the same for any block size and, to the last bit, any device.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from eval.metrics.distance_screens import (
+from eval.metrics.distance_bounds import (
     PointSet,
     compute_bounds,
     compute_listed_bounds,

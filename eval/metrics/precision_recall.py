@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.images.checks import check_features, check_num_images
-from eval.metrics.distance_screens import make_point_sets
+from eval.metrics.distance_bounds import make_point_sets
 from eval.metrics.half_distances import compute_half_coverage, compute_half_radii
 from eval.metrics.neighbours import find_covered, find_nearest
 from records.errors import UserError

@@ -13,7 +13,7 @@ from adm.networks.model import make_model
 from specs.config import load_tables
 from tests.workflow.conftest import ROOT, snakemake
 from tests.workflow.test_snakefile import job_counts
-from workflow.places import list_missing, set_places
+from workflow.own_images import list_missing, set_places
 from workflow.settings import load_plan
 
 DATA = ROOT / "tests" / "data"

@@ -9,8 +9,8 @@ import yaml
 
 from records.errors import UserError
 from tests.workflow.conftest import ROOT
-from workflow import meaning
-from workflow.meaning import describe_code, digest_meaning
+from workflow import code_digest
+from workflow.code_digest import describe_code, digest_code
 from workflow.plan import make_plan
 from workflow.resolve import STAGES, check_places, load_run, make_table_plan
 from workflow.settings import load_plan
@@ -149,14 +149,14 @@ def test_a_comment_a_docstring_and_layout_change_no_meaning():
 
 def test_what_renders_a_page_is_followed(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "reports", tmp_path / "reports")
-    monkeypatch.setattr(meaning, "ROOT", tmp_path)
-    before = digest_meaning("reports")
+    monkeypatch.setattr(code_digest, "ROOT", tmp_path)
+    before = digest_code("reports")
     module = tmp_path / "reports" / "tables.py"
     module.write_text("# a comment\n" + module.read_text())
-    assert digest_meaning("reports") == before
+    assert digest_code("reports") == before
     template = tmp_path / "reports" / "templates" / "table.html.j2"
     template.write_text(template.read_text() + "<hr>\n")
-    assert digest_meaning("reports") != before
+    assert digest_code("reports") != before
 
 
 def test_a_scale_must_be_the_name_of_a_file():

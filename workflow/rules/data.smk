@@ -1,6 +1,6 @@
 # Images of each task, one zip each: embedded ones, and those that the user brings.
 from workflow.forecast_text import describe_start, warn_of_missing_gpu
-from workflow.places import list_missing, note_planned, place_of, set_places
+from workflow.own_images import list_missing, note_planned, place_of, set_places
 from workflow.slurm import check_cluster
 
 # Places are no params: images that are elsewhere are the same images.

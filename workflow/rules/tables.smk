@@ -28,7 +28,7 @@ rule table:
         spec=lambda wildcards: digest(make_table_spec(PLAN, wildcards.table)),
         # Other sources' numbers are made by other runs: only their content tells that they are new.
         others=lambda wildcards, input: [sha256_file(path) for path in input.others],
-        sources=digest_sources("reports", "workflow"),
+        sources=lambda wildcards: digest_page_code(),
         options=OPTIONS,
     shell:
         "{{ time python -m workflow table-spec --table {wildcards.table:q} {params.options}"
@@ -55,7 +55,7 @@ rule index:
         mem_mb=1000,
         runtime=30,
     params:
-        sources=digest_sources("reports", "workflow"),
+        sources=lambda wildcards: digest_page_code(),
         options=OPTIONS,
     shell:
         "{{ time python -m workflow allotment {params.options} --out {output.allotment:q} > {log.text:q} 2>&1;"

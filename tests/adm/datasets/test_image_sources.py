@@ -1,8 +1,8 @@
 import pytest
 
 from adm.datasets.image_sources import open_source
+from adm.datasets.imagenet_classes import WNIDS
 from adm.datasets.source import check_num_classes
-from adm.datasets.wnids import WNIDS
 from records.errors import UserError
 from tests.adm.datasets.small_sources import (
     make_classes,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.metrics import distance_screens, neighbours
-from eval.metrics.distance_screens import make_point_sets
+from eval.metrics import distance_bounds, neighbours
+from eval.metrics.distance_bounds import make_point_sets
 from eval.metrics.neighbours import (
     compute_nearest,
     compute_pair_distances,
@@ -32,10 +32,10 @@ def set_sizes(monkeypatch, block_rows, pair_bytes, first_chunk):
 
 def use_narrow_screens(monkeypatch):
     """Try narrow screens on sets of any size, whatever they cost."""
-    monkeypatch.setattr(distance_screens, "MIN_POINTS", 1)
-    monkeypatch.setattr(distance_screens, "MIN_DIMS", 1)
-    monkeypatch.setattr(distance_screens, "NARROW_WIDTHS", (1,))
-    monkeypatch.setattr(distance_screens, "PAIR_COST", 0)
+    monkeypatch.setattr(distance_bounds, "MIN_POINTS", 1)
+    monkeypatch.setattr(distance_bounds, "MIN_DIMS", 1)
+    monkeypatch.setattr(distance_bounds, "NARROW_WIDTHS", (1,))
+    monkeypatch.setattr(distance_bounds, "PAIR_COST", 0)
 
 
 @pytest.fixture(params=["one block", "many blocks", "narrow", "narrow, but everything passes"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.metrics import distance_screens, neighbours
+from eval.metrics import distance_bounds, neighbours
 from eval.metrics.precision_recall import compute_precision_recall
 from records.errors import UserError
 
@@ -50,8 +50,8 @@ def compute_by_brute_force(reference, samples, k):
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("narrow", [False, True])
 def test_realistic_features_by_either_screen(monkeypatch, k, narrow):
-    monkeypatch.setattr(distance_screens, "MIN_POINTS", 1 if narrow else 1 << 40)
-    monkeypatch.setattr(distance_screens, "PAIR_COST", 0)
+    monkeypatch.setattr(distance_bounds, "MIN_POINTS", 1 if narrow else 1 << 40)
+    monkeypatch.setattr(distance_bounds, "PAIR_COST", 0)
     monkeypatch.setitem(neighbours.BLOCK_ROWS, "cpu", 128)
     reference, samples = make_features(300, 256, 1), make_features(500, 256, 2, shift=0.3)
     samples[7], samples[9], reference[4] = samples[8], reference[5], reference[5]

@@ -1,16 +1,23 @@
 """Digests of what source files say: neither comments nor docstrings nor layout change them."""
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from records.files import digest, sha256_file
-from workflow.sources import ROOT
 
+ROOT = Path(__file__).resolve().parent.parent
 DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def digest_meaning(*folders: str) -> str:
+@cache
+def digest_page_code() -> str:
+    """Return the digest of the code that decides what a page says and looks like."""
+    return digest_code("reports", "specs", "workflow")
+
+
+def digest_code(*folders: str) -> str:
     """Return one digest of the modules, templates and styles in some folders of the project.
 
     Of a module only what Python runs counts; of every other file all its bytes.

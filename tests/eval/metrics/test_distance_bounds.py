@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.metrics import distance_screens
-from eval.metrics.distance_screens import (
+from eval.metrics import distance_bounds
+from eval.metrics.distance_bounds import (
     compute_bounds,
     compute_listed_bounds,
     make_left,
@@ -40,8 +40,8 @@ KINDS = [
 
 @pytest.fixture
 def always_narrow(monkeypatch):
-    monkeypatch.setattr(distance_screens, "MIN_POINTS", 1)
-    monkeypatch.setattr(distance_screens, "PAIR_COST", 0)
+    monkeypatch.setattr(distance_bounds, "MIN_POINTS", 1)
+    monkeypatch.setattr(distance_bounds, "PAIR_COST", 0)
 
 
 def compute_scaled(first, second):
@@ -109,6 +109,6 @@ def test_limits_are_rounded_upwards():
         assert (round_limits(limits, scale).double() >= limits * scale).all()
         assert (round_limits(limits, scale).double() <= limits * scale * 1.000001 + 1e-29).all()
     assert round_limits(torch.tensor([0.0, torch.inf]).double(), 1.0).tolist() == [
-        distance_screens.SMALLEST,
+        distance_bounds.SMALLEST,
         torch.inf,
     ]

@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 
-from eval.images.damage import DAMAGE, advise_forgetting, tell_damage
+from eval.images.damaged_files import DAMAGE, advise_forgetting, tell_damage
 from records.errors import UserError
 
 
