@@ -1,22 +1,23 @@
-"""The commands of `python -m adm`: each reads a spec, does one thing and writes one file."""
+"""The commands of `python -m adm`: each reads a spec, a name or a file, and writes one file."""
 
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from adm import cli_named
 from adm.datasets import cli as cli_datasets
-from records.cores import count_cores
 from records.errors import UserError, main_guard
 from records.events import add_event_options, open_events
 from records.files import check_writable
 from records.inputs import refuse_replacing
+from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, check_device, whole_number
 from specs.spec_checks import load_spec
 
 KINDS = {"train": "model", "sample": "sample", "accuracy": "accuracy"}  # of spec
 READ = (  # options that are, or may be, files to read
-    "spec", "data", "weights", "classifier", "low_res", "name", "base", "tables", "released",
+    "spec", "data", "weights", "classifier", "low_res", "path", "name_or_file", "base", "tables",
+    "released",
 )  # fmt: skip
 
 
@@ -28,58 +29,58 @@ def make_parser() -> argparse.ArgumentParser:
     dataset = commands.add_parser("dataset", help="write the images of a task into one zip")
     cli_datasets.add_arguments(dataset)
 
-    train = commands.add_parser("train", help="train a model up to a mark")
-    train.add_argument("--spec", required=True, help="model spec (JSON)")
-    train.add_argument("--digest", help="refuse a spec with another digest")
+    train = _add_planned(commands, "train", "train a model up to a mark")
     train.add_argument("--data", required=True, help="dataset zip")
     train.add_argument("--state", required=True, help="folder of the run's own state")
     train.add_argument("--mark", required=True, help="name of the mark")
-    train.add_argument("--iterations", required=True, type=int, help="iterations at the mark")
+    train.add_argument("--iterations", required=True, type=POSITIVE, help="iterations at the mark")
     train.add_argument("--out", required=True, help="averaged weights to write (safetensors)")
     add_event_options(train)
-    train.add_argument("--save-every-seconds", type=int, default=600)
+    train.add_argument("--save-every-seconds", type=POSITIVE, default=600)
     train.add_argument(
         "--drop-state",
-        type=int,
-        choices=(0, 1),
+        type=whole_number(at_least=0, at_most=1),
         default=0,
         help="1: delete the run's state once the mark is written",
     )
-    _add_machine(train)
 
-    sample = commands.add_parser("sample", help="draw a batch of samples, or a grid of a NAME")
-    cli_named.add_sample_arguments(sample)
-    planned = sample.add_argument_group("with a --spec")
-    planned.add_argument("--spec", help="sample spec (JSON)")
-    planned.add_argument("--digest", help="refuse a spec with another digest")
-    planned.add_argument("--weights", help="the model's averaged weights")
-    planned.add_argument("--low-res", help="the base's batch, for an upsampler")
-    planned.add_argument("--start", type=int, help="first sample number (0)")
-    planned.add_argument("--stop", type=int, help="one past the last sample number")
-    planned.add_argument("--state", help="folder of finished shards (beside --out)")
-    planned.add_argument("--images-per-shard", type=int, help="size of a shard (1000)")
-    add_event_options(planned)
-    sample.add_argument("--classifier", help="the classifier's weights (or name), for guidance")
-    sample.add_argument("--batch-size", type=int, help="images at a time (64; with a NAME 8)")
-    sample.add_argument("--out", required=True, help="batch (.npz) or grid (.png) to write")
-    _add_machine(sample)
+    sample = _add_planned(commands, "sample", "draw the samples that a spec describes")
+    sample.add_argument("name", nargs="?", type=_point_to_draw, help=argparse.SUPPRESS)
+    sample.add_argument("--weights", required=True, help="the model's averaged weights")
+    sample.add_argument("--classifier", help="the classifier's weights, for guidance")
+    sample.add_argument("--low-res", help="the base's batch, for an upsampler")
+    sample.add_argument("--start", type=NOT_NEGATIVE, default=0, help="first sample number (0)")
+    sample.add_argument("--stop", type=POSITIVE, help="one past the last sample number")
+    sample.add_argument("--state", help="folder of finished shards (beside --out)")
+    sample.add_argument("--images-per-shard", type=POSITIVE, help="size of a shard (1000)")
+    add_event_options(sample)
+    sample.add_argument("--batch-size", type=POSITIVE, default=64, help="images at a time (64)")
+    sample.add_argument("--out", required=True, help="batch to write (.npz)")
     cli_named.add_commands(commands)
 
-    accuracy = commands.add_parser("accuracy", help="measure a noisy classifier by timestep")
-    accuracy.add_argument("--spec", required=True, help="accuracy spec (JSON)")
-    accuracy.add_argument("--digest", help="refuse a spec with another digest")
+    accuracy = _add_planned(commands, "accuracy", "measure a noisy classifier by timestep")
     accuracy.add_argument("--weights", required=True, help="the classifier's weights")
     accuracy.add_argument("--data", required=True, help="dataset zip")
-    accuracy.add_argument("--batch-size", type=int, default=250)
+    accuracy.add_argument("--batch-size", type=POSITIVE, default=250, help="images at a time (250)")
     accuracy.add_argument("--out", required=True, help="JSON file to write")
-    _add_machine(accuracy)
     return parser
 
 
-def _add_machine(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where to compute."""
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads (1; with a NAME all)")
+def _add_planned(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
+    """Add a command that reads a spec."""
+    parser = commands.add_parser(name, help=words)
+    parser.add_argument("--spec", required=True, help=f"{KINDS[name]} spec (JSON)")
+    parser.add_argument("--digest", help="refuse a spec with another digest")
+    add_machine_options(parser, threads=1)
+    return parser
+
+
+def _point_to_draw(name: str) -> NoReturn:
+    """Refuse a name, which `sample` took before there was `draw`."""
+    raise UserError(
+        "sample: needs a spec (--spec, --weights); to draw from a published name or a weights "
+        "file, run `python -m adm draw NAME --out FILE`"
+    )
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -89,26 +90,18 @@ def run(argv: Sequence[str] | None = None) -> int:
         UserError: anything that the user can fix.
     """
     args = make_parser().parse_args(argv)
-    if args.command == "dataset":
+    if args.command == "dataset":  # looks at its paths itself
         return cli_datasets.run(args)
-    if args.command in cli_named.COMMANDS:
-        return cli_named.run(args)
-    if args.command == "sample":
-        cli_named.refuse_mixture(args)
-    named = args.command == "sample" and args.name is not None
-    spec = {} if named else load_spec(args.spec, KINDS[args.command], args.digest)
-    args.threads = args.threads or (count_cores() if named else 1)
-    check_writable(args.out)
+    kind = KINDS.get(args.command)
+    given = () if kind is None else (load_spec(args.spec, kind, args.digest),)
     _check_paths(args)
-    import torch  # late: the other commands and --help need none
+    if hasattr(args, "device"):
+        import torch  # late: the other commands and --help need none
 
-    torch.set_num_threads(args.threads)
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(
-            f"--device {args.device}: torch sees no CUDA device here; give --device cpu, in the "
-            "workflow --config device=cpu"
-        )
-    return {"train": _train, "sample": _sample, "accuracy": _accuracy}[args.command](args, spec)
+        torch.set_num_threads(args.threads)
+        check_device(args.device, torch)
+    COMMANDS[args.command](args, *given)
+    return 0
 
 
 def _check_paths(args: argparse.Namespace) -> None:
@@ -119,18 +112,19 @@ def _check_paths(args: argparse.Namespace) -> None:
     """
     from records.batches import protocol_path
 
+    check_writable(args.out)
     read = [getattr(args, key, None) for key in READ]
     if getattr(args, "events", None) is not None:
         refuse_replacing(args.events, *read)
     if args.command == "train" and not os.path.exists(args.data):
         raise UserError(f"{args.data}: no such file; make the dataset first")
-    if args.command == "sample" and args.low_res is not None:
+    if getattr(args, "low_res", None) is not None:
         read.append(protocol_path(args.low_res))
-    beside = [protocol_path(args.out)] if args.command == "sample" else []
+    beside = [protocol_path(args.out)] if args.command in ("sample", "draw") else []
     refuse_replacing(args.out, *read, beside=beside)
 
 
-def _train(args: argparse.Namespace, spec: dict[str, Any]) -> int:
+def _train(args: argparse.Namespace, spec: dict[str, Any]) -> None:
     """Train a model up to a mark."""
     from adm.training.loop import train
 
@@ -152,13 +146,10 @@ def _train(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         save_every_seconds=args.save_every_seconds,
         keep_state=not args.drop_state,
     )
-    return 0
 
 
-def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
-    """Draw a batch of samples, by a spec or by a name."""
-    if args.name is not None:
-        return cli_named.sample(args)
+def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> None:
+    """Draw a batch of samples."""
     from adm.sampling.shards import IMAGES_PER_SHARD, write_samples
 
     write_samples(
@@ -167,18 +158,17 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         classifier_path=args.classifier,
         low_res_path=args.low_res,
         out_path=args.out,
-        start=args.start or 0,
+        start=args.start,
         stop=spec["num_images"] if args.stop is None else args.stop,
-        batch_size=args.batch_size or 64,
+        batch_size=args.batch_size,
         state_dir=args.state,
         images_per_shard=args.images_per_shard or IMAGES_PER_SHARD,
         device=args.device,
         events=open_events(args),
     )
-    return 0
 
 
-def _accuracy(args: argparse.Namespace, spec: dict[str, Any]) -> int:
+def _accuracy(args: argparse.Namespace, spec: dict[str, Any]) -> None:
     """Measure a noisy classifier."""
     from adm.sampling.accuracy import write_accuracy
 
@@ -190,7 +180,8 @@ def _accuracy(args: argparse.Namespace, spec: dict[str, Any]) -> int:
         batch_size=args.batch_size,
         device=args.device,
     )
-    return 0
 
+
+COMMANDS = {"train": _train, "sample": _sample, "accuracy": _accuracy, **cli_named.COMMANDS}
 
 main = main_guard(run)

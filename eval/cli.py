@@ -10,47 +10,128 @@ from typing import Any
 from records.errors import UserError, main_guard
 from records.events import add_event_options, open_events
 from records.files import read_json, sha256_file, write_json
-from records.options import parse_non_negative, parse_positive
+from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
 
 PROGRAM = "adm-eval" if Path(sys.argv[0]).name == "adm-eval" else "python -m eval"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+def make_parser(command: str = "") -> argparse.ArgumentParser:
+    """Describe a command and its options.
+
+    Args:
+        command: one of COMMANDS; the empty one is grading.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {command}".strip(), description=COMMANDS[command].__doc__
+    )
+    add = parser.add_argument
+    if not command:
+        parser.epilog = (
+            f"other commands, each with --help: {', '.join(filter(None, COMMANDS))}. REFERENCE and "
+            "SAMPLES are an .npz with arr_0 uint8 NHWC (the authors' layout), a folder of such, a "
+            ".zip of PNGs or a folder of PNGs."
+        )
+        add("reference", metavar="REFERENCE", help="images, with or without statistics")
+        add("samples", metavar="SAMPLES", help="the images to grade")
+        add("--intervals", action="store_true", help="add 95 %% intervals")
+        add(
+            "--half-distances",
+            action="store_true",
+            help="precision and recall with the authors' float16 arithmetic, which moves their "
+            "third decimal (default: exact)",
+        )
+        add("--json", metavar="OUT", help="write metrics and protocol there")
+    elif command == "ceiling":
+        add("data", metavar="DATA", help="real images: .zip, folder or .npz")
+        _add_num_images(parser, 50_000, "random images of each half at most")
+        add("--json", metavar="OUT", required=True, help="write the metrics there")
+    elif command == "reference":
+        add("data", metavar="DATA", help="images: .zip of PNGs, folder or .npz")
+        _add_num_images(
+            parser, 10_000, "random images stored for precision and recall; statistics use all"
+        )
+        add("--out", metavar="REF.npz", required=True, help="the file to write")
+    elif command == "network":
+        add("data", metavar="DATA", help="labelled zip of PNGs with dataset.json")
+        add("--spec", metavar="SPEC.json", required=True, help="how to train it")
+        add("--out", metavar="NET.safetensors", required=True, help="the file to write")
+    elif command == "weights":
+        add("--sha256", metavar="HASH", help="what it must be (default: the published one's)")
+        add("--out", metavar="FILE.pb", required=True, help="where to put it")
+    elif command == "audit":
+        add("path", metavar="FILE", help="a batch: .npz, .zip or folder")
+        add("--json", metavar="OUT", help="write the same as JSON there")
+    elif command == "selftest":
+        add("--reference", metavar="REF.npz", help="the authors' imagenet_256 reference")
+        add("--samples", metavar="SAMPLES.npz", help="their ADM-G, ADM-U samples")
+    _add_shared_options(parser, command)
+    return parser
+
+
+def _add_num_images(parser: argparse.ArgumentParser, default: int, words: str) -> None:
+    """Add how many images are drawn at random."""
+    parser.add_argument(
+        "--num-images",
+        type=POSITIVE,
+        default=default,
+        help=f"{words} (default {default})",
+    )
+
+
+def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add the options that a command shares with others."""
+    add = parser.add_argument
+    if command in ("", "reference", "audit"):
+        add("--allow-jpeg", action="store_true", help="take JPEG files, although they move FID")
+    if command in ("", "ceiling"):
+        add("--name", help="of the result (default: from the file's name)")
+        add("--digest", help="of the spec that asked for it, written into the result")
+        add(
+            "--metrics",
+            metavar="NAMES",
+            help="with commas, out of is, fid, sfid, precision, recall (the default) and "
+            "memorised, kid, fid_infinity",
+        )
+        add_event_options(parser)
+    if command in ("", "ceiling", "reference"):
+        add("--seed", type=NOT_NEGATIVE, default=0, help="of random draws (default 0)")
+    if command in ("", "ceiling", "reference", "selftest"):
+        add(
+            "--weights",
+            metavar="NET",
+            help="the feature network: Inception's frozen graph (default: downloaded once and "
+            "kept) or a small network's .safetensors",
+        )
+        add(
+            "--any-weights",
+            action="store_true",
+            help="take a frozen graph with another hash than the published one; its FIDs compare "
+            "with no published ones",
+        )
+        add(
+            "--backend",
+            choices=("torch", "tensorflow"),
+            default="torch",
+            help="what runs Inception (default torch)",
+        )
+        add("--batch-size", type=POSITIVE, default=64, help="images at a time")
+        add_machine_options(parser)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command and run it; the first word picks another command than grading."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    command = COMMANDS.get(arguments[0]) if arguments else None
-    return command(arguments[1:]) if command else _grade(arguments)
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+    options = make_parser(command).parse_args(arguments[1:] if command else arguments)
+    return COMMANDS[command](options) or 0
 
 
 run = main_guard(main)
 
 
-def _grade(argv: Sequence[str]) -> int:
-    """`python -m eval REFERENCE SAMPLES`."""
-    parser = _make_parser(
-        "",
-        "Grade samples as the paper did: Inception Score, FID, sFID, Precision, Recall.",
-        f"other commands, each with --help: {', '.join(COMMANDS)}. REFERENCE and SAMPLES are an "
-        ".npz with arr_0 uint8 NHWC (the authors' layout), a folder of such, a .zip of PNGs or a "
-        "folder of PNGs.",
-    )
-    parser.add_argument("reference", metavar="REFERENCE", help="images, with or without statistics")
-    parser.add_argument("samples", metavar="SAMPLES", help="the images to grade")
-    _add_seed(parser)
-    _add_naming(parser)
-    _add_metrics(parser)
-    parser.add_argument("--intervals", action="store_true", help="add 95 %% intervals")
-    parser.add_argument(
-        "--half-distances",
-        action="store_true",
-        help="precision and recall with the authors' float16 arithmetic, which moves their third "
-        "decimal (default: exact)",
-    )
-    _add_jpeg(parser)
-    parser.add_argument("--json", metavar="OUT", help="write metrics and protocol there")
-    add_event_options(parser)
-    options = parser.parse_args(argv)
+def _grade(options: argparse.Namespace) -> None:
+    """Grade samples as the paper did: Inception Score, FID, sFID, Precision, Recall."""
     _set_threads(options.threads)
     metrics = _parse_metrics(options.metrics)
     inputs, outputs = [options.reference, options.samples], [options.json, options.events]
@@ -76,25 +157,11 @@ def _grade(argv: Sequence[str]) -> int:
             events=open_events(options),
             progress=True,
         )
-    return _finish(result, options.json)
+    _finish(result, options.json)
 
 
-def _ceiling(argv: Sequence[str]) -> int:
-    """`python -m eval ceiling DATA`."""
-    parser = _make_parser("ceiling", "Grade a random half of the real images against the other.")
-    parser.add_argument("data", metavar="DATA", help="real images: .zip, folder or .npz")
-    parser.add_argument(
-        "--num-images",
-        type=parse_positive,
-        default=50_000,
-        help="random images of each half at most (default 50000)",
-    )
-    _add_seed(parser)
-    _add_naming(parser)
-    _add_metrics(parser)
-    parser.add_argument("--json", metavar="OUT", required=True, help="write the metrics there")
-    add_event_options(parser)
-    options = parser.parse_args(argv)
+def _ceiling(options: argparse.Namespace) -> None:
+    """Grade a random half of the real images against the other."""
     _set_threads(options.threads)
     metrics = _parse_metrics(options.metrics)
     _check_paths([options.data], [options.json, options.events], [options.weights])
@@ -114,23 +181,11 @@ def _ceiling(argv: Sequence[str]) -> int:
         events=open_events(options),
         progress=True,
     )
-    return _finish(result, options.json)
+    _finish(result, options.json)
 
 
-def _reference(argv: Sequence[str]) -> int:
-    """`python -m eval reference DATA`."""
-    parser = _make_parser("reference", "Make a reference batch in the authors' layout.")
-    parser.add_argument("data", metavar="DATA", help="images: .zip of PNGs, folder or .npz")
-    _add_seed(parser)
-    parser.add_argument(
-        "--num-images",
-        type=parse_positive,
-        default=10_000,
-        help="random images stored for precision and recall (default 10000); statistics use all",
-    )
-    _add_jpeg(parser)
-    parser.add_argument("--out", metavar="REF.npz", required=True, help="the file to write")
-    options = parser.parse_args(argv)
+def _reference(options: argparse.Namespace) -> None:
+    """Make a reference batch in the authors' layout."""
     if Path(options.out).suffix != ".npz":
         raise UserError(f"--out {options.out}: a reference batch is an .npz; name it so")
     _set_threads(options.threads)
@@ -151,18 +206,10 @@ def _reference(argv: Sequence[str]) -> int:
         allow_jpeg=options.allow_jpeg,
         progress=True,
     )
-    return 0
 
 
-def _network(argv: Sequence[str]) -> int:
-    """`python -m eval network DATA`."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} network", description="Train a small-scale feature network."
-    )
-    parser.add_argument("data", metavar="DATA", help="labelled zip of PNGs with dataset.json")
-    parser.add_argument("--spec", metavar="SPEC.json", required=True, help="how to train it")
-    parser.add_argument("--out", metavar="NET.safetensors", required=True, help="the file to write")
-    options = parser.parse_args(argv)
+def _network(options: argparse.Namespace) -> None:
+    """Train a small-scale feature network."""
     _set_threads(1)
     _check_paths([options.data], [options.out], [options.spec])
     spec = read_json(options.spec, "feature network spec")
@@ -175,19 +222,10 @@ def _network(argv: Sequence[str]) -> int:
     description["data_sha256"] = sha256_file(options.data)
     save_small_network(options.out, parameters, description)
     print(f"Held-out accuracy: {description['held_out_accuracy']:.4f}")
-    return 0
 
 
-def _audit(argv: Sequence[str]) -> int:
-    """`python -m eval audit FILE`."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} audit",
-        description="Tell what a batch of images holds, and what is odd.",
-    )
-    parser.add_argument("path", metavar="FILE", help="a batch: .npz, .zip or folder")
-    _add_jpeg(parser)
-    parser.add_argument("--json", metavar="OUT", help="write the same as JSON there")
-    options = parser.parse_args(argv)
+def _audit(options: argparse.Namespace) -> None:
+    """Tell what a batch of images holds, and what is odd."""
     _check_paths([options.path], [options.json])
     from eval.audit import audit, format_audit
     from eval.images.damaged_files import advise_forgetting
@@ -197,23 +235,15 @@ def _audit(argv: Sequence[str]) -> int:
     print(format_audit(result), flush=True)
     if options.json:
         write_json(options.json, result)
-    return 0
 
 
-def _selftest(argv: Sequence[str]) -> int:
-    """`python -m eval selftest`."""
-    parser = _make_parser(
-        "selftest",
-        "Check that this machine computes the metrics right; exit code 1 if it does not.",
-    )
-    parser.add_argument(
-        "--reference", metavar="REF.npz", help="the authors' imagenet_256 reference"
-    )
-    parser.add_argument("--samples", metavar="SAMPLES.npz", help="their ADM-G, ADM-U samples")
-    options = parser.parse_args(argv)
+def _selftest(options: argparse.Namespace) -> int:
+    """Check that this machine computes the metrics right; exit code 1 if it does not."""
     _set_threads(options.threads)
+    from eval.networks.device import check_device
     from eval.selftest import format_checks, run_selftest
 
+    check_device(options.device)
     checks = run_selftest(
         weights=options.weights,
         any_weights=options.any_weights,
@@ -227,26 +257,16 @@ def _selftest(argv: Sequence[str]) -> int:
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 
 
-def _weights(argv: Sequence[str]) -> int:
-    """`python -m eval weights --out FILE`."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} weights",
-        description="Put Inception's frozen graph somewhere: from $ADM_INCEPTION, else from the "
-        "cache, else downloaded.",
-    )
-    parser.add_argument(
-        "--sha256", metavar="HASH", help="what its SHA-256 must be (default: the published one)"
-    )
-    parser.add_argument("--out", metavar="FILE.pb", required=True, help="where to put it")
-    options = parser.parse_args(argv)
+def _weights(options: argparse.Namespace) -> None:
+    """Put Inception's frozen graph somewhere: from $ADM_INCEPTION, the cache or a download."""
     _check_paths([], [options.out])
     from eval.networks.weights import INCEPTION_SHA256, copy_inception
 
     copy_inception(options.out, sha256=options.sha256 or INCEPTION_SHA256)
-    return 0
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "": _grade,
     "reference": _reference,
     "ceiling": _ceiling,
     "network": _network,
@@ -254,71 +274,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "audit": _audit,
     "selftest": _selftest,
 }
-
-
-def _make_parser(
-    command: str, description: str, epilog: str | None = None
-) -> argparse.ArgumentParser:
-    """Make a parser with the options that every command with a feature network has."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} {command}".strip(), description=description, epilog=epilog
-    )
-    parser.add_argument(
-        "--weights",
-        metavar="NET",
-        help="the feature network: Inception's frozen graph (default: downloaded once and kept) "
-        "or a small network's .safetensors",
-    )
-    parser.add_argument(
-        "--any-weights",
-        action="store_true",
-        help="take a frozen graph with another hash than the published one; its FIDs compare with "
-        "no published ones",
-    )
-    parser.add_argument(
-        "--backend",
-        choices=("torch", "tensorflow"),
-        default="torch",
-        help="what runs Inception (default torch)",
-    )
-    parser.add_argument(
-        "--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)"
-    )
-    parser.add_argument("--batch-size", type=parse_positive, default=64, help="images at a time")
-    parser.add_argument(
-        "--threads", type=parse_positive, help="threads (default: as many as there are cores)"
-    )
-    return parser
-
-
-def _add_seed(parser: argparse.ArgumentParser) -> None:
-    """Add the seed, where something is drawn."""
-    parser.add_argument(
-        "--seed", type=parse_non_negative, default=0, help="of random draws (default 0)"
-    )
-
-
-def _add_naming(parser: argparse.ArgumentParser) -> None:
-    """Add what the result is called."""
-    parser.add_argument("--name", help="of the result (default: from the file's name)")
-    parser.add_argument("--digest", help="of the spec that asked for it, written into the result")
-
-
-def _add_metrics(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of metrics."""
-    parser.add_argument(
-        "--metrics",
-        metavar="NAMES",
-        help="with commas, out of is, fid, sfid, precision, recall (the default) and memorised, "
-        "kid, fid_infinity",
-    )
-
-
-def _add_jpeg(parser: argparse.ArgumentParser) -> None:
-    """Add the permission for lossy files."""
-    parser.add_argument(
-        "--allow-jpeg", action="store_true", help="take JPEG files, although they move FID"
-    )
 
 
 def _parse_metrics(text: str | None) -> tuple[str, ...]:
@@ -341,7 +296,7 @@ def _parse_metrics(text: str | None) -> tuple[str, ...]:
     return tuple(name for name in METRICS + EXTRAS if name in names)
 
 
-def _check_paths(*paths: Sequence[str | Path | None]) -> None:
+def _check_paths(*paths: Sequence[Any]) -> None:
     """Check inputs and outputs as eval.paths does, which loads numpy."""
     from eval.paths import check_paths
 
@@ -362,11 +317,8 @@ def _load_network(options: argparse.Namespace) -> Any:
     )
 
 
-def _set_threads(num_threads: int | None) -> None:
+def _set_threads(num_threads: int) -> None:
     """Fix the number of threads, of numpy's libraries too when they are not loaded yet."""
-    from records.cores import count_cores
-
-    num_threads = num_threads or count_cores()
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(num_threads)
     import torch
@@ -374,7 +326,7 @@ def _set_threads(num_threads: int | None) -> None:
     torch.set_num_threads(num_threads)
 
 
-def _finish(result: dict[str, Any], out: str | None) -> int:
+def _finish(result: dict[str, Any], out: str | None) -> None:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
     from eval.metrics.registry import TITLES
 
@@ -390,4 +342,3 @@ def _finish(result: dict[str, Any], out: str | None) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     if out:
         write_json(out, result)
-    return 0

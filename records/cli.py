@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from records.errors import UserError, main_guard
 from records.mlflow_page import serve_page
+from records.options import whole_number
 from records.tracking import Summary, default_uri, track
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -24,7 +25,12 @@ def make_parser() -> argparse.ArgumentParser:
     page = commands.add_parser("ui", help="the same, then serve MLflow's page on the runs")
     for command in (tracking, page):
         command.add_argument("--results", default="results", help="folder of results (results)")
-    page.add_argument("--port", type=int, default=5000, help="of the page's address (5000)")
+    page.add_argument(
+        "--port",
+        type=whole_number(at_least=1, at_most=65535),
+        default=5000,
+        help="of the page's address (5000)",
+    )
     return parser
 
 

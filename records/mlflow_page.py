@@ -70,16 +70,15 @@ def _demand_free(port: int) -> None:
     """Demand a port that nothing listens on.
 
     Raises:
-        UserError: it is taken, or no number of a port.
+        UserError: it is taken, or only root may use it.
     """
     try:
         with socket.socket() as one:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind((HOST, port))
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such port"
+    except OSError as error:
         raise UserError(
-            f"--port {port}: cannot be used ({reason}); give another, such as --port 5001"
+            f"--port {port}: cannot be used ({error.strerror}); give another, such as --port 5001"
         ) from None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from records.errors import UserError, main_guard
 from records.files import write_json
+from records.options import POSITIVE, number
 from workflow.availability import list_artefacts
 from workflow.costs import format_allotment, make_allotment
 from workflow.fetching import forget_artefact
@@ -51,9 +52,11 @@ def make_parser() -> argparse.ArgumentParser:
     devices = ", ".join(load_devices()["devices"])
     plan.add_argument("--gpu", help=f"what computes: {devices} (default: as the scale's device)")
     plan.add_argument(
-        "--utilisation", type=float, help="share of the GPU's peak that is reached, such as 0.3"
+        "--utilisation",
+        type=number(above=0, at_most=1),
+        help="share of the GPU's peak that is reached, such as 0.3",
     )
-    plan.add_argument("--num-gpus", type=int, default=1, help="how many there are")
+    plan.add_argument("--num-gpus", type=POSITIVE, default=1, help="how many there are")
     plan.add_argument(
         "--keep-state", action="store_true", help="optimiser states stay after the last mark"
     )

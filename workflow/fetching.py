@@ -176,19 +176,24 @@ def make_terms(artefacts: Mapping[str, Mapping[str, Any]]) -> str:
     return terms.replace("{", "{{").replace("}", "}}")  # Snakemake formats the command
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Fetch one file.
-
-    Raises:
-        UserError: anything that the user can fix.
-    """
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the options."""
     parser = argparse.ArgumentParser(prog="python -m workflow.fetching", description=__doc__)
     parser.add_argument("--artefact", required=True, help="what to fetch (JSON object)")
     parser.add_argument("--base", required=True, help="beginning of its address")
     parser.add_argument("--licences", required=True, help="its terms by its ending (JSON object)")
     parser.add_argument("--folder", required=True, help="where downloads are kept")
     parser.add_argument("--out", required=True, help="where the file is needed")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Fetch one file.
+
+    Raises:
+        UserError: anything that the user can fix.
+    """
+    args = make_parser().parse_args(argv)
     artefact = _parse("--artefact", args.artefact)
     licence = _parse("--licences", args.licences)[Path(artefact["path"]).suffix]
     place_artefact(artefact, base=args.base, licence=licence, folder=args.folder, out=args.out)

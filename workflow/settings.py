@@ -1,11 +1,11 @@
 """Read what `--config` and profiles say: which scale, which source, where results go."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
+from records.options import DEVICE, DEVICES
 from workflow.plan import Plan, make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,7 +17,6 @@ DEFAULTS = {
     "released": "params/released.yaml",
 }
 DEVICE_KEY = "device"  # apart: it is in no spec, and no command that writes one takes it
-DEVICE = re.compile("cpu|cuda(:[0-9]+)?")
 
 
 def load_plan(config: Mapping[str, Any]) -> Plan:
@@ -40,9 +39,7 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
     settings = {**DEFAULTS, **{key: str(value) for key, value in config.items()}}
     device = settings.get(DEVICE_KEY)
     if device is not None and not DEVICE.fullmatch(device):
-        raise UserError(
-            f"--config device: got {device!r}; needed: cpu, cuda, or one of several as cuda:1"
-        )
+        raise UserError(f"--config device: got {device!r}; needed: {DEVICES}")
     return make_plan(
         tables_path=_shipped(settings["tables"]),
         scale_path=scale_path(settings["scale"]),

@@ -8,11 +8,12 @@ from typing import Any
 from adm.datasets.centre_crop import CROPS
 from adm.datasets.image_sources import DATASETS
 from adm.datasets.image_tree import LABELS
-from adm.datasets.prepare import Order, broken_path, manifest_path, prepare_dataset
+from adm.datasets.prepare import MAX_SIZE_PX, Order, broken_path, manifest_path, prepare_dataset
 from records.cores import count_cores
 from records.errors import UserError
 from records.files import check_writable
 from records.inputs import refuse_replacing
+from records.options import POSITIVE, whole_number
 from specs.spec_checks import load_spec
 
 
@@ -24,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="the zip to write")
     parser.add_argument("--spec", help="dataset spec (JSON); instead of the next seven")
     parser.add_argument("--dataset", choices=DATASETS, help="what the images are")
-    parser.add_argument("--image-size-px", type=int, help="height and width of the images to make")
+    parser.add_argument(
+        "--image-size-px",
+        type=whole_number(at_least=1, at_most=MAX_SIZE_PX),
+        help="height and width of the images to make",
+    )
     parser.add_argument(
         "--crop", choices=CROPS, help="centre (default; LSUN: centre_box), or none for whole images"
     )
@@ -32,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", choices=LABELS, help="where a folder's or zip's labels come from"
     )
     parser.add_argument("--classes", nargs="+", help="names of the classes to keep (default: all)")
-    parser.add_argument("--num-classes", type=int, help="how many classes there must be")
+    parser.add_argument("--num-classes", type=POSITIVE, help="how many classes there must be")
     parser.add_argument(
         "--skip-broken",
         action="store_const",
@@ -46,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--path-variable", help="environment variable that gives the path when it is set"
     )
     parser.add_argument(
-        "--workers", type=int, help="processes that convert images (default: all cores)"
+        "--workers",
+        type=POSITIVE,
+        default=count_cores(),
+        help="processes that convert images (default: all cores)",
     )
     parser.add_argument("--licence", help="licence of the images, for the manifest")
     parser.add_argument("--words", help="where the images come from, for the manifest")
@@ -114,7 +122,7 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any]) -> int:
             labels=what["labels"] or "auto",
             classes=None if what["classes"] is None else tuple(what["classes"]),
             num_classes=what["num_classes"],
-            num_workers=count_cores() if args.workers is None else args.workers,
+            num_workers=args.workers,
             skip_broken=bool(what["skip_broken"]),
             licence=args.licence,
             words=args.words,

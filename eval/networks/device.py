@@ -1,6 +1,6 @@
 """A device by name, checked before anything is loaded."""
 
-from records.errors import UserError
+from records import options
 
 
 def check_device(device: str) -> None:
@@ -14,14 +14,4 @@ def check_device(device: str) -> None:
     """
     import torch
 
-    try:
-        if torch.device(device).type not in ("cpu", "cuda"):
-            raise RuntimeError("cpu or cuda is needed")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        have = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        raise UserError(
-            f"device {device}: cannot be used ({reason}); this machine has {', '.join(have)}; "
-            "give --device cpu or another of these (in the workflow --config device=cpu)"
-        ) from None
+    options.check_device(device, torch)

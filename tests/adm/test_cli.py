@@ -130,7 +130,7 @@ ACCURACY = "accuracy --spec accuracy.json --weights ema.safetensors --data data.
         ("dataset --spec data.json --out data.json", None),
         (f"{IMAGES} --out data.zip", None),
         ("dataset --spec x.manifest.json --path data.zip --out x.zip", "x.manifest.json, which"),
-        ("sample ema.npz --out ema.npz", None),
+        ("draw ema.npz --out ema.npz", None),
         (f"{SAMPLE} --out ema.safetensors", None),
         (f"{SAMPLE} --out s.npz", "s.json, which is written beside it,"),
         (f"{SAMPLE} --low-res back.npz --out s.json", None),
@@ -167,6 +167,21 @@ def test_a_wrong_path_of_the_data_is_told_also_where_nothing_is_trained(trained,
     arguments[arguments.index("--data") + 1] = str(trained)
     arguments[arguments.index("--state") + 1] = f"{trained}/another"
     assert "cannot be read (Is a directory); give the zip of a data" in refused(capsys, arguments)
+
+
+@pytest.mark.parametrize("command", [TRAIN, SAMPLE, ACCURACY, "draw ema.safetensors"])
+def test_a_device_that_is_not_there_is_told(work, capsys, command):
+    error = refused(capsys, [*command.split(), "--out", "new.png", "--device", "cuda:77"])
+    assert error.startswith("error: device cuda:77: cannot be used (")
+    assert not (work / "new.png").exists() and not (work / "state").exists()
+
+
+@pytest.mark.parametrize("number", ["-4", "0"])
+def test_an_accuracy_of_no_batches_is_not_written(work, capsys, number):
+    with pytest.raises(SystemExit, match="2"):
+        main([*ACCURACY.split(), "--out", "new.json", "--batch-size", number])
+    assert f"argument --batch-size: got '{number}'" in capsys.readouterr().err
+    assert not (work / "new.json").exists()
 
 
 def test_help_needs_no_torch():

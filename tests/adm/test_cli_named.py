@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from adm.cli import main, make_parser
-from adm.cli_named import OF_NAMES, OF_SPECS
+from adm.cli import main
 from adm.networks.model import make_model
 from adm.published.draw import draw_named
 from adm.published.names import find_model, load_sources
@@ -50,9 +49,9 @@ def environment(cache, monkeypatch):
     monkeypatch.delenv("ADM_MIRROR", raising=False)
 
 
-def sample(published, name, out, *more):
+def draw(published, name, out, *more):
     lists = ("--scale", "digits", "--released", str(published.released), "--threads", "1")
-    return main(["sample", str(name), "--out", str(out), *lists, *more])
+    return main(["draw", str(name), "--out", str(out), *lists, *more])
 
 
 def read_sampling(path):
@@ -65,7 +64,7 @@ def test_a_guided_grid_of_the_unconditional_model(published, tmp_path, capsys):
     out = tmp_path / "grid.png"
     name = "ADM_diffusion_256_unconditioned"
     options = ("--label", "3", "--guidance-scale", "10", "--num-images", "4")
-    assert sample(published, name, out, *options) == 0
+    assert draw(published, name, out, *options) == 0
     assert "grid.png: 4 images" in capsys.readouterr().out
     sampling, protocol = read_sampling(out)
     (half,) = sampling["halves"]
@@ -83,20 +82,20 @@ def test_a_guided_grid_of_the_unconditional_model(published, tmp_path, capsys):
 def test_joined_names_take_the_published_scale_and_labels_in_turn(published, tmp_path):
     out = tmp_path / "batch.npz"
     options = ("--label", "3", "5", "--num-images", "3", "--respacing", "ddim10", "--seed", "7")
-    assert sample(published, "ADM_G", out, *options) == 0
+    assert draw(published, "ADM_G", out, *options) == 0
     images, labels = read_batch(out)
     assert images.shape == (3, 8, 8, 3) and labels.tolist() == [3, 5, 3]
     (half,) = read_protocol(out)["sampling"]["halves"]
     assert (half["respacing"], half["guidance_scale"]) == ("ddim10", 2.5)
     again = tmp_path / "again.npz"
-    assert sample(published, "ADM_G", again, *options, "--batch-size", "2") == 0
+    assert draw(published, "ADM_G", again, *options, "--batch-size", "2") == 0
     assert np.abs(read_batch(again)[0].astype(int) - images).max() <= 1
 
 
 def test_a_stack_guides_its_base(published, tmp_path):
     out = tmp_path / "grid.png"
     options = ("--label", "3", "--guidance-scale", "1", "--num-images", "2")
-    assert sample(published, "ADM_U_64_256", out, *options, "--respacing", "ddim5") == 0
+    assert draw(published, "ADM_U_64_256", out, *options, "--respacing", "ddim5") == 0
     base, upsampler = read_sampling(out)[0]["halves"]
     assert (base["model"], base["classifier"]) == ("imagenet_64", "classifier_64")
     assert (upsampler["model"], upsampler["classifier"]) == ("upsampler_64_256", None)
@@ -105,7 +104,7 @@ def test_a_stack_guides_its_base(published, tmp_path):
 
 def test_without_classes_there_are_no_captions(published, tmp_path):
     out = tmp_path / "batch.npz"
-    assert sample(published, "ADM_diffusion_lsun_cat", out, "--num-images", "2") == 0
+    assert draw(published, "ADM_diffusion_lsun_cat", out, "--num-images", "2") == 0
     images, labels = read_batch(out)
     assert len(images) == 2 and labels is None
 
@@ -125,21 +124,21 @@ def test_models_trained_here_find_classifier_and_base_beside_them(published, tmp
     model = place(tmp_path, "imagenet_256")
     out = tmp_path / "grid.png"
     options = ("--label", "1", "--guidance-scale", "2", "--num-images", "1")
-    assert sample(published, model, out, *options) == 2
+    assert draw(published, model, out, *options) == 2
     beside = tmp_path / "digits" / "retrain" / "models" / "classifier_256"
     assert f"there is none at {beside}/ema-final.safetensors" in capsys.readouterr().err
     classifier = place(tmp_path, "classifier_256")
-    assert main(["sample", str(model), "--out", str(out), *options, "--threads", "1"]) == 0
+    assert main(["draw", str(model), "--out", str(out), *options, "--threads", "1"]) == 0
     (half,) = read_sampling(out)[0]["halves"]
     assert (half["respacing"], half["classifier"]) == ("20", "classifier_256")
     moved = classifier.rename(tmp_path / "moved.safetensors")
     given = (*options, "--classifier", str(moved))
-    assert sample(published, model, tmp_path / "b.png", *given) == 0
+    assert draw(published, model, tmp_path / "b.png", *given) == 0
     upsampler = place(tmp_path, "upsampler_64_256")
-    assert sample(published, upsampler, out, "--num-images", "1") == 2
+    assert draw(published, upsampler, out, "--num-images", "1") == 2
     assert "is an upsampler; its base is not at" in capsys.readouterr().err
     place(tmp_path, "imagenet_64")
-    assert sample(published, upsampler, out, "--num-images", "1", "--respacing", "ddim5") == 0
+    assert draw(published, upsampler, out, "--num-images", "1", "--respacing", "ddim5") == 0
 
 
 def test_import_and_export(tmp_path, capsys):
@@ -167,20 +166,14 @@ def test_specs_are_written_for_training(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sample", "--out", "a.png"], "give either a NAME (ADM_G_256, or a weights file), or"),
-        (["sample", "ADM_G", "--spec", "s", "--out", "a.png"], "give either a NAME"),
-        (["sample", "--spec", "s.json", "--out", "a.npz"], "--weights is missing"),
-        (["sample", "ADM_G", "--num-images", "0", "--out", "a.png"], "--num-images 0: give at"),
-        (["sample", "ADM_G", "--batch-size", "-1", "--out", "a.png"], "--batch-size -1: give at"),
-        (["sample", "ADM_G", "--threads", "0", "--out", "a.png"], "--threads 0: give at least 1"),
-        (["sample", "ADM_G", "--out", "a.jpg"], "give a .png for a grid or an .npz"),
-        (["sample", "ADM_H", "--out", "a.png"], "ADM_H: no model of that name and no file; did"),
+        (["draw", "ADM_G", "--out", "a.jpg"], "give a .png for a grid or an .npz"),
+        (["draw", "ADM_H", "--out", "a.png"], "ADM_H: no model of that name and no file; did"),
         (["spec", "ADM_H", "--out", "a.json"], "no model of that name"),
         (["spec", "ADM_U", "--scale", "none", "--out", "a.json"], "none.yaml: no such file"),
         (["export", "none.safetensors", "--out", "a.pt"], "no such file; a weights file"),
         (["import", "none.pt", "--model", "ADM_U", "--out", "a"], "no such file; a checkpoint"),
         (
-            ["sample", "ADM_diffusion_64_unconditioned", "--out", "a.png"],
+            ["draw", "ADM_diffusion_64_unconditioned", "--out", "a.png"],
             "no weights are available",
         ),
     ],
@@ -193,37 +186,24 @@ def test_commands_that_cannot_be_done(arguments, words, capsys, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def read_sample_options():
-    """Return the options of sample as nobody gave any, less those that both its forms have."""
-    options = vars(make_parser().parse_args(["sample", "--out", "a.png"]))
-    shared = ("command", "name", "spec", "classifier", "batch_size", "out", "device", "threads")
-    return {key: value for key, value in options.items() if key not in shared}
-
-
-def test_every_option_of_sample_belongs_to_one_form_and_has_no_default_there():
-    options = read_sample_options()
-    assert sorted(options) == sorted([*OF_NAMES, *OF_SPECS])
-    assert set(options.values()) == {None}
-
-
-@pytest.mark.parametrize(
-    ("form", "key"), [("NAME", key) for key in OF_SPECS] + [("--spec", key) for key in OF_NAMES]
-)
-def test_an_option_of_the_other_form_is_refused_by_name(form, key, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("more", [[], ["--spec", "s.json"], ["--label", "263"]])
+def test_a_name_is_sent_to_draw(more, capsys, tmp_path, monkeypatch):
+    """What this command was before: some of its options are known here no more."""
     monkeypatch.chdir(tmp_path)
-    own = ["ADM_G"] if form == "NAME" else ["--spec", "s.json", "--weights", "w.safetensors"]
-    option = "--" + key.replace("_", "-")
-    value = "a=0" if key == "tag" else "0"  # 0 is given too
-    assert main(["sample", *own, option, value, "--out", "a.png"]) == 2
-    error = capsys.readouterr().err
-    assert f"sample: {option}: of use with" in error and "ignored with" in error
-    assert error.count("\n") == 1 and list(tmp_path.iterdir()) == []
+    for arguments in (["ADM_G", *more], [*more, "ADM_G"]):
+        assert main(["sample", *arguments, "--out", "a.png"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: sample: needs a spec (--spec, --weights); to draw from a")
+        assert "run `python -m adm draw NAME --out FILE`" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_all_ignored_options_are_named_at_once(capsys):
-    arguments = ["--spec", "s", "--weights", "w", "--guidance-scale", "10", "--label", "3"]
-    assert main(["sample", *arguments, "--out", "a.npz"]) == 2
-    assert "--label, --guidance-scale: of use with a NAME alone" in capsys.readouterr().err
+def test_a_spec_is_sent_to_sample(capsys):
+    for arguments in (["--spec", "s", "--weights", "w"], ["ADM_G", "--spec", "s"]):
+        assert main(["draw", *arguments, "--out", "a.npz"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: draw: needs a published name or a weights file; to draw")
+        assert "run `python -m adm sample --spec FILE" in error and error.count("\n") == 1
 
 
 def test_a_wrong_fetched_checkpoint_is_refused_with_the_way_to_forget_it(tmp_path, capsys):
@@ -332,11 +312,17 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "give either --model NAME, or --spec"),
-        (["--model", "ADM_U", "--spec", "s.json"], "give either --model NAME, or --spec"),
-        (["--spec", "s.json", "--mark", "final"], "--mark and --iteration are missing"),
+        ([], "one of the arguments --model --spec is required"),
+        (["--model", "ADM_U", "--spec", "s.json"], "--spec: not allowed with argument --model"),
     ],
 )
 def test_import_needs_one_name_for_the_weights(capsys, options, words):
-    assert main(["import", "x.pt", "--out", "y", *options]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["import", "x.pt", "--out", "y", *options])
     assert words in capsys.readouterr().err
+
+
+def test_a_spec_alone_does_not_say_at_which_mark_the_weights_are(capsys, tmp_path):
+    options = ["--out", f"{tmp_path}/y", "--spec", "s.json", "--mark", "final"]
+    assert main(["import", "x.pt", *options]) == 2
+    assert "--mark and --iteration are missing" in capsys.readouterr().err

@@ -113,20 +113,6 @@ def test_a_wrong_spec_is_told(digits_zip, tmp_path, capsys):
     assert "network spec: has []; exactly" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("option", "number", "message"),
-    [
-        ("--batch-size", "0", "0 is not a positive number"),
-        ("--threads", "0", "0 is not a positive number"),
-        ("--seed", "-1", "-1 is negative"),
-    ],
-)
-def test_numbers_are_checked(option, number, message, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        run(["a", "b", "--weights", "c", option, number])
-    assert f"argument {option}: {message}" in capsys.readouterr().err
-
-
 def test_starting_loads_neither_torch_nor_numpy():
     program = "import sys, eval.__main__; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run(
@@ -147,10 +133,12 @@ def test_metrics_are_chosen_by_name(reference_path, samples_path, network_path, 
 
 
 def test_a_device_that_is_not_there_is_told(reference_path, samples_path, network_path, capsys):
-    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
-    for device in ("cuda:77", "meta", "nonsense"):
-        assert run([*command, "--device", device]) == 2
-        assert f"device {device}: cannot be used (" in capsys.readouterr().err
+    pair, weights = [str(reference_path), str(samples_path)], ["--weights", str(network_path)]
+    for command in (pair, ["selftest"]):
+        assert run([*command, *weights, "--device", "cuda:77"]) == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith("error: device cuda:77: cannot be used (")
+        assert printed.err.count("\n") == 1 and printed.out == ""
 
 
 def test_a_small_network_runs_with_torch_alone(reference_path, samples_path, network_path, capsys):

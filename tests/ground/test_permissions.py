@@ -172,7 +172,7 @@ def commands(made, good, bad):
         f"{bad}/samples.npz": sample(made, good, bad),
         f"{bad}/a.pt": ["export", f"{made}/ema.safetensors", "--out", f"{bad}/a.pt"],
         f"{bad}/a.json": ["spec", "imagenet_64", "--scale", "digits", "--out", f"{bad}/a.json"],
-        f"{bad}/a.png": ["sample", f"{made}/ema.safetensors", *few, "--out", f"{bad}/a.png"],
+        f"{bad}/a.png": ["draw", f"{made}/ema.safetensors", *few, "--out", f"{bad}/a.png"],
     }
 
 
@@ -195,7 +195,7 @@ def test_an_output_is_looked_at_before_the_work(made, tmp_path, capsys):
     for command in (
         ["train", "--spec", f"{made}/model.json", "--data", "no", *state, "--iterations", "1"],
         ["sample", "--spec", f"{made}/sample.json", "--weights", "no"],
-        ["sample", "no.safetensors"],
+        ["draw", "no.safetensors"],
         ["accuracy", "--spec", f"{tmp_path}/accuracy.json", "--weights", "no", "--data", "no"],
         ["import", "no.pt", "--model", "imagenet_64", "--scale", "digits"],
         ["export", "no.safetensors"],

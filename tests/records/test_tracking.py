@@ -1,5 +1,6 @@
 """The import into MLflow on stores and servers that are really there, or really are not."""
 
+import socket
 import sqlite3
 import time
 
@@ -117,5 +118,9 @@ def test_nothing_to_import_is_told(tmp_path):
     (tmp_path / "results").mkdir()
     process = track(tmp_path)
     assert process.returncode == 0 and "no recorded runs yet" in process.stdout
-    taken = track(tmp_path, "--port", "99999", command="ui")
-    check_refusal(taken, "--port 99999")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = track(tmp_path, "--port", str(port), command="ui")
+    check_refusal(process, f"--port {port}: cannot be used (", "such as --port 5001")

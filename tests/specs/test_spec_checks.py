@@ -245,5 +245,5 @@ def test_a_mistake_in_the_header_of_a_weights_file(specs, folder, tmp_path, caps
         assert error.startswith("error: ") and error.count("\n") == 1 and not out.exists()
         assert place[-1] in error and "Traceback" not in error
     write_tensors(path, tensors, {**texts, "spec": "[]"})
-    assert main(["sample", str(path), "--out", f"{tmp_path}/a.png"]) == 2
+    assert main(["draw", str(path), "--out", f"{tmp_path}/a.png"]) == 2
     assert f"{path}: model spec in its header" in capsys.readouterr().err
