@@ -210,14 +210,10 @@ test: env
 test-all: env
 	$(PYTEST) -m "not gpu" --durations=25 $(ARGS)
 
-## check: what is done without running the code: ruff, snakefmt, snakemake --lint, spelling
+## check: what is done without running the code: ruff, pyright, snakefmt, snakemake --lint, spelling
 .PHONY: check
 check: env
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/snakefmt --check Snakefile workflow/rules
-	$(BIN)/snakemake --lint
-	$(BIN)/codespell
+	$(BIN)/pre-commit run --all-files
 
 ## format: lay out Python and Snakemake code
 .PHONY: format

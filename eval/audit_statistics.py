@@ -25,11 +25,10 @@ def describe_statistics(
     """
     names = [name for name in STATISTICS if name in stored]
     count = stored.get("num_images")
-    told = count is not None and count.dtype.kind in "iu"
     about = {
         "names": names,
         "dims": {name: stored[name].size for name in INCEPTION_DIMS if name in stored},
-        "num_images": int(count) if told else None,
+        "num_images": int(count) if count is not None and count.dtype.kind in "iu" else None,
         "network_sha256": str(stored["network_sha256"]) if "network_sha256" in stored else None,
     }
     return about, list(_judge(stored, about, num_stored)) if names else []

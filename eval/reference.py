@@ -20,7 +20,7 @@ from eval.metrics.precision_recall import MIN_IMAGES, WHY
 from eval.metrics.reference import Reference
 from eval.metrics.registry import NEEDED_OF_REFERENCE
 from eval.networks.feature_network import FeatureNetwork
-from eval.networks.features import Features, compute_features, iterate_features
+from eval.networks.features import Features, compute_features, demand, iterate_features
 from eval.reference_statistics import load_reference_statistics
 from records.batches import open_archive, open_array, protocol_path, write_array
 from records.errors import UserError
@@ -193,7 +193,7 @@ def _compute_statistics(features: Features, needed: Collection[str]) -> dict[str
     """Compute mu and sigma of pool, and mu_s and sigma_s of spatial features, where needed."""
     moments = {}
     if "mu" in needed:
-        moments["mu"], moments["sigma"] = compute_moments(features.pool)
+        moments["mu"], moments["sigma"] = compute_moments(demand(features.pool))
     if "mu_s" in needed:
-        moments["mu_s"], moments["sigma_s"] = compute_moments(features.spatial)
+        moments["mu_s"], moments["sigma_s"] = compute_moments(demand(features.spatial))
     return moments

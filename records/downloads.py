@@ -124,7 +124,7 @@ def mirror_path(path: Path) -> Path:
 def _find_source(url: str, base: str | None) -> str:
     """Put ADM_MIRROR in the place of base, and demand an address that we can fetch from."""
     mirror = os.environ.get(MIRROR_VARIABLE, "") if base is not None else ""
-    if mirror:
+    if base is not None and mirror:
         if not url.startswith(base):
             raise ValueError(f"{hide_secrets(url)} does not begin with {hide_secrets(base)}")
         url = mirror.rstrip("/") + "/" + url[len(base) :].lstrip("/")

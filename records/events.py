@@ -151,7 +151,7 @@ def _parse(line: str) -> dict[str, Any] | None:
     return found if is_event and isinstance(found.get("time"), (int, float)) else None
 
 
-def add_event_options(parser: argparse.ArgumentParser) -> None:
+def add_event_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that say where a command records its events."""
     parser.add_argument("--events", metavar="FILE", help="append what happens as JSON lines there")
     parser.add_argument(

@@ -103,7 +103,8 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
 
 def _open(runs: dict[tuple[str, ...], Run], event: Mapping[str, Any]) -> tuple[Run, Job]:
     """Find or make the run that a start is about, and the job of it."""
-    tags = event.get("tags") if isinstance(event.get("tags"), dict) else {}
+    given = event.get("tags")
+    tags = given if isinstance(given, dict) else {}
     experiment = "-".join(str(tags[key]) for key in ("scale", "source") if key in tags) or "runs"
     experiment = experiment.replace("/", "-")  # MLflow takes slashes for folders
     key = (experiment, *(str(event.get(one)) for one in ("kind", "name", "digest")))

@@ -175,7 +175,7 @@ def _store(client: Any, run: Run, experiment: str, known: dict[str, Any]) -> str
     key = digest([run.experiment, run.kind, run.name, run.digest])
     old = known.get(key)
     counts = {name: _count_imported(old, name, job) for name, job in run.jobs.items()}
-    if None in counts.values():
+    if old is not None and None in counts.values():
         client.delete_run(old.info.run_id)
         old, counts = None, dict.fromkeys(run.jobs, 0)
     tags = _make_tags(run, key)
@@ -228,7 +228,7 @@ def _make_tags(run: Run, key: str) -> dict[str, str]:
         "spec_digest": run.digest,
         "mlflow.source.name": ", ".join(run.jobs),
         RUN_KEY: key,
-        "attempts": str(sum(job.num_attempts for job in run.jobs.values())),
+        "attempts": str(max(job.num_attempts for job in run.jobs.values())),
         **{f"{IMPORTED}.{name}": _mark(job.points) for name, job in run.jobs.items()},
     }
     if commit not in ("", "unknown"):

@@ -1,6 +1,6 @@
 """How far a number may lie from the published one to be the same, by where it comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.cells import load_metrics, make_estimate, read_interval
@@ -119,14 +119,14 @@ def make_other(
     }
 
 
-def list_other_sources(rows: list[Mapping[str, Any]], status: str) -> list[str]:
+def list_other_sources(rows: Sequence[Mapping[str, Any]], status: str) -> list[str]:
     """Return the other sources with a number of some status beside those of a table."""
     values = [cell["absolute"] or cell for row in rows for cell in row["cells"]]
     others = [other for value in values for other in value["others"]]
     return list(dict.fromkeys(one["source"] for one in others if one["status"] == status))
 
 
-def count_agreements(rows: list[Mapping[str, Any]]) -> dict[str, int] | None:
+def count_agreements(rows: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
     """Count the verdicts on the values of a table's rows; None when there are none."""
     values = [cell["absolute"] or cell for row in rows for cell in row["cells"]]
     verdicts = [value["agreement"]["verdict"] for value in values if value["agreement"]]

@@ -1,6 +1,7 @@
 """Metrics files: read, check, and turn into estimates."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def make_estimate(content: dict[str, Any] | None, metric: str) -> Estimate | None:
+def make_estimate(content: Mapping[str, Any] | None, metric: str) -> Estimate | None:
     """Return one metric of a file as an estimate; None when the file or the metric is missing."""
     if content is None or metric not in content["metrics"]:
         return None
@@ -107,7 +108,9 @@ def make_estimate(content: dict[str, Any] | None, metric: str) -> Estimate | Non
     )
 
 
-def read_interval(content: dict[str, Any] | None, metric: str) -> tuple[float | None, float | None]:
+def read_interval(
+    content: Mapping[str, Any] | None, metric: str
+) -> tuple[float | None, float | None]:
     """Return the interval that the metrics file states; (None, None) when it states none."""
     entry = (content or {"metrics": {}})["metrics"].get(metric) or {}
     low, high = entry.get("interval") or (None, None)

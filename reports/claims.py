@@ -132,6 +132,7 @@ def compute_effect(
         return left - factor * right + margin, (1.0, -factor, 0.0)
     if relation == "less":
         return factor * right + margin - left, (-1.0, factor, 0.0)
+    assert towards is not None
     left_sign = math.copysign(1.0, left - towards)
     right_sign = math.copysign(1.0, right - towards)
     effect = factor * abs(right - towards) - abs(left - towards)
@@ -141,10 +142,11 @@ def compute_effect(
 def judge_published(comparison: Mapping[str, Any], values: Sequence[float | None]) -> bool | None:
     """Say whether published left, right, towards satisfy a comparison; None if one is missing."""
     needed = values if comparison["relation"] == "nearer" else values[:2]
-    if any(value is None for value in needed):
+    known = [value for value in needed if value is not None]
+    if len(known) < len(needed):
         return None
     effect, _ = compute_effect(
-        comparison["relation"], *values, factor=comparison["factor"], margin=comparison["margin"]
+        comparison["relation"], *known, factor=comparison["factor"], margin=comparison["margin"]
     )
     return effect > 1e-9  # printed decimals: a tie stays a tie in binary
 
@@ -165,20 +167,23 @@ def judge_comparison(
         verdict, effect, low, high and reason (None or words). low and high hold sampling error
         alone when the seeds' spread is needed but not known.
     """
-    needed = list(estimates[: 3 if comparison["relation"] == "nearer" else 2])
-    if any(estimate is None for estimate in needed):
+    needed = estimates[: 3 if comparison["relation"] == "nearer" else 2]
+    known = [estimate for estimate in needed if estimate is not None]
+    if len(known) < len(needed):
         return _result(NOT_RUN, reason="a cell of this comparison was not run")
-    values = [estimate.value for estimate in needed]
+    values = [estimate.value for estimate in known]
     effect, slopes = compute_effect(
         comparison["relation"], *values, factor=comparison["factor"], margin=comparison["margin"]
     )
-    if any(estimate.std_error is None for estimate in needed):
+    errors = [estimate.std_error for estimate in known if estimate.std_error is not None]
+    if len(errors) < len(known):
         return _result(INCONCLUSIVE, effect, reason="the sampling error of a cell is not known")
-    weighted = list(zip(slopes, needed, strict=False))
-    parts = [(sum((s * e.std_error) ** 2 for s, e in weighted), SAMPLING_DOF)]
+    sampling = sum((s * error) ** 2 for s, error in zip(slopes, errors, strict=False))
+    parts = [(sampling, SAMPLING_DOF)]
     seeds_matter = comparison["trained_models_differ"]
     if seeds_matter and spread is not None:
-        parts.append((sum(s**2 * spread.variance(e.value) for s, e in weighted), spread.dof))
+        seeds = sum(s**2 * spread.variance(v) for s, v in zip(slopes, values, strict=False))
+        parts.append((seeds, spread.dof))
     low, high = compute_interval(effect, parts)
     if seeds_matter and spread is None:
         return _result(INCONCLUSIVE, effect, low, high, SEEDS_UNKNOWN)

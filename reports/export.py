@@ -201,7 +201,7 @@ def render_markdown(table: Mapping[str, Any]) -> str:
     lines += [f"- **check:** {escape_markdown(flag)}" for flag in table["flags"]]
     frame = make_frame(table, absolute=False)
     for task, part in frame.groupby(level=0, sort=False):
-        lines += ["", f"## {escape_markdown(task)}", "", *_list_markdown_lines(part)]
+        lines += ["", f"## {escape_markdown(str(task))}", "", *_list_markdown_lines(part)]
         if table["layout"] == "deltas":
             values = make_frame(table, absolute=True).loc[[task]]
             lines += ["", f"### {ABSOLUTE}", "", *_list_markdown_lines(values)]

@@ -38,7 +38,7 @@ def list_notes(
     """
     statuses = [find_status(row, content) for content in contents]
     reason = (row["reason"] or "") if MEASURED not in statuses else ""
-    words = [NOTE_WORDS.get(note, note) for note in row["notes"]]
+    words = [NOTE_WORDS.get(note) or note for note in row["notes"]]
     notes = [(text, "") for text in words if text not in reason]  # it says the same, and more
     if row["assumed"]:
         notes.append((f"not stated by the paper, chosen here: {', '.join(row['assumed'])}", ""))

@@ -10,13 +10,14 @@ import logging
 import re
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
-SETTINGS = {
+SETTINGS: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same sizes on every machine
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign
@@ -55,7 +56,7 @@ def render_svg(
         figure.savefig(out, format="svg", metadata=dict.fromkeys(METADATA), transparent=True)
     size = {"width": str(width_px), "height": str(height_px)}
     svg = _strip(ElementTree.fromstring(out.getvalue()))
-    svg.attrib = {"viewBox": svg.get("viewBox"), **size, "role": "img", "aria-label": words}
+    svg.attrib = {"viewBox": svg.attrib["viewBox"], **size, "role": "img", "aria-label": words}
     return ElementTree.tostring(svg, encoding="unicode")
 
 

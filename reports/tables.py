@@ -204,9 +204,10 @@ def _interval_with_seeds(
     estimates: Sequence[Estimate], spread: SeedSpread | None, effect: float | None = None
 ) -> tuple[float | None, float | None]:
     """Return the interval of a number or of a difference, widened by the spread between seeds."""
-    if any(estimate.std_error is None for estimate in estimates):
+    errors = [estimate.std_error for estimate in estimates if estimate.std_error is not None]
+    if len(errors) < len(estimates):
         return None, None
-    parts = [(sum(e.std_error**2 for e in estimates), SAMPLING_DOF)]
+    parts = [(sum(error**2 for error in errors), SAMPLING_DOF)]
     if spread is not None:
         parts.append((sum(spread.variance(e.value) for e in estimates), spread.dof))
     return compute_interval(estimates[0].value if effect is None else effect, parts)

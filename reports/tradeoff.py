@@ -97,7 +97,8 @@ def _make_lines(models: Sequence[Sequence[tuple[Mapping, str]]], kind: str) -> l
 def _make_point(row: Mapping[str, Any], mark: str, kind: str) -> dict[str, Any] | None:
     """Return the scale in words, and both metrics with intervals; None unless both are shares."""
     scale = row["settings"].get(SCALE)
-    point = {"words": "no guidance" if scale is None else f"scale {format_setting(scale)}"}
+    words = "no guidance" if scale is None else f"scale {format_setting(scale)}"
+    point: dict[str, Any] = {"words": words}
     cells = {cell["metric"]: cell for cell in row["cells"] if cell["mark"] == mark}
     for metric in METRICS:
         cell = cells[metric]["absolute"] or cells[metric]

@@ -169,7 +169,8 @@ def _label_points(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
     words = [words for _, words in labels]
     pixels = [pixel for pixel, _ in labels.values()]
     sizes = [(_estimate_width(one), FONT_PX) for one in words]
-    places = place_labels(pixels, sizes, taken, tuple(axes.bbox.extents))
+    frame = axes.bbox.x0, axes.bbox.y0, axes.bbox.x1, axes.bbox.y1
+    places = place_labels(pixels, sizes, taken, frame)
     for one, (x, y), (_, color) in zip(words, places, labels.values(), strict=True):
         # The letters of most fonts rise from a fifth of the line's height.
         text = {"color": color, "size": FONT_PX, "va": "baseline", "transform": None}

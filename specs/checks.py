@@ -230,8 +230,9 @@ def _check_architecture(where: str, shape: Architecture, image_size_px: int) -> 
         for size, width in zip(sizes, widths, strict=True)
         if size in shape.attention_resolutions
     ] + widths[-1:]  # the middle attends
+    divisor = shape.heads or shape.head_channels
+    assert divisor is not None
     for width in attended:
-        divisor = shape.heads or shape.head_channels
         if width % divisor:
             raise UserError(
                 f"{where}: {'heads' if shape.heads else 'head_channels'} {divisor} does not divide "

@@ -336,10 +336,10 @@ def load_scale(path: str | Path) -> Scale:
             tasks of one place that disagree about broken images.
     """
     content = read_yaml(path)
-    tasks, models = content.get("tasks"), content.get("models")
-    for key, entries in (("tasks", tasks), ("models", models)):
-        if not isinstance(entries, dict):
+    for key in ("tasks", "models"):
+        if not isinstance(entries := content.get(key), dict):
             raise UserError(f"{path}: {key}: got {entries!r}; a mapping of names is needed")
+    tasks, models = content["tasks"], content["models"]
     scale = validated(Scale, {**content, "tasks": {}, "models": {}}, str(path))
     built = {name: _build_task(path, name, entry) for name, entry in tasks.items()}
     first: dict[str, tuple[str, bool]] = {}  # sets of one place, the whole images too, agree

@@ -1,6 +1,6 @@
 """Write down what a page shows: rows, where their numbers are, and the claims to be tested."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -277,11 +277,8 @@ def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> dict[str, A
             side: None if row_id is None else {"row": row_id, "mark": one.mark}
             for side, row_id in (("left", one.left), ("right", one.right), ("towards", one.towards))
         }
-        trained = {
-            (table.rows[row_id].model, table.rows[row_id].base and table.rows[row_id].base.model)
-            for row_id in (one.left, one.right, one.towards)
-            if row_id is not None
-        }
+        rows = [table.rows[side["row"]] for side in sides.values() if side is not None]
+        trained = {(row.model, row.base and row.base.model) for row in rows}
         comparisons.append(
             {
                 "metric": one.metric,
@@ -301,7 +298,7 @@ def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> dict[str, A
     }
 
 
-def _claim_sources(plan: Plan, table: Table, claim: Claim) -> list[str] | None:
+def _claim_sources(plan: Plan, table: Table, claim: Claim) -> Sequence[str] | None:
     """Return the sources that have all rows of a claim; None for all that this scale can have."""
     if plan.source == "retrain":
         return claim.sources

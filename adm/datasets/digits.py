@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def load_digit_images(image_size_px: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """
     from sklearn.datasets import load_digits  # late: slow to import, and needed here only
 
-    digits = load_digits()
+    digits = cast(Any, load_digits())  # a Bunch, though it may be a tuple by its annotation
     factor = 8 // image_size_px
     blocks = digits.images.reshape(-1, image_size_px, factor, image_size_px, factor)
     pixels = np.rint(blocks.mean(axis=(2, 4)) * 255.0 / 16.0).astype(np.uint8)

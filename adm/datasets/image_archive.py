@@ -62,7 +62,7 @@ def open_image_archive(
     def iterate_images() -> Iterator[Listed]:
         for name in sorted(infos, key=lambda one: (found.get(one) or 0, one)):
             info = infos[name]
-            place = None
+            place = []
             if is_image_name(name):
                 place = [
                     info.header_offset,

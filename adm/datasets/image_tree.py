@@ -144,7 +144,7 @@ def _walk(path: Path, below: str, label: int | None, deep: bool = True) -> Itera
             if deep:
                 yield from _walk(path, name, label)
             continue
-        place = None
+        place = []
         if is_image_name(entry.name) and not entry.is_dir():
             try:
                 status = entry.stat()

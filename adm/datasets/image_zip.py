@@ -182,19 +182,19 @@ class ImageZip:
                 )
         self._names = [one for one, _ in about["labels"]]
         labels = [label for _, label in about["labels"]]
-        self.num_classes = about.get("num_classes") or max(labels, default=-1) + 1
+        num_classes: int = about.get("num_classes") or max(labels, default=-1) + 1
         for one, label in about["labels"]:
             if one not in members:
                 raise UserError(
                     f"{self.path}: dataset.json names {one!r}, which is not a PNG in the zip; "
                     "delete it and make the dataset again"
                 )
-            if not 0 <= label < self.num_classes:
+            if not 0 <= label < num_classes:
                 raise UserError(
                     f"{self.path}: {one} has label {label}; labels are 0 to "
-                    f"{self.num_classes - 1}: correct dataset.json"
+                    f"{num_classes - 1}: correct dataset.json"
                 )
-        self.labels = np.array(labels, dtype=np.int64)
+        self.labels, self.num_classes = np.array(labels, dtype=np.int64), num_classes
 
     def _open(self, index: int) -> Image.Image:
         """Read the bytes of an image and its header; the pixels are not decoded yet."""

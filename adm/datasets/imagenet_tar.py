@@ -5,7 +5,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from adm.datasets.source import (
     Listed,
@@ -88,9 +88,9 @@ def open_imagenet_tar(path: str | Path) -> Source:
                 for member in sorted(found, key=lambda one: one.name):
                     if member.isdir():
                         continue
-                    place: list[Any] | None = [start + member.offset_data, member.size]
+                    place = [start + member.offset_data, member.size]
                     if not member.isreg() or member.issparse() or not is_image_name(member.name):
-                        place = None
+                        place = []
                     yield Listed(f"{wnid}.tar/{member.name}", label, place)
 
     return Source(

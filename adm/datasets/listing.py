@@ -92,7 +92,7 @@ def _write_listing(source: Source, path: Path) -> Summary:
     sha256 = hashlib.sha256()
     with open(path, "wb") as file:
         for listed in source.iterate_images():
-            if listed.place is None:
+            if not listed.place:
                 num_ignored += 1
                 if len(ignored) < SHOWN:
                     ignored.append(listed.name)

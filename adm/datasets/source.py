@@ -1,7 +1,7 @@
 """What every kind of source tells: which images there are, in which order, and where they are."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,13 +26,13 @@ class Listed:
     Attributes:
         name: what a person finds it by: path, member or key.
         label: place of its class in the sorted class names; None without labels.
-        place: JSON values with which the source's reader finds the bytes; None for a file that is
-            no image by its name.
+        place: JSON values with which the source's reader finds the bytes; empty for a file that
+            is no image by its name.
     """
 
     name: str
     label: int | None
-    place: list[Any] | None
+    place: list[Any]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def check_num_classes(
     raise UserError(words + "; get the rest of the data, or ask for another num_classes")
 
 
-def show_some(names: list[str]) -> str:
+def show_some(names: Sequence[str]) -> str:
     """Write the first names of a list and how many more there are."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -7,7 +7,7 @@ are children of this process, so that their CPU time counts in that of the job.
 
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -52,7 +52,7 @@ class _Worker:
 
 def convert_in_order(
     places: Iterable[list[Any]], work: Work, *, num_workers: int
-) -> Iterator[Converted | str]:
+) -> Generator[Converted | str, None, None]:
     """Read and convert images; what comes out does not depend on the number of processes.
 
     Args:

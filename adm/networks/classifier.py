@@ -1,6 +1,7 @@
 """The noise-aware image classifier that guides sampling (ADM, section 4 and Appendix I)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class Classifier(Trunk):
         num_classes: int,
         head_channels: int | None,
         pool: str,
-        **settings: object,
+        **settings: Any,
     ) -> None:
         # The trunk's num_classes is a label to condition on; a classifier hears only the timestep.
         super().__init__(
@@ -38,6 +39,7 @@ class Classifier(Trunk):
         self.pool = pool
         self.image_size_px = self.resolutions[0]
         if pool == "attention":
+            assert head_channels is not None  # as make_classifier demands
             answer = AttentionPool(
                 width,
                 num_positions=self.resolutions[-1] ** 2,

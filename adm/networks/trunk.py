@@ -198,9 +198,11 @@ class Trunk(nn.Module):
         self, width: int, heads: int | None, head_channels: int | None
     ) -> AttentionBlock:
         """Make an attention block of a number of heads, or of as many as fit a width per head."""
-        num_heads = heads if head_channels is None else width // head_channels
+        if head_channels is not None:
+            heads = width // head_channels
+        assert heads is not None  # check_architecture demands exactly one of the two
         return AttentionBlock(
-            width, num_heads=num_heads, num_groups=self.num_groups, qkv_order=self.qkv_order
+            width, num_heads=heads, num_groups=self.num_groups, qkv_order=self.qkv_order
         )
 
     def check_input(self, x_t: Tensor, t: Tensor) -> None:
@@ -231,19 +233,19 @@ class Trunk(nn.Module):
         Returns:
             [n, 4 * channels].
         """
-        if y is not None and self.num_classes is None:
-            raise UserError(
-                f"{self.where}: labels y were given, but the model is unconditional "
-                "(num_classes is None); leave y out"
-            )
         if y is None and self.num_classes is not None:
             raise UserError(
                 f"{self.where}: labels y are missing; the model is conditional on "
                 f"{self.num_classes} classes, so give y with one class index per image"
             )
         sinusoids = compute_timestep_embedding(t, self.channels)
-        embedding = self.time_embed(sinusoids.to(self.time_embed[0].weight.dtype))
+        embedding = self.time_embed(sinusoids.to(next(self.time_embed.parameters()).dtype))
         if y is not None:
+            if self.num_classes is None:
+                raise UserError(
+                    f"{self.where}: labels y were given, but the model is unconditional "
+                    "(num_classes is None); leave y out"
+                )
             if y.shape != t.shape:
                 raise UserError(
                     f"{self.where}: y has shape {list(y.shape)} for a batch of {t.shape[0]}; "
@@ -273,7 +275,7 @@ class Trunk(nn.Module):
         Returns:
             The middle block's output and the outputs of all input blocks in order.
         """
-        h = x.to(self.input_blocks[0][0].weight.dtype)
+        h = x.to(next(self.input_blocks.parameters()).dtype)
         skips = []
         for stage in self.input_blocks:
             h = stage(h, activated)

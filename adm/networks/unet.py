@@ -1,6 +1,7 @@
 """The UNet of diffusion models and upsamplers (ADM, section 3 and Appendix I)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,7 @@ class UNet(Trunk):
         biggan_updown: bool,
         conv_resample: bool,
         low_res_px: int | None,
-        **settings: object,
+        **settings: Any,
     ) -> None:
         super().__init__(
             where="UNet",

@@ -286,7 +286,7 @@ def sample_ddim(
             x,
             t,
             eta=eta,
-            noise=noise_fn(step_index) if needs_noise else None,
+            noise=noise_fn(step_index) if needs_noise and noise_fn is not None else None,
             gradient=cond_fn(x, timesteps) if cond_fn is not None else None,
             noise_temperature=noise_temperature,
         )

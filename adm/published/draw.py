@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adm.published.load import Loaded, is_file_name, load, load_classifier_for
+from adm.published.load import is_file_name, load, load_classifier_for
 from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier
 from adm.published.names import (
     Sources,
@@ -157,7 +157,7 @@ def _name_base(name: str, model: str, sources: Sources) -> str:
 
 def _choose_settings(
     name: str,
-    model: Loaded,
+    model: ADM | ADM_U | ADM_G,
     *,
     sources: Sources,
     wants_guidance: bool,

@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from adm.published.checkpoints import import_checkpoint
-from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier
+from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier, Sampling
 from adm.published.names import (
     GUIDED,
     SHORT,
@@ -27,12 +28,13 @@ from records.errors import UserError
 from records.files import sha256_file, spec_digest
 from specs.released import cached_path, fetch_artefact, find_checkpoint
 
-CLASSES: dict[str, type[nn.Module]] = {
+CLASSES: dict[str, type[ADM] | type[ADM_U] | type[ADM_classifier]] = {
     "diffusion": ADM,
     "upsampler": ADM_U,
     "classifier": ADM_classifier,
 }
 Loaded = ADM | ADM_U | ADM_classifier | ADM_G
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def load(
@@ -94,12 +96,11 @@ def load_from(
     if name not in GUIDED:
         named = find_model(name, sources)
         path = find_weights(named, sources, progress=progress)
-        return _load(path, device, named.model, sources)
+        return _load_any(path, device, named.model, sources)
     parts = [find_model(one, sources) for one in (GUIDED[name], classifier_name(GUIDED[name]))]
     paths = [find_weights(one, sources, progress=progress) for one in parts]
-    model, classifier = (
-        _load(path, device, one.model, sources) for path, one in zip(paths, parts, strict=True)
-    )
+    model = _load(ADM, paths[0], device, parts[0].model, sources)
+    classifier = _load(ADM_classifier, paths[1], device, parts[1].model, sources)
     sampler = find_published_sampler(parts[0].model, sources, guided=True)
     return ADM_G(model, classifier, guidance_scale=sampler and sampler.guidance_scale)
 
@@ -125,18 +126,29 @@ def load_file(path: str | Path, *, device: str | torch.device = "cpu") -> Loaded
     """
     scale = find_scale_of(path)
     name = str(read_spec(path)["spec"].get("name", "")).partition("-seed")[0]
-    return _load(path, device, name, load_sources(scale or "paper"))
+    return _load_any(path, device, name, load_sources(scale or "paper"))
 
 
-def _load(
+def _load_any(
     path: str | Path, device: str | torch.device, model_name: str, sources: Sources
 ) -> Loaded:
     """Load a network of the class that fits its kind."""
     kind = read_spec(path)["spec"].get("kind")
     if kind not in CLASSES:
         raise UserError(f"{path}: its model is a {kind}; needed: {', '.join(CLASSES)}")
-    model = load_network_of(path, CLASSES[kind], device=device)
-    if kind != "classifier":
+    return _load(CLASSES[kind], path, device, model_name, sources)
+
+
+def _load(
+    make: type[Network],
+    path: str | Path,
+    device: str | torch.device,
+    model_name: str,
+    sources: Sources,
+) -> Network:
+    """Load a network of a class, with the published steps where it is one that draws."""
+    model = load_network_of(path, make, device=device)
+    if isinstance(model, Sampling):
         sampler = find_published_sampler(model_name, sources, guided=False)
         model.respacing = sampler and sampler.respacing
     return model
@@ -199,7 +211,7 @@ def _is_conversion(path: Path, named: Named) -> bool:
 
 
 def load_classifier_for(
-    model: ADM,
+    model: Sampling,
     name: str | Path,
     *,
     given: str | Path | None,
@@ -228,7 +240,8 @@ def load_classifier_for(
             )
         if not is_file_name(name):
             named = find_model(found, sources)
-            return _load(find_weights(named, sources, progress=progress), device, found, sources)
+            path = find_weights(named, sources, progress=progress)
+            return _load(ADM_classifier, path, device, found, sources)
         given = Path(name).parent.parent / found / Path(name).name
         if not given.exists():
             raise UserError(

@@ -50,7 +50,7 @@ def _complete_spec(
     return dict(spec)
 
 
-class Sampling:
+class Sampling(UNet):
     """What ADM and ADM_U share: the spec, settings of sampling, and drawing images."""
 
     kind: str
@@ -251,13 +251,13 @@ class Sampling:
             )
 
 
-class ADM(Sampling, UNet):
+class ADM(Sampling):
     """The diffusion model (paper, section 3 and Appendix I)."""
 
     kind = "diffusion"
 
 
-class ADM_U(Sampling, UNet):
+class ADM_U(Sampling):
     """The upsampler: a diffusion model that also sees a small image (paper, section 5).
 
     Its architecture has `low_res_px`, the size of that image.

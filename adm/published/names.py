@@ -176,16 +176,15 @@ def find_published_sampler(
     """
     steps, same = sources.scale.sampling.respacing, sources.scale.same_as.models
     halves = [
-        half
+        (half.model, half.sampler)
         for table in sources.tables.values()
         for row in table.rows.values()
         for half in ((row, row.base) if row.base else (row,))
-        if half.sampler is not None
+        if half.model is not None and half.sampler is not None
     ]
-    for half in halves:
-        sampler = half.sampler
+    for name, sampler in halves:
         own = steps.get(sampler.respacing, sampler.respacing)
-        if same.get(half.model, half.model) != model or (sampler.classifier is not None) != guided:
+        if same.get(name, name) != model or (sampler.classifier is not None) != guided:
             continue
         if respacing in (own, sampler.respacing) or (
             respacing is None and sampler.method == "ancestral"

@@ -102,6 +102,7 @@ def count_correct(
     Returns:
         Per range, how many of the n images were read right.
     """
+    assert dataset.labels is not None
     correct = [0] * (len(edges) - 1)
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]

@@ -29,4 +29,4 @@ def update_ema(ema: Sequence[Tensor], parameters: Sequence[Tensor], ema_decay: f
         parameters: the weights in the same order.
         ema_decay: d, the share of the old average that stays, 0 (no average) to below 1.
     """
-    torch._foreach_lerp_(list(ema), [one.detach() for one in parameters], 1.0 - ema_decay)
+    torch._foreach_lerp_(list(ema), [one.detach() for one in parameters], 1.0 - ema_decay)  # pyright: ignore[reportPrivateImportUsage]  # private to torch

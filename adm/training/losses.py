@@ -81,7 +81,7 @@ def compute_classifier_losses(
     model: Callable[..., Tensor],
     schedule: Schedule,
     x_start: Tensor,
-    y: Tensor,
+    y: Tensor | None,
     t: Tensor,
     eps: Tensor,
 ) -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ def compute_classifier_losses(
         model: the classifier.
         schedule: the full process.
         x_start: [n, c, h, w] in [-1, 1].
-        y: int64 [n].
+        y: int64 [n], which every image of a classifier has.
         t: int64 [n], uniform.
         eps: noise like x_start.
 
@@ -99,6 +99,7 @@ def compute_classifier_losses(
         `loss` [n] in nats; `correct` and `seen` [n, 4], 1 in the column of the image's quarter of
         the timesteps where the label was (not) read right.
     """
+    assert y is not None
     logits = model(q_sample(schedule, x_start, t, eps), t)
     quarter = F.one_hot(t * NUM_QUARTERS // schedule.num_timesteps, NUM_QUARTERS).float()
     correct = (logits.argmax(dim=1) == y).float()

@@ -46,7 +46,7 @@ class Meter:
             None where no image fell); `images_per_second`; `skipped` steps. Values that are not
             finite or not known are None.
         """
-        sums = {name: value.tolist() for name, value in self._sums.items()}
+        sums: dict[str, Any] = {name: value.tolist() for name, value in self._sums.items()}
         num_steps = max(self._num_taken, 1)
         seconds = time.monotonic() - self._since
         num_images = (self._num_taken + self._num_skipped) * self.batch_size

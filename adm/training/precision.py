@@ -81,4 +81,5 @@ def compute_grad_norm(grads: Sequence[Tensor]) -> Tensor:
     Returns:
         float32 scalar; not finite when any gradient is not.
     """
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(grads))))
+    norms = torch._foreach_norm(list(grads))  # pyright: ignore[reportPrivateImportUsage]  # private to torch
+    return torch.linalg.vector_norm(torch.stack(norms))

@@ -93,14 +93,15 @@ def train_step(
     parameters = list(state.model.parameters())
     grads = [one.grad for one in parameters if one.grad is not None]
     if scale != 1.0:
-        torch._foreach_mul_(grads, 1.0 / scale)
+        torch._foreach_mul_(grads, 1.0 / scale)  # pyright: ignore[reportPrivateImportUsage]  # private to torch
     grad_norm = compute_grad_norm(grads)
     finite = True
     if precision == "fp16" or x_start.device.type == "cpu":
         finite = bool(torch.isfinite(grad_norm + sums["loss"]))
     if finite:
         if grad_clip is not None:
-            torch._foreach_mul_(grads, (grad_clip / (grad_norm + 1e-6)).clamp(max=1.0))
+            share = (grad_clip / (grad_norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(grads, share)  # pyright: ignore[reportPrivateImportUsage]  # private to torch
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate
         state.optimiser.step()

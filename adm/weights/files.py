@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from records.files import canonical_json, spec_digest
 from specs.spec_checks import check_header
 
 NUM_SHOWN = 5
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_weights(
@@ -84,11 +85,11 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> dict[str, Any
 
 def load_network_of(
     path: str | Path,
-    make: Callable[[Mapping[str, Any]], nn.Module],
+    make: Callable[[Mapping[str, Any]], Network],
     *,
     device: str | torch.device,
     expected_digest: str | None = None,
-) -> nn.Module:
+) -> Network:
     """Make the network that a weights file describes and load it; no fresh weights are drawn.
 
     Args:

@@ -27,14 +27,15 @@ def open_npz(path: str | Path) -> ImageSource:
             images, or with another number of labels than of images.
     """
     path = Path(path)
-    count, *shape = inspect_images(path).shape
+    whole = inspect_images(path)
+    count, shape = whole[0], whole[1:]
     return ImageSource(
         path=str(path),
         sha256=sha256_file(path),
         num_images=count,
-        shape=tuple(shape),
+        shape=shape,
         labels=_read_labels(path, count),
-        iterate_batches=partial(iterate_rows, [path], [count], tuple(shape)),
+        iterate_batches=partial(iterate_rows, [path], [count], shape),
         kind=".npz file",
     )
 
@@ -46,14 +47,15 @@ def open_npy(path: str | Path) -> ImageSource:
         UserError: no such file, damaged, pickled, in Fortran order, or not 8-bit images.
     """
     path = Path(path)
-    count, *shape = inspect_images(path).shape
+    whole = inspect_images(path)
+    count, shape = whole[0], whole[1:]
     return ImageSource(
         path=str(path),
         sha256=sha256_file(path),
         num_images=count,
-        shape=tuple(shape),
+        shape=shape,
         labels=None,
-        iterate_batches=partial(iterate_rows, [path], [count], tuple(shape)),
+        iterate_batches=partial(iterate_rows, [path], [count], shape),
         kind=".npy file",
     )
 
@@ -71,7 +73,7 @@ def open_npz_folder(path: str | Path) -> ImageSource:
     paths = find_shards(path)
     if not paths:
         raise UserError(f"{path}: holds no .npz file; batches of images are needed")
-    shapes = [inspect_images(one).shape for one in paths]
+    shapes = [inspect_images(one) for one in paths]
     for one, shape in zip(paths, shapes, strict=True):
         if shape[1:] != shapes[0][1:]:
             raise UserError(
@@ -92,12 +94,13 @@ def open_npz_folder(path: str | Path) -> ImageSource:
             f"{path}: {len(without)} of {len(paths)} files have no labels ({LABELS}; first: "
             f"{without[0]}); give labels to all batches of a folder or to none"
         )
+    known = [some for some in labels if some is not None]
     return ImageSource(
         path=str(path),
         sha256=digest([[one.name, sha256_file(one)] for one in paths]),
         num_images=sum(counts),
         shape=shapes[0][1:],
-        labels=None if without else np.concatenate(labels),
+        labels=np.concatenate(known) if known else None,
         iterate_batches=partial(iterate_rows, paths, counts, shapes[0][1:]),
         kind=f"folder of {len(paths)} .npz file{'s' * (len(paths) != 1)}",
     )

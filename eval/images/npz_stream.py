@@ -4,13 +4,14 @@ An .npz is a zip of .npy members; a .npy is a short header (numpy.lib.format) an
 order, so the first axis can be read piece by piece, compressed or not.
 """
 
+import io
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class StoredArray:
     compressed: bool = False
 
 
-def read_header(file: IO[bytes], *, compressed: bool = False) -> StoredArray:
+def read_header(file: IO[bytes] | io.BufferedIOBase, *, compressed: bool = False) -> StoredArray:
     """Read the header of a .npy, which leaves the file at the first value.
 
     Raises:
@@ -67,11 +68,14 @@ def describe_npz(path: str | Path) -> dict[str, StoredArray]:
     return found
 
 
-def inspect_images(path: Path) -> StoredArray:
+def inspect_images(path: Path) -> tuple[int, int, int, int]:
     """Check an array of images by its header, its number of bytes and, if wrong, its first values.
 
     Args:
         path: an .npz with the images in arr_0, or a .npy.
+
+    Returns:
+        Number of images, height, width and channels.
 
     Raises:
         UserError: no such file, damaged, pickled, in Fortran order, lacking arr_0, or not 8-bit
@@ -92,7 +96,8 @@ def inspect_images(path: Path) -> StoredArray:
             raise ValueError(
                 f"{list(stored.shape)} needs {math.prod(stored.shape)} bytes, it holds {num_bytes}"
             )
-    return stored
+    num_images, height, width, channels = stored.shape
+    return num_images, height, width, channels
 
 
 def iterate_rows(
@@ -131,7 +136,7 @@ def iterate_rows(
 
 
 @contextmanager
-def _open_images(path: Path) -> Iterator[tuple[IO[bytes], int, str]]:
+def _open_images(path: Path) -> Iterator[tuple[io.BufferedIOBase, int, str]]:
     """Open the array of images of an .npz or .npy; yields also its bytes and words for where."""
     with open(path, "rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
@@ -147,10 +152,10 @@ def _open_images(path: Path) -> Iterator[tuple[IO[bytes], int, str]]:
             )
         info = archive.getinfo(f"{IMAGES}.npy")
         with archive.open(info) as member:
-            yield member, info.file_size, f"{path}: {IMAGES}"
+            yield cast(zipfile.ZipExtFile, member), info.file_size, f"{path}: {IMAGES}"
 
 
-def _read_first_values(file: IO[bytes], stored: StoredArray) -> np.ndarray:
+def _read_first_values(file: io.BufferedIOBase, stored: StoredArray) -> np.ndarray:
     """Read some values of an array of the wrong type, to tell their range."""
     if stored.dtype == np.uint8 or stored.dtype.kind not in "fiub":
         return np.empty(0, stored.dtype)
@@ -159,9 +164,9 @@ def _read_first_values(file: IO[bytes], stored: StoredArray) -> np.ndarray:
     return np.frombuffer(data, stored.dtype, count=len(data) // stored.dtype.itemsize)
 
 
-def _fill(rows: np.ndarray, file: IO[bytes], row: int, count: int, where: str) -> None:
+def _fill(rows: np.ndarray, file: io.BufferedIOBase, row: int, count: int, where: str) -> None:
     """Read rows; after the last one also the file's end, where a zip holds its checksum."""
-    view, done = memoryview(rows).cast("B"), 0
+    view, done = rows.data.cast("B"), 0
     try:
         while done < len(view):
             num_read = file.readinto(view[done : done + PIECE_BYTES])

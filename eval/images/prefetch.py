@@ -35,8 +35,9 @@ def prefetch_batches(iterator: Iterable[Item], depth: int = 2) -> Iterator[Item]
             finally:
                 _cancel(pending)
     finally:
-        if hasattr(source, "close"):
-            source.close()
+        close = getattr(source, "close", None)
+        if close is not None:
+            close()
 
 
 def map_in_order(

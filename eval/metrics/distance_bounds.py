@@ -74,20 +74,22 @@ def make_point_sets(
     dims = tensors[0].shape[1]
     lowered = 2 * compute_error_bound(dims + 16)
     basis = _make_narrow_basis(tensors, centre, scale) if narrow else None
+    bases = [] if basis is None else [basis]
     sets = []
     for tensor in tensors:
         full = torch.empty(len(tensor), dims + 2, device=device)
         slack = torch.empty(len(tensor), device=device)
-        widths = [] if basis is None else [basis.shape[1]]
-        shadow_vectors = [torch.empty(len(tensor), width + 2, device=device) for width in widths]
+        shadow_vectors = [
+            torch.empty(len(tensor), one.shape[1] + 2, device=device) for one in bases
+        ]
         for rows in iterate_blocks(len(tensor), _count_rows(dims)):
             points = _place(tensor[rows], centre, scale)
             norms = compute_norms(points)
             _fill(full[rows], points, norms, lowered * norms)
             # Twice what was subtracted, and once more for the roundings of whoever adds it.
             slack[rows] = (3 * lowered * norms + 4 * SMALLEST).float()
-            for vectors in shadow_vectors:
-                shadows = (points.double() @ basis).float()
+            for vectors, one in zip(shadow_vectors, bases, strict=True):
+                shadows = (points.double() @ one).float()
                 loss = 2 * compute_error_bound(shadows.shape[1] + 16) * norms
                 _fill(vectors[rows], shadows, compute_norms(shadows), loss)
         sets.append(PointSet(tensor, (*shadow_vectors, full), slack, scale * scale))
@@ -133,7 +135,10 @@ def compute_bounds(left: torch.Tensor, vectors: torch.Tensor, tile: torch.Tensor
         tile: float32 buffer of at least rows * columns elements.
     """
     bounds = tile[: len(left) * len(vectors)].view(len(left), len(vectors))
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    backends = (
+        torch.backends.cuda.matmul,
+        torch.backends.mkldnn.matmul,  # pyright: ignore[reportAttributeAccessIssue]  # made at run time
+    )
     allowed = [backend.fp32_precision for backend in backends]
     try:
         for backend in backends:
@@ -181,7 +186,7 @@ def iterate_blocks(num_points: int, num_rows: int) -> list[slice]:
     return [slice(start, min(start + num_rows, num_points)) for start in starts]
 
 
-def make_tensor(features: np.ndarray, device: str) -> torch.Tensor:
+def make_tensor(features: np.ndarray, device: str | torch.device) -> torch.Tensor:
     """Put features on the device, without a copy where they are there already."""
     if features.dtype not in (np.float32, np.float64):
         wider = np.float32 if features.dtype == np.float16 else np.float64
@@ -200,9 +205,9 @@ def _count_rows(dims: int) -> int:
 def _compute_scale(tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, float]:
     """Compute the centre (in the type of the points) and the power of two to [-1, 1]."""
     total = sum(len(tensor) for tensor in tensors)
-    centre = sum(tensor.sum(dim=0, dtype=torch.float64) / total for tensor in tensors)
+    means = [tensor.sum(dim=0, dtype=torch.float64) / total for tensor in tensors]
     # A float32 centre can be subtracted from either type with one rounding at most.
-    centre = centre.float()
+    centre = sum(means, start=torch.zeros_like(means[0])).float()
     largest = max(
         float(torch.maximum(t.amax(0).double() - centre, centre - t.amin(0).double()).max())
         for t in tensors

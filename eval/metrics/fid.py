@@ -62,16 +62,16 @@ def check_gaussians(*arrays: np.ndarray) -> list[np.ndarray]:
     Raises:
         UserError: the shapes of the four do not belong together, or hold NaN or infinity.
     """
-    arrays = [np.asarray(array, dtype=np.float64) for array in arrays]
-    dims = arrays[0].size
-    if [array.shape for array in arrays] != [(dims,), (dims, dims)] * 2:
+    parts = [np.asarray(array, dtype=np.float64) for array in arrays]
+    dims = parts[0].size
+    if [part.shape for part in parts] != [(dims,), (dims, dims)] * 2:
         raise UserError(
-            f"Fréchet distance: means and covariances are {[list(a.shape) for a in arrays]}; "
+            f"Fréchet distance: means and covariances are {[list(part.shape) for part in parts]}; "
             "both pairs need the same number of dimensions; were they made by the same network?"
         )
-    if not all(np.isfinite(array).all() for array in arrays):
+    if not all(np.isfinite(part).all() for part in parts):
         raise UserError("Fréchet distance: NaN or infinity in a mean or covariance; make it again")
-    return [array if array.ndim == 1 else (array + array.T) / 2 for array in arrays]
+    return [part if part.ndim == 1 else (part + part.T) / 2 for part in parts]
 
 
 def compute_factor(sigma: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def compute_factor(sigma: np.ndarray) -> np.ndarray:
     Returns:
         A, float64 [dims, rank].
     """
-    from scipy.linalg.lapack import dpstrf
+    from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]  # made at run time
 
     least = len(sigma) * EPSILON * max(float(np.diagonal(sigma).max()), 0.0)
     # Both triangles are alike; the transpose has the order that LAPACK works in.

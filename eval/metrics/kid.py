@@ -108,7 +108,8 @@ def _compute_own_kernel(rows: "Tensor") -> "Tensor":
 
 def _sum_kernel(rows: "Tensor", points: "Tensor") -> "Tensor":
     """Sum the kernel of every row with all points, float64 [rows]."""
-    return sum(_compute_kernel(rows, part).sum(dim=1) for part in points.split(BLOCK_ROWS))
+    start = rows.new_zeros(len(rows)).double()
+    return sum((_compute_kernel(rows, part).sum(dim=1) for part in points.split(BLOCK_ROWS)), start)
 
 
 def _sum_centred_kernel(x: "Tensor", between: "Tensor", within: float) -> tuple["Tensor", float]:

@@ -111,7 +111,7 @@ def compute_mu_sigma(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
 
 def _add_gram(rows: np.ndarray, scatter: np.ndarray) -> None:
     """Add rows^T rows to a symmetric matrix in place."""
-    from scipy.linalg.blas import dgemm
+    from scipy.linalg.blas import dgemm  # pyright: ignore[reportAttributeAccessIssue]  # made at run time
 
     if len(rows) >= len(scatter) // 4:
         scatter += rows.T @ rows

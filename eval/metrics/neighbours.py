@@ -82,7 +82,7 @@ def compute_nearest(
     if same_set:
         (points_set,) = make_point_sets([points], device)
         return find_nearest(points_set, points_set, num_neighbours)
-    return find_nearest(*make_point_sets([queries, points], device), num_neighbours)
+    return find_nearest(*make_point_sets([queries, points], device), num_neighbours=num_neighbours)
 
 
 def find_nearest(
@@ -150,12 +150,12 @@ def find_covered(
         return covers_column | ((bounds <= limits[1][columns]) & ~covered[0][rows])
 
     def limits_of(rows: slice, columns: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        pair = limits[0][rows], limits[1][columns]
-        needless = covered[1][columns].all(), covered[0][rows].all()
-        return tuple(
-            torch.full_like(part, -torch.inf) if done else part
-            for part, done in zip(pair, needless, strict=True)
-        )
+        row_limits, column_limits = limits[0][rows], limits[1][columns]
+        if covered[1][columns].all():
+            row_limits = torch.full_like(row_limits, -torch.inf)
+        if covered[0][rows].all():
+            column_limits = torch.full_like(column_limits, -torch.inf)
+        return row_limits, column_limits
 
     for rows, columns in _iterate_pairs(first, second, limits_of, wanted):
         exact = _compute_exact(first.features, second.features, rows, columns)
@@ -269,6 +269,7 @@ def _iterate_pairs(
                     own = first is second and rows == columns
                     _start_limits(bounds, slack, limits, num_neighbours, own)
                 pairs = _list_near(bounds, *limits, bounds.numel())
+                assert pairs is not None  # there cannot be more
             pairs = rows.start + pairs[0], columns.start + pairs[1], pairs[2]
             yield from _iterate_portions(*pairs, wanted, in_order=num_neighbours > 0)
 

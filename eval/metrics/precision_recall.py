@@ -70,7 +70,7 @@ def compute_precision_recall(
     else:
         sets = make_point_sets([reference, samples], device)
         radii = [find_nearest(points, points, k)[1][:, -1] for points in sets]
-        covered = find_covered(*sets, *radii)
+        covered = find_covered(*sets, first_radii=radii[0], second_radii=radii[1])
     reference_in_samples, sample_in_reference = covered
     return PrecisionRecall(
         precision=float(sample_in_reference.mean()),

@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+
 from eval.metrics.extrapolation import estimate_extrapolated_distance
 from eval.metrics.fid import compute_frechet_distance, compute_moments
 from eval.metrics.inception_score import compute_inception_score, compute_split_scores
@@ -16,7 +18,7 @@ from eval.metrics.memorisation import compute_memorised
 from eval.metrics.precision_recall import compute_precision_recall
 from eval.metrics.recall_interval import estimate_recall
 from eval.metrics.reference import Reference
-from eval.networks.features import Features
+from eval.networks.features import Features, demand
 
 # The paper's five, in the order of its tables' explanation; the others are extras.
 METRICS = ("is", "fid", "sfid", "precision", "recall")
@@ -82,31 +84,31 @@ def compute_metrics(
     """
     results: dict[str, dict[str, Any]] = {}
     if "is" in metrics:
-        results["is"] = _compute_inception_score(samples, intervals)
-    for name, features, mu, sigma in (
+        results["is"] = _compute_inception_score(demand(samples.softmax), intervals)
+    for name, *needed in (
         ("fid", samples.pool, reference.mu, reference.sigma),
         ("sfid", samples.spatial, reference.mu_s, reference.sigma_s),
     ):
-        if name in metrics and intervals:
-            results[name] = estimate_frechet_distance(features, mu, sigma, seed=seed)
-        elif name in metrics:
-            value = compute_frechet_distance(*compute_moments(features), mu, sigma)
-            results[name] = make_value(value)
+        if name in metrics:
+            features, mu, sigma = map(demand, needed)
+            if intervals:
+                results[name] = estimate_frechet_distance(features, mu, sigma, seed=seed)
+            else:
+                value = compute_frechet_distance(*compute_moments(features), mu, sigma)
+                results[name] = make_value(value)
     if {"precision", "recall"} & set(metrics):
-        results |= _compute_manifolds(
-            reference, samples, metrics, intervals, seed, device, half_distances
-        )
+        pools = demand(reference.pool), demand(samples.pool)
+        results |= _compute_manifolds(*pools, metrics, intervals, seed, device, half_distances)
     if "memorised" in metrics:
-        memorised = compute_memorised(reference.pool, samples.pool, device=device)
+        memorised = compute_memorised(demand(reference.pool), demand(samples.pool), device=device)
         share = estimate_share(memorised)
         results["memorised"] = share if intervals else make_value(share["value"])
     if "kid" in metrics:
-        kid = estimate_kid(reference.pool, samples.pool, device=device)
+        kid = estimate_kid(demand(reference.pool), demand(samples.pool), device=device)
         results["kid"] = kid if intervals else make_value(kid["value"])
     if "fid_infinity" in metrics:
-        extrapolated = estimate_extrapolated_distance(
-            samples.pool, reference.mu, reference.sigma, seed=seed
-        )
+        needed = (samples.pool, reference.mu, reference.sigma)
+        extrapolated = estimate_extrapolated_distance(*map(demand, needed), seed=seed)
         results["fid_infinity"] = extrapolated if intervals else make_value(extrapolated["value"])
     return results
 
@@ -116,20 +118,20 @@ def make_value(value: float) -> dict[str, Any]:
     return {"value": float(value), "std_error": None, "interval": None}
 
 
-def _compute_inception_score(samples: Features, intervals: bool) -> dict[str, Any]:
+def _compute_inception_score(softmax: np.ndarray, intervals: bool) -> dict[str, Any]:
     """Compute the Inception Score and its spread over splits."""
     if intervals:
-        result = estimate_inception_score(samples.softmax)
+        result = estimate_inception_score(softmax)
     else:
-        result = make_value(compute_inception_score(samples.softmax))
-    splits = compute_split_scores(samples.softmax)
+        result = make_value(compute_inception_score(softmax))
+    splits = compute_split_scores(softmax)
     spread = float(splits.std(ddof=1)) if len(splits) > 1 else None
     return {**result, "num_splits": len(splits), "std_over_splits": spread}
 
 
 def _compute_manifolds(
-    reference: Reference,
-    samples: Features,
+    reference: np.ndarray,
+    samples: np.ndarray,
     metrics: Collection[str],
     intervals: bool,
     seed: int,
@@ -138,15 +140,15 @@ def _compute_manifolds(
 ) -> dict[str, dict[str, Any]]:
     """Compute precision, recall or both."""
     manifolds = compute_precision_recall(
-        reference.pool, samples.pool, device=device, half_distances=half_distances
+        reference, samples, device=device, half_distances=half_distances
     )
     results = {"precision": make_value(manifolds.precision), "recall": make_value(manifolds.recall)}
     if intervals and "precision" in metrics:
         results["precision"] = estimate_share(manifolds.sample_in_reference)
     if intervals and "recall" in metrics:
         results["recall"] = estimate_recall(
-            reference.pool,
-            samples.pool,
+            reference,
+            samples,
             members=manifolds.reference_in_samples,
             seed=seed,
             device=device,

@@ -34,6 +34,12 @@ class Features:
         return Features(len(indices), **taken)
 
 
+def demand(array: np.ndarray | None) -> np.ndarray:
+    """Return an array that a metric needs; only a mistake in `eval` can have left it out."""
+    assert array is not None, "not among what eval.metrics.registry says is needed"
+    return array
+
+
 def compute_features(
     source: ImageSource,
     network: FeatureNetwork,
@@ -91,7 +97,7 @@ def iterate_features(
         disable=None if progress else True,
     ) as bar:
         for images in prefetch_batches(source.iterate_batches(batch_size)):
-            outputs = dict(zip(OUTPUTS, network.run(images), strict=True))
+            outputs: dict[str, np.ndarray] = dict(zip(OUTPUTS, network.run(images), strict=True))
             for name, output in outputs.items():
                 check_features(output, f"{source.path}: {name} of images from {start}")
             yield slice(start, start + len(images)), images, outputs

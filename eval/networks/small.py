@@ -171,8 +171,8 @@ def load_small_network(path: str | Path, *, device: str = "cpu") -> FeatureNetwo
         with torch.inference_mode():
             x = prepare_images(images, spec["image_size_px"]).to(device)
             pool, spatial, logits = compute_outputs(parameters, x)
-            outputs = (pool, spatial, logits.softmax(dim=1))
-            return tuple(output.cpu().numpy() for output in outputs)
+            softmax = logits.softmax(dim=1)
+            return pool.cpu().numpy(), spatial.cpu().numpy(), softmax.cpu().numpy()
 
     return FeatureNetwork(
         name=description["name"],

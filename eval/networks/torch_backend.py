@@ -149,19 +149,19 @@ def _make_fused_convolution(
     The best layout depends on the input's size, so it is chosen when the first input comes.
     """
     dilation, groups = [1, 1], 1
-    laid_out = None
+    kept, is_laid_out = weight, False
     first = threading.Lock()
 
     def convolve(x: Tensor) -> Tensor:
-        nonlocal laid_out, weight
+        nonlocal kept, is_laid_out
         with first:
-            if laid_out is None:
-                laid_out = torch.ops.mkldnn._reorder_convolution_weight(
-                    weight, padding, stride, dilation, groups, list(x.shape)
+            if not is_laid_out:
+                kept = torch.ops.mkldnn._reorder_convolution_weight(
+                    kept, padding, stride, dilation, groups, list(x.shape)
                 )
-                weight = None  # frees it
+                is_laid_out = True
         return torch.ops.mkldnn._convolution_pointwise(
-            x, laid_out, bias, padding, stride, dilation, groups, "relu", [], ""
+            x, kept, bias, padding, stride, dilation, groups, "relu", [], ""
         )
 
     return convolve
@@ -171,10 +171,10 @@ def _make_fused_convolution(
 def _full_precision() -> Iterator[None]:
     """Forbid TF32 and bfloat16 in convolutions and products, whatever the process allows."""
     backends = (
-        torch.backends.cudnn.conv,
+        torch.backends.cudnn.conv,  # pyright: ignore[reportAttributeAccessIssue]  # made at run time
         torch.backends.cuda.matmul,
-        torch.backends.mkldnn.conv,
-        torch.backends.mkldnn.matmul,
+        torch.backends.mkldnn.conv,  # pyright: ignore[reportAttributeAccessIssue]  # made at run time
+        torch.backends.mkldnn.matmul,  # pyright: ignore[reportAttributeAccessIssue]  # made at run time
     )
     allowed = [backend.fp32_precision for backend in backends]
     try:

@@ -17,7 +17,7 @@ def write_zip(path, members, method=zipfile.ZIP_DEFLATED):
 
 
 def labels_of(source):
-    return {one.name: one.label for one in source.iterate_images() if one.place is not None}
+    return {one.name: one.label for one in source.iterate_images() if one.place}
 
 
 def edm(labels):

@@ -13,7 +13,7 @@ from tests.ground.test_permissions import ROOT, powerless
 
 
 def names_and_labels(source):
-    return [(one.name, one.label) for one in source.iterate_images() if one.place is not None]
+    return [(one.name, one.label) for one in source.iterate_images() if one.place]
 
 
 def test_one_folder_per_class(tmp_path):
@@ -77,7 +77,7 @@ def test_what_is_no_image_is_listed_as_that(tmp_path):
     write_tree(tmp_path, {"__MACOSX": {"1.png": b"1"}, ".git": {"1.png": b"1"}})
     source = open_image_folder(tmp_path)
     assert source.class_names == ("a",)
-    assert [(one.name, one.place is None) for one in source.iterate_images()] == [
+    assert [(one.name, not one.place) for one in source.iterate_images()] == [
         ("a/1.png", False),
         ("a/notes.txt", True),
     ]
