@@ -155,7 +155,7 @@ constraints: env
 # ---- the tables -----------------------------------------------------------------------------------------------------
 # What an interrupted run left half-written is made again. After each such span Snakemake weighs all waiting jobs again,
 # once more for every job that has ended: with its own 1 s that took 12 % of a core in a run of 199 jobs.
-# A job that fails shows its own words, which stand in its log.
+# A job that fails shows its own words, which are in its log.
 # glibc keeps the memory that networks free and take again at every layer, in huge pages where Linux lets it: without this
 # the kernel's clearing of pages takes 7 to 9 % of sampling's CPU time. No number changes.
 MALLOC := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=536870912:$\

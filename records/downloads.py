@@ -53,9 +53,9 @@ def fetch(
 ) -> Path:
     """Make sure that a published file is at a path, whole and verified; download what is missing.
 
-    A download that was broken off goes on where it stopped, in this call or a later one, unless the
-    server has another version by now. Several processes may ask for one file: one fetches it, the
-    others wait. Memory does not grow with the file.
+    A download that was broken off continues where it stopped, in this call or a later one, unless
+    the server has another version by now. Several processes may ask for one file: one fetches it,
+    the others wait. Memory does not grow with the file.
 
     Args:
         url: http, https or file address.
@@ -137,7 +137,7 @@ def _find_source(url: str, base: str | None) -> str:
     if not is_remote and not is_local:
         where = f"{MIRROR_VARIABLE}: " if mirror else ""
         raise UserError(
-            f"{where}{hide_secrets(url)} is no address to fetch from; needed is one that begins "
+            f"{where}{hide_secrets(url)} not an address to fetch from; needed is one that begins "
             "with https://, http:// or file:///"
         )
     return url
@@ -212,7 +212,7 @@ def _find_fault(order: Order) -> str | None:
         return (
             f"{order.path}: the SHA-256 of what came from {order.shown} is {found}; {order.sha256} "
             f"is needed{_explain_record(order)}; it is another file and was not kept; check the "
-            f"address and what stands between (a mirror, a proxy), {order.by_hand()}"
+            f"address and what is between (a mirror, a proxy), {order.by_hand()}"
         )
     return None
 

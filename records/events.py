@@ -117,7 +117,7 @@ def read_events(path: str | Path) -> tuple[list[dict[str, Any]], int]:
     """Read the events of a file in order.
 
     Returns:
-        The events, and how many lines were left out because they are no events: cut short by a
+        The events, and how many lines were left out because they are not events: cut short by a
         kill, or damaged. A last line that is still being written is not counted.
 
     Raises:

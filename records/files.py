@@ -21,8 +21,8 @@ ADVICE = {
     errno.EACCES: "no permission to write; change the owner or the mode of the folder",
     errno.EPERM: "no permission to write; change the owner or the mode of the folder",
     errno.EISDIR: "choose another name: a folder has this one",
-    errno.ENOTDIR: "choose another place: a file stands where a folder is needed",
-    errno.EEXIST: "choose another place: a file stands where a folder is needed",
+    errno.ENOTDIR: "choose another place: there is a file where a folder is needed",
+    errno.EEXIST: "choose another place: there is a file where a folder is needed",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -58,7 +58,7 @@ def explain_os_error(error: OSError, path: str | Path) -> UserError | None:
 def say_how_to_forget(path: str | Path) -> str:
     """Say how to get rid of a published file that proved the wrong one, and of its copies."""
     return (
-        f"Should it be the wrong file: `python -m workflow forget {shlex.quote(str(path))}` "
+        f"If it is the wrong file, `python -m workflow forget {shlex.quote(str(path))}` "
         "removes every copy and the recorded hash"
     )
 
@@ -130,7 +130,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _refuse_special(path: Path) -> None:
-    """Refuse a name whose holder a rename would do away with although it is no file of results.
+    """Refuse a name whose holder a rename would do away with although it is not a file of results.
 
     /dev/stdout leads to a regular file where the output is redirected, by way of /proc.
     """

@@ -1,4 +1,4 @@
-"""On what a result was made: versions, commit, machine."""
+"""What a result was made on: versions, commit, machine."""
 
 import functools
 import importlib.metadata

@@ -60,7 +60,7 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
 
     Raises:
         UserError: no such folder, MLflow is not installed, a store or server that cannot be used,
-            or another import is at work. Nothing recorded is lost: the next import goes on.
+            or another import is at work. Nothing recorded is lost: the next import continues.
     """
     if not Path(root).is_dir():
         raise UserError(f"{root}: no such folder; name the results folder with --results")

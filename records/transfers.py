@@ -89,7 +89,7 @@ def hide_secrets(url: str) -> str:
     except ValueError:
         return "an unreadable address"
     path = parts.path
-    if not parts.netloc and parts.scheme != "file":  # what was meant as host stands in the path
+    if not parts.netloc and parts.scheme != "file":  # what was meant as host is in the path
         path = path.rpartition("@")[2]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
 

@@ -13,7 +13,7 @@ FID_MARGIN = 0.05
 SHARE = 0.03
 RULES = {
     "rescore": "it rounds to the published number",
-    "resample": "the published number lies within its interval, for FID widened by 0.05 to either "
+    "resample": "the published number is within its interval, for FID widened by 0.05 to either "
     "side, for the others by the published rounding",
     "retrain": "it is within 3 % of the published number",
 }

@@ -1,4 +1,4 @@
-"""Where the labels of points stand in a figure: beside their points, clear of everything else."""
+"""Where the labels of points go in a figure: beside their points, clear of everything else."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Figures by matplotlib as SVG that stands inside a page and is the same on every run.
+"""Figures by matplotlib as SVG for use inside a page and is the same on every run.
 
 matplotlib is imported where a figure is drawn: it takes half a second.
 """

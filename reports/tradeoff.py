@@ -112,7 +112,7 @@ def _make_point(row: Mapping[str, Any], mark: str, kind: str) -> dict[str, Any] 
 
 
 def _compares(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether every published value beside a measured one was held against it."""
+    """Tell whether every published value beside a measured one was compared with it."""
     cells = [cell["absolute"] or cell for row in rows for cell in row["cells"]]
     found = [
         cell["agreement"]

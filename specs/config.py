@@ -213,7 +213,7 @@ class Classifier(Model):
 
 
 class SmallNetwork(Strict):
-    """A feature network trained on a task's images, where those are no food for Inception."""
+    """A feature network trained on a task's images, where those are too small for Inception."""
 
     kind: Literal["small"]
     task: str
@@ -317,7 +317,7 @@ def load_tables(path: str | Path) -> dict[str, Table]:
         for row_id in table.rows:
             if row_id in owner:
                 raise UserError(
-                    f"{path}: {name}: rows: {row_id}: this id already stands in {owner[row_id]}; "
+                    f"{path}: {name}: rows: {row_id}: this id is already in {owner[row_id]}; "
                     "ids are unique"
                 )
             owner[row_id] = name

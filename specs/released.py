@@ -86,7 +86,7 @@ def load_released(path: str | Path | None = None) -> Released:
         if checkpoint.model in owner:
             raise UserError(f"{where}: is already that of {owner[checkpoint.model]}; a model has 1")
         if checkpoint.model in released.never_released:
-            raise UserError(f"{where}: stands under never_released too; remove one of the two")
+            raise UserError(f"{where}: is under never_released too; remove one of the two")
         owner[checkpoint.model] = name
     known = released.known_evaluation
     if known and not (known.reference in released.references and known.samples in released.samples):

@@ -206,7 +206,7 @@ def load_spec(path: str | Path, what: str, digest: str | None = None) -> dict[st
         digest: refuse a spec with another digest.
 
     Returns:
-        The object as it stands in the file.
+        The object as it is in the file.
 
     Raises:
         UserError: missing, no JSON, a spec of another kind, an unknown or missing key, a wrong
@@ -224,7 +224,7 @@ def load_spec(path: str | Path, what: str, digest: str | None = None) -> dict[st
 
 
 def check_spec(spec: Any, what: str, where: str) -> None:
-    """Refuse what is no spec of a kind, or cannot be worked with.
+    """Refuse what is not a spec of a kind, or cannot be worked with.
 
     Args:
         spec: what was read from JSON.

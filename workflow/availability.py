@@ -33,7 +33,7 @@ def check_source(where: str, source: str, scale: Scale) -> None:
     if source != "retrain" and reference != "released":
         raise UserError(
             f"source {source} at scale {scale.name}: the authors published samples and weights of "
-            f"their own images alone, and {scale.name} stands on others (evaluation: reference: "
+            f"their own images alone, and {scale.name} uses others (evaluation: reference: "
             f"{reference}); use source=retrain, or scale=paper"
         )
 

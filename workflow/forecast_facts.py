@@ -67,7 +67,7 @@ def choose_speed(plan: Plan, *, gpu: str | None = None, utilisation: float | Non
     """Choose the device of a forecast.
 
     Args:
-        plan: the plan, whose scale says what stands in when no device is named.
+        plan: the plan, whose scale says what is used when no device is named.
         gpu: name of a device.
         utilisation: share of its peak that is reached, above 0, at most 1; None for the one in
             the data.

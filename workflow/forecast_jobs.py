@@ -339,7 +339,7 @@ def compute_wall_seconds(jobs: dict[Key, Job], num_gpus: int) -> float:
 def compute_chains(jobs: dict[Key, Job]) -> dict[Key, float]:
     """Compute for each job the seconds of the longest chain that begins with it."""
     chains = {key: job.seconds for key, job in jobs.items()}
-    for key in reversed(jobs):  # what needs a job stands after it
+    for key in reversed(jobs):  # what needs a job comes after it
         for need in jobs[key].needs:
             chains[need] = max(chains[need], jobs[need].seconds + chains[key])
     return chains

@@ -1,4 +1,4 @@
-"""What other sources say of a row, to stand beside each other on its page."""
+"""What other sources say of a row, side by side on its page."""
 
 from functools import cache
 from typing import Any

@@ -49,8 +49,7 @@ def list_missing(plan: Plan, datasets: list[str]) -> list[str]:
 
 
 def note_planned(plan: Plan, planned: set[str]) -> Callable[[Any], list[str]]:
-    """Make the input function of the rule that prepares images; they are no input, as they may be
-    anywhere.
+    """Make the input function of the rule that prepares images, which are not its inputs.
 
     Args:
         plan: the plan.

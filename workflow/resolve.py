@@ -64,7 +64,7 @@ def resolve_tables(plan: Plan) -> list[str]:
         The files.
 
     Raises:
-        UserError: something stands in the way of a file.
+        UserError: something is in the way of a file.
     """
     paths = [plan_path(plan, name) for name in STAGES]
     check_places(paths)
@@ -78,7 +78,7 @@ def check_places(paths: Iterable[str]) -> None:
     """Demand that some files can be made: no folder of their names, no file in place of a folder.
 
     Raises:
-        UserError: something stands in the way; results of another run, perhaps.
+        UserError: something is in the way; results of another run, perhaps.
     """
     for path in paths:
         found = [(place, "file", "folder") for place in Path(path).parents if os.path.isfile(place)]
@@ -86,7 +86,7 @@ def check_places(paths: Iterable[str]) -> None:
             found = [(Path(path), "folder", "file")]
         for place, there, needed in found:
             raise UserError(
-                f"{place}: a {there} stands where a {needed} is needed; move it away "
+                f"{place}: there is a {there} where a {needed} is needed; move it away "
                 f"(mv {place} {place}.old) and run the same command again"
             )
 

@@ -65,7 +65,7 @@ def _number(table: Table) -> str:
 
 
 def _agreement(plan: Plan) -> dict[str, Any] | None:
-    """Say how numbers are held against the published ones; None where they do not compare."""
+    """Say how numbers are compared with the published ones; None where they do not compare."""
     if plan.scale.evaluation.reference != "released":
         return None
     return {"reference_images": plan.scale.evaluation.reference_images}

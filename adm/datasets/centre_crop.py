@@ -5,7 +5,7 @@ from PIL.Image import Resampling
 
 from adm.datasets.source import UnusableImage
 
-# Pillow's own limit for an image that is no decompression bomb: a quarter of 2**30 bytes as RGB.
+# Pillow's own limit for an image that is not a decompression bomb: a quarter of 2**30 bytes as RGB.
 MAX_PIXELS = 2**30 // 4 // 3
 CROPS = ("centre", "centre_box", "none")
 

@@ -112,7 +112,7 @@ def _open_tree(path: Path, folders: list[str]) -> Source:
 
 
 def _open_prefixed(path: Path, files: list[str]) -> Source:
-    """Take what stands before the first underscore as the class."""
+    """Take what is before the first underscore as the class."""
     without = [name for name in files if "_" not in name]
     if without:
         raise UserError(
@@ -134,7 +134,7 @@ def _open_prefixed(path: Path, files: list[str]) -> Source:
 def _walk(path: Path, below: str, label: int | None, deep: bool = True) -> Iterator[Listed]:
     """List the files under a folder in the order of sorted names, one folder at a time.
 
-    Size and time are part of an image's place, so that a run that goes on notices a changed file.
+    Size and time are part of an image's place, so that a continued run notices a changed file.
     """
     for entry in _scan(path / below):
         name = f"{below}/{entry.name}" if below else entry.name

@@ -24,7 +24,7 @@ class Summary:
         labelled: whether the images have labels.
         num_images: entries of the list.
         num_classes: classes of the images; None without labels.
-        num_ignored: files that are no images by their names.
+        num_ignored: files whose names are not those of images.
         some_ignored: the first of them.
         sha256: of the list.
     """

@@ -75,7 +75,7 @@ def _open_environment(path: Path) -> Any:
         )
     except lmdb.Error as error:
         raise UserError(f"{path}: not an lmdb, or damaged ({error}); {NEEDED}") from None
-    # What lies behind the end of a mapped file cannot be read: the system would end the process.
+    # What is beyond the end of a mapped file cannot be read: the system would end the process.
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     if data.stat().st_size < needed:
         environment.close()

@@ -1,7 +1,7 @@
 """An unfinished dataset on disk: what is done is kept, whenever the process dies.
 
 Beside the output is a folder with the beginning of the zip and one record per image that was
-tried. After a kill the records are held against the zip, and what does not fit is cut off.
+tried. After a kill the records are compared with the zip, and what does not fit is cut off.
 """
 
 import hashlib

@@ -77,7 +77,7 @@ def convert_in_order(
     except (EOFError, ConnectionError):
         raise WorkerDied(
             "a process that converts images was ended from outside, as a system does that runs "
-            "out of memory; run the same command again, it goes on from here, with fewer --workers"
+            "out of memory; run the command again, which continues from here, with fewer --workers"
         ) from None
     finally:
         for worker in workers:

@@ -17,7 +17,7 @@ END_BYTES, END_64_BYTES = 22, 56
 
 
 def make_local_header(name: str, *, num_bytes: int, crc32: int) -> bytes:
-    """Return what stands before a stored file; its content follows.
+    """Return what comes before a stored file; its content follows.
 
     Args:
         name: the file's path in the zip, ASCII.

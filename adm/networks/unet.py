@@ -106,7 +106,7 @@ class UNet(Trunk):
         if self.low_res_px is None:
             if low_res is not None:
                 raise UserError(
-                    "UNet: low_res was given, but the model is no upsampler (low_res_px is "
+                    "UNet: low_res was given, but the model is not an upsampler (low_res_px is "
                     "None); leave low_res out"
                 )
             return x_t

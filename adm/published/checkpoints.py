@@ -118,7 +118,7 @@ def _explain_unreadable(path: str | Path, error: Exception) -> UserError:
         )
     reason = " ".join(text.split())[:160] or type(error).__name__
     return UserError(
-        f"{path}: is no whole checkpoint ({reason}); it is cut short or damaged: fetch it again"
+        f"{path}: not a whole checkpoint ({reason}); it is cut short or damaged: fetch it again"
     )
 
 

@@ -85,9 +85,9 @@ def draw_named(
         first_name = base or _name_base(name, model.spec["name"], sources)
         first = load(first_name, device=device, **lists)
         if not isinstance(first, (ADM, ADM_G)):
-            raise UserError(f"{first_name}: is no diffusion model, which a base must be")
+            raise UserError(f"{first_name}: not a diffusion model, which a base must be")
     elif base is not None:
-        raise UserError(f"{name}: is no upsampler, so it has no base; leave --base out")
+        raise UserError(f"{name}: not an upsampler, so it has no base; leave --base out")
     settings = _choose_settings(
         first_name,
         first,

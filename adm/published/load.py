@@ -250,5 +250,5 @@ def load_classifier_for(
             )
     chosen = load_from(given, sources, device=device, progress=progress)
     if not isinstance(chosen, ADM_classifier):
-        raise UserError(f"--classifier {given}: is no classifier; give one")
+        raise UserError(f"--classifier {given}: not a classifier; give one")
     return chosen

@@ -46,7 +46,7 @@ def write_samples(
 ) -> None:
     """Draw samples start..stop-1 of a sample spec into a batch file with its protocol.
 
-    Finished shards are kept until the whole batch is written, so that the same call goes on after
+    Finished shards are kept until the whole batch is written, so that the same call continues after
     a stop; no more than one shard is in memory.
 
     Args:

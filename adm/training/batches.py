@@ -52,7 +52,7 @@ def compute_batch_indices(
     """Say which images make the batch of an iteration.
 
     Images are taken in the order of one random permutation per epoch, each a function of
-    (seed, epoch); a batch goes on into the next epoch. So the place in the data needs no memory.
+    (seed, epoch); a batch continues into the next epoch. So the place in the data needs no memory.
 
     Args:
         num_images: size of the set.

@@ -1,7 +1,7 @@
 """Train a diffusion model, an upsampler or a noisy classifier up to a mark; resume exactly.
 
 Every random number of iteration k comes from (training seed, k), so weights, average, optimiser and
-k are all that a run goes on from: killed and resumed, it ends in the same bits on a CPU.
+k are all that a run continues from: killed and resumed, it ends in the same bits on a CPU.
 """
 
 import shutil
@@ -77,7 +77,7 @@ def train(
     """Train a model up to a mark and write its averaged weights.
 
     The state of the run is kept in `state_dir`, with the averaged weights of every mark that was
-    reached: a mark that was reached before is written without training, a later one goes on from
+    reached: a mark that was reached before is written without training, a later one continues from
     the state, and an earlier one is trained again beside it.
 
     Args:

@@ -1,4 +1,4 @@
-"""All that a training run goes on from, and its file."""
+"""All that a training run continues from, and its file."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ STATE_NAME, PREVIOUS_NAME = "state.safetensors", "previous.safetensors"
 
 @dataclass
 class TrainState:
-    """All that a training run goes on from; random numbers and data order follow from `iteration`.
+    """What a training run continues from; random numbers and data order follow from `iteration`.
 
     Attributes:
         model: the network, float32 weights.

@@ -84,7 +84,7 @@ def describe_values(values: np.ndarray) -> str:
     elif low >= 0 and high <= 255:
         convert = "0 to 255 it seems: convert them with np.clip(x, 0, 255).astype(np.uint8)"
     else:
-        return f"{words}, which is no usual range; find the sampler's scale, then convert them"
+        return f"{words}, which is not a usual range; find the sampler's scale, then convert them"
     return f"{words}, so {convert}"
 
 

@@ -1,6 +1,6 @@
 """What kind of image a file holds, told from its first bytes, and which kinds are refused.
 
-The size, depth and colour type of a PNG stand in its IHDR chunk (PNG specification, 11.2.1), so
+The size, depth and colour type of a PNG are in its IHDR chunk (PNG specification, 11.2.1), so
 that a whole data set can be checked before one image is decoded.
 """
 

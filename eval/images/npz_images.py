@@ -112,7 +112,7 @@ def find_shards(path: str | Path) -> list[Path]:
 
 
 def _read_labels(path: Path, num_images: int) -> np.ndarray | None:
-    """Read labels; their header is held against the images before their values are read."""
+    """Read labels; their header is compared with the images before their values are read."""
     where = f"{path}: {LABELS}"
     with tell_damage(where, "array of labels"), zipfile.ZipFile(path) as archive:
         if f"{LABELS}.npy" not in archive.namelist():

@@ -161,7 +161,7 @@ def _read_graph(data: mmap.mmap, where: str) -> tuple[dict[str, Node], dict[str,
                 continue
             node = messages.NodeDef.FromString(content)
         except message.DecodeError:
-            _refuse(where, len(nodes), f"what stands at byte {start} is no node")
+            _refuse(where, len(nodes), f"what is at byte {start} is not a node")
         if not node.name or not node.op:
             _refuse(where, len(nodes), f"the node at byte {start} has no name or no operation")
         nodes[node.name] = _convert_node(node)

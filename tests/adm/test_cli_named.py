@@ -226,8 +226,8 @@ def test_a_wrong_fetched_checkpoint_is_refused_with_the_way_to_forget_it(tmp_pat
         ("ADM_diffusion_lsun_cat", {"guidance_scale": 1.0}, "there is no classifier for lsun_cat"),
         ("ADM_diffusion_lsun_cat", {"labels": [1]}, "knows no classes, so a label does nothing"),
         ("ADM_diffusion_256_conditioned", {"labels": [10]}, "there are 10 classes: 0 to 9"),
-        ("ADM_diffusion_256_conditioned", {"base": "ADM_U"}, "is no upsampler, so it has no base"),
-        ("ADM_U_64_256", {"base": "ADM_classifier_256"}, "is no diffusion model, which a base"),
+        ("ADM_diffusion_256_conditioned", {"base": "ADM_U"}, "not an upsampler, so it has no base"),
+        ("ADM_U_64_256", {"base": "ADM_classifier_256"}, "not a diffusion model, which a base"),
         (
             "ADM_diffusion_256_conditioned",
             {"guidance_scale": 1.0, "classifier": "ADM_classifier_64"},
@@ -236,7 +236,7 @@ def test_a_wrong_fetched_checkpoint_is_refused_with_the_way_to_forget_it(tmp_pat
         (
             "ADM_diffusion_256_conditioned",
             {"guidance_scale": 1.0, "classifier": "ADM_diffusion_lsun_cat"},
-            "is no classifier; give one",
+            "not a classifier; give one",
         ),
         (
             "ADM_diffusion_256_conditioned",

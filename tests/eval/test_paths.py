@@ -64,5 +64,5 @@ def test_missing_inputs_and_impossible_outputs_are_told(folder):
         check_paths(["ref.npz", "gone"], ["pngs"])
     with pytest.raises(UserError, match=r"pngs: cannot be written .*; choose another name: a fol"):
         check_paths(["ref.npz"], ["pngs"])
-    with pytest.raises(UserError, match=r"choose another place: a file stands where a folder is"):
+    with pytest.raises(UserError, match=r"choose another place: there is a file where a folder is"):
         check_paths(["samples.npz"], ["ref.npz/out.json"])

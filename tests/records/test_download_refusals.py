@@ -116,7 +116,7 @@ def test_space_is_checked_with_the_length_that_the_server_tells(server, tmp_path
 
 def test_a_folder_that_cannot_be_is_refused(server, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be written \(.*\); choose another place: a file"):
+    with pytest.raises(UserError, match=r"cannot be written \(.*\); choose another place: there is a file"):
         fetch(server.add("/f.bin", CONTENT), tmp_path / "file" / "f.bin", **QUICK)
     with pytest.raises(UserError, match="not a file; move it away"):
         fetch(server.base + "/f.bin", tmp_path, **QUICK)
@@ -171,10 +171,10 @@ def test_a_folder_can_be_the_mirror_even_offline(tmp_path, monkeypatch):
     "mirror", ["ftp://host/x", "/mnt/copy", "https://", "file://host/x", "http://[x"]
 )
 def test_other_addresses_are_refused(tmp_path, monkeypatch, mirror):
-    with pytest.raises(UserError, match=r"^ftp://host/f is no address to fetch from; needed is"):
+    with pytest.raises(UserError, match=r"^ftp://host/f not an address to fetch from; needed is"):
         fetch("ftp://host/f", tmp_path / "f")
     monkeypatch.setenv("ADM_MIRROR", mirror)
-    with pytest.raises(UserError, match=r"^ADM_MIRROR: .* is no address to fetch from"):
+    with pytest.raises(UserError, match=r"^ADM_MIRROR: .* not an address to fetch from"):
         fetch(BASE + "f", tmp_path / "f", base=BASE)
 
 

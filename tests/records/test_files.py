@@ -56,8 +56,8 @@ def test_atomic_write_leaves_nothing_behind_after_an_error(tmp_path):
         (errno.EROFS, "read-only"),
         (errno.EACCES, "no permission"),
         (errno.EISDIR, "choose another name: a folder has this one"),
-        (errno.ENOTDIR, "choose another place: a file stands where a folder is needed"),
-        (errno.EEXIST, "choose another place: a file stands where a folder is needed"),
+        (errno.ENOTDIR, "choose another place: there is a file where a folder is needed"),
+        (errno.EEXIST, "choose another place: there is a file where a folder is needed"),
         (errno.ENAMETOOLONG, "choose a shorter name"),
     ],
 )

@@ -224,7 +224,7 @@ def test_a_row_id_is_used_once(tmp_path):
     def copy(content):
         content["table6"]["rows"]["t2_heads_1"] = content["table6"]["rows"]["t6_adagn"]
 
-    assert "this id already stands in table2" in broken_tables(tmp_path, copy)
+    assert "this id is already in table2" in broken_tables(tmp_path, copy)
 
 
 def test_yaml_itself(tmp_path):
@@ -232,7 +232,7 @@ def test_yaml_itself(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_yaml(path)
     path.write_text("a: 1\na: 2\n")
-    with pytest.raises(UserError, match="'a' stands twice"):
+    with pytest.raises(UserError, match="'a' is there twice"):
         read_yaml(path)
     path.write_text("a: [1\n")
     with pytest.raises(UserError, match="not valid YAML"):

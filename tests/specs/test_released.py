@@ -165,7 +165,7 @@ def changed(tmp_path, change):
         ),
         (
             lambda c: c["never_released"].update(lsun_cat="no"),
-            "model: lsun_cat: stands under never_released too",
+            "model: lsun_cat: is under never_released too",
         ),
         (
             lambda c: c["known_evaluation"].update(samples="t3_uncond"),

@@ -211,7 +211,7 @@ def test_a_source_without_rows_says_so_on_the_page(fresh, tmp_path):
         ),
         (
             lambda folder: (folder / "results").write_text("a file"),
-            "error: results: a file stands where a folder is needed; move it away (mv results "
+            "error: results: there is a file where a folder is needed; move it away (mv results "
             "results.old) and run the same command again",
         ),
         (

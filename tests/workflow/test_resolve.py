@@ -191,10 +191,10 @@ def test_what_stands_in_the_way_is_named(tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         check_places(["results/mini/report/table3.html"])
     assert str(error.value) == (
-        "results: a file stands where a folder is needed; move it away (mv results results.old) "
+        "results: there is a file where a folder is needed; move it away (mv results results.old) "
         "and run the same command again"
     )
     (tmp_path / "metrics" / "table3.json").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"metrics/table3.json: a folder stands where a file is"):
+    with pytest.raises(UserError, match=r"metrics/table3.json: there is a folder where a file is"):
         check_places(["metrics/table3.json"])
     check_places(["metrics/new/table4.json"])

@@ -3,7 +3,7 @@ from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing, note_planned, place_of, set_places
 from workflow.slurm import check_cluster
 
-# Places are no params: images that are elsewhere are the same images.
+# Places are not params: images that are elsewhere are the same images.
 PLACES = set_places(PLAN)
 BROUGHT = [name for name in PLAN.datasets if place_of(PLAN, name)]
 EMBEDDED = [name for name in PLAN.datasets if not place_of(PLAN, name)]

@@ -1,7 +1,7 @@
 # The feature network, reference statistics, and the metrics of each batch of samples.
 from workflow.forecast_jobs import CEILING_IMAGES
 
-# What every command that runs the feature network takes. It stands among the resources, not the params, since another
+# What every command that runs the feature network takes. It is among the resources, not the params, since another
 # device or batch size makes nothing stale. The hash of the weights is checked when they are made.
 EVALUATION_OPTIONS = PLAN.evaluation_options()
 NETWORK_IS_TRAINED = PLAN.scale.network.kind == "small"

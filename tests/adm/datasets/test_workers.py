@@ -69,7 +69,7 @@ def test_a_process_that_is_ended_from_outside(tmp_path, which):
     next(results)
     converting = find_converting(before)
     os.kill(converting[which].pid, signal.SIGKILL)
-    with pytest.raises(WorkerDied, match=r"ended from outside, .* memory; run the same command a"):
+    with pytest.raises(WorkerDied, match=r"ended from outside, .* memory; run the command again"):
         for _ in results:
             pass
     assert psutil.wait_procs(converting, timeout=20)[1] == []

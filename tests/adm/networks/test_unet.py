@@ -239,7 +239,7 @@ def test_an_architecture_that_cannot_be_built_is_refused(changes, message):
         (
             {},
             {"low_res": torch.zeros(2, 3, 4, 4)},
-            "low_res was given, but the model is no upsampler (low_res_px is None); leave low_res",
+            "low_res was given, but the model is not an upsampler (low_res_px is None); leave",
         ),
         (
             {"low_res_px": 4},

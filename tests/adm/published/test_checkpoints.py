@@ -160,7 +160,7 @@ def test_files_that_are_no_checkpoints(tmp_path, weights):
     assert "LFS pointer" in refusal(path, b"version https://git-lfs.github.com/spec/v1\n")
     archive = io.BytesIO()
     np.savez(archive, arr_0=np.zeros(3))
-    assert "no whole checkpoint" in refusal(path, archive.getvalue())
+    assert "not a whole checkpoint" in refusal(path, archive.getvalue())
     with pytest.raises(UserError, match="no such file; a checkpoint"):
         read_state_dict(tmp_path / "none.pt")
     with pytest.raises(UserError, match="cannot be read"):

@@ -55,7 +55,7 @@ def test_arrays_that_are_not_in_memory_are_checked_by_header():
         ([-1.0, 0.5], r"from -1 to 0.5, so -1 to 1 it seems: .*np.clip\(\(x \+ 1\) \* 127.5"),
         ([-0.5, 1.005], "so -1 to 1 it seems"),
         ([0.0, 254.9], r"from 0 to 254.9, so 0 to 255 it seems: .*np.clip\(x, 0, 255\)"),
-        ([-3.0, 254.9], "from -3 to 254.9, which is no usual range; find the sampler's scale"),
+        ([-3.0, 254.9], "from -3 to 254.9, which is not a usual range; find the sampler's scale"),
         ([0.0, np.nan], "NaN or infinity is among the values, so the sampler itself went wrong"),
         ([0, 255], r"from 0 to 255 and so fit: convert them with x.astype\(np.uint8\)"),
         ([-1, 255], "from -1 to 255, which is not the range of pixels"),
