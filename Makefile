@@ -226,7 +226,7 @@ format: env
 .PHONY: clean
 clean:
 	rm -rf .pytest_cache .ruff_cache build dist logs .snakemake/log
-	find adm eval records reports specs workflow bench tests -name __pycache__ -prune -exec rm -rf {} +
+	find adm adm_eval eval records reports specs workflow bench examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 ## clean-results: remove all results, models included; asks for YES=1
 .PHONY: clean-results

@@ -1,6 +1,6 @@
 """Grade samples against a reference: features once, then metrics, intervals and the protocol."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from eval.images.checks import check_num_images
 from eval.images.open import open_images
+from eval.images.source import ImageSource
+from eval.inputs import IN_MEMORY, Gradable, ImageFeatures, compute_image_features
 from eval.metrics.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
 from eval.metrics.fid import make_count_warning
 from eval.metrics.inception_score import SPLIT_SIZE
@@ -19,12 +21,12 @@ from eval.metrics.registry import METRICS, NEEDED_OF_SAMPLES, compute_metrics
 from eval.networks.feature_network import INCEPTION_NAME, FeatureNetwork
 from eval.networks.features import Features, compute_features
 from eval.reference import load_reference, make_reference_of_features
+from eval.result import GradingResult, make_metric
 from records.batches import protocol_path, read_protocol
 from records.errors import UserError
 from records.events import EventLog
 from records.provenance import environment
 
-FORMAT = 1
 RECIPE = 2
 PUBLISHED_SAMPLES = 50_000
 
@@ -46,11 +48,61 @@ def grade(
     events: EventLog | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Grade a batch of samples against a reference batch.
+    """Grade a file or folder of samples against another, as commands do: see grade_images.
 
     Args:
         reference_path: .npz from make_reference, or any images that open_images reads.
         samples_path: any images that open_images reads.
+        network, name, digest, metrics, intervals, seed, batch_size, device, half_distances,
+            allow_jpeg, events, progress: see grade_images.
+
+    Returns:
+        The metrics as a JSON object: format, name, digest, metrics, warnings, counts, protocol.
+
+    Raises:
+        UserError: see grade_images.
+    """
+    return grade_images(
+        samples_path,
+        reference_path,
+        network,
+        name=name,
+        digest=digest,
+        metrics=metrics,
+        intervals=intervals,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        half_distances=half_distances,
+        allow_jpeg=allow_jpeg,
+        events=events,
+        progress=progress,
+    ).as_dict()
+
+
+def grade_images(
+    samples: Gradable,
+    reference: Gradable,
+    network: FeatureNetwork,
+    *,
+    name: str,
+    digest: str | None = None,
+    metrics: Collection[str] = METRICS,
+    intervals: bool = False,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "cpu",
+    half_distances: bool = False,
+    allow_jpeg: bool = False,
+    events: EventLog | None = None,
+    progress: bool = False,
+) -> GradingResult:
+    """Grade a batch of samples against a reference batch.
+
+    Args:
+        samples: a path that open_images takes, a batch from open_array, or features that were
+            computed before.
+        reference: the same; statistics that a reference .npz holds are used.
         network: the feature network.
         name: of the samples, for the result.
         digest: of the spec that asked for this, for the result.
@@ -64,52 +116,54 @@ def grade(
         events: where it is recorded what happens; None for nowhere.
         progress: show progress bars.
 
-    Returns:
-        The metrics as a JSON object: format, name, digest, metrics, warnings, counts, protocol.
-
     Raises:
         UserError: an input is unreadable, not made of 8-bit images of one size, or has too few; or
-            what is beside the samples is another batch's protocol.
+            what is beside the samples is another batch's protocol; or features are of another
+            network than the one given.
     """
-    source = open_images(samples_path, allow_jpeg=allow_jpeg)
-    protocol = read_protocol(samples_path) or {}
-    if protocol.get("sha256") not in (None, source.sha256):
-        raise UserError(
-            f"{protocol_path(samples_path)}: tells how a batch with SHA-256 {protocol['sha256']} "
-            f"was made; {samples_path} has {source.sha256}: delete it, or put the batch's own there"
-        )
-    check_num_images(source.num_images, str(samples_path), MIN_IMAGES, WHY)
+    for one in (samples, reference):
+        if isinstance(one, ImageFeatures):
+            _check_network(one, network)
+    batch, path, protocol = _open_samples(samples, allow_jpeg=allow_jpeg)
+    check_num_images(batch.num_images, path, MIN_IMAGES, WHY)
     if intervals or "kid" in metrics:
-        check_num_images(
-            source.num_images, str(samples_path), MIN_FOR_INTERVALS, "intervals and KID need them"
-        )
+        check_num_images(batch.num_images, path, MIN_FOR_INTERVALS, "intervals and KID need them")
     if "fid_infinity" in metrics:
-        check_num_images(
-            source.num_images, str(samples_path), MIN_FOR_EXTRAPOLATION, "quarters are compared"
-        )
-    about = {"digest": protocol.get("digest", source.sha256), "spec": protocol.get("spec")}
+        check_num_images(batch.num_images, path, MIN_FOR_EXTRAPOLATION, "quarters are compared")
+    about = {"digest": protocol.get("digest", batch.sha256), "spec": protocol.get("spec")}
     events = events or EventLog(None)
     with events.record(kind="row", job="evaluate", name=name, metrics_digest=digest, **about):
-        reference = load_reference(
-            reference_path,
-            network,
-            metrics=metrics,
-            image_size_px=source.shape[:2],
-            samples_path=samples_path,
-            batch_size=batch_size,
-            allow_jpeg=allow_jpeg,
-            progress=progress,
-        )
-        samples = compute_features(
-            source,
-            network,
-            outputs={NEEDED_OF_SAMPLES[metric] for metric in metrics},
-            batch_size=batch_size,
-            progress=progress,
-        )
+        if isinstance(reference, ImageSource | ImageFeatures):
+            _check_sizes(batch, path, reference)
+            if isinstance(reference, ImageSource):
+                reference = compute_image_features(
+                    reference, network, batch_size=batch_size, progress=progress
+                )
+            compared = reference.reference
+        else:
+            compared = load_reference(
+                reference,
+                network,
+                metrics=metrics,
+                image_size_px=batch.shape[:2],
+                samples_path=path,
+                batch_size=batch_size,
+                allow_jpeg=allow_jpeg,
+                progress=progress,
+            )
+        if isinstance(batch, ImageFeatures):
+            features, network = batch.features, batch.network
+        else:
+            features = compute_features(
+                batch,
+                network,
+                outputs={NEEDED_OF_SAMPLES[metric] for metric in metrics},
+                batch_size=batch_size,
+                progress=progress,
+            )
         result = _make_result(
-            reference,
-            samples,
+            compared,
+            features,
             network,
             name=name,
             digest=digest,
@@ -118,10 +172,49 @@ def grade(
             seed=seed,
             device=device,
             half_distances=half_distances,
-            protocol={**protocol, "path": str(samples_path), "sha256": source.sha256},
+            protocol={**protocol, "path": path, "sha256": batch.sha256},
         )
         _record_metrics(events, result)
     return result
+
+
+def _open_samples(
+    samples: Gradable, *, allow_jpeg: bool
+) -> tuple[ImageSource | ImageFeatures, str, dict[str, Any]]:
+    """Open samples that are a path; return them, where they are, and how they were made."""
+    if isinstance(samples, ImageSource | ImageFeatures):
+        batch, path = samples, samples.path
+    else:
+        batch, path = open_images(samples, allow_jpeg=allow_jpeg), str(samples)
+    protocol = {} if batch.kind == IN_MEMORY else read_protocol(path) or {}
+    if protocol.get("sha256") not in (None, batch.sha256):
+        raise UserError(
+            f"{protocol_path(path)}: tells how a batch with SHA-256 {protocol['sha256']} "
+            f"was made; {path} has {batch.sha256}: delete it, or put the batch's own there"
+        )
+    return batch, path, protocol
+
+
+def _check_network(computed: ImageFeatures, network: FeatureNetwork) -> None:
+    """Refuse features that another network computed."""
+    if computed.network.sha256 != network.sha256:
+        raise UserError(
+            f"{computed.path}: its features are of network {computed.network.name} (SHA-256 "
+            f"{computed.network.sha256}), the network given is {network.name} ({network.sha256}); "
+            "compute the features of both sides with one network"
+        )
+
+
+def _check_sizes(
+    samples: ImageSource | ImageFeatures, path: str, reference: ImageSource | ImageFeatures
+) -> None:
+    """Refuse images of another size than the reference's."""
+    (height, width), others = samples.shape[:2], reference.shape[:2]
+    if (height, width) != others:
+        raise UserError(
+            f"{path}: images are {height}x{width} px, those of {reference.path} "
+            f"{others[0]}x{others[1]} px; both must have one size"
+        )
 
 
 def grade_ceiling(
@@ -192,17 +285,17 @@ def grade_ceiling(
             protocol={"sha256": source.sha256, "source": f"real images, {rest} of the data set"},
         )
         _record_metrics(events, result)
-    return result
+    return result.as_dict()
 
 
-def _record_metrics(events: EventLog, result: dict[str, Any]) -> None:
+def _record_metrics(events: EventLog, result: GradingResult) -> None:
     """Record every metric and the ends of its interval, under names of its own."""
     values = {}
-    for name, metric in result["metrics"].items():
-        values[name] = metric["value"]
-        if metric["interval"]:
-            values[f"{name}_low"], values[f"{name}_high"] = metric["interval"]
-    events.write("metrics", num_samples=result["counts"]["samples"], **values)
+    for name, metric in result.metrics.items():
+        values[name] = metric.value
+        if metric.interval:
+            values[f"{name}_low"], values[f"{name}_high"] = metric.interval
+    events.write("metrics", num_samples=result.counts["samples"], **values)
 
 
 def _make_result(
@@ -217,29 +310,29 @@ def _make_result(
     seed: int,
     device: str,
     half_distances: bool,
-    protocol: dict[str, Any],
-) -> dict[str, Any]:
+    protocol: Mapping[str, Any],
+) -> GradingResult:
     """Compute the metrics and put counts and protocol around them."""
-    return {
-        "format": FORMAT,
-        "name": name,
-        "digest": digest,
-        "metrics": compute_metrics(
-            reference,
-            samples,
-            metrics=metrics,
-            intervals=intervals,
-            seed=seed,
-            device=device,
-            half_distances=half_distances,
-        ),
-        "warnings": _list_warnings(samples.num_images, network, metrics),
-        "counts": {
+    values = compute_metrics(
+        reference,
+        samples,
+        metrics=metrics,
+        intervals=intervals,
+        seed=seed,
+        device=device,
+        half_distances=half_distances,
+    )
+    return GradingResult(
+        name=name,
+        digest=digest,
+        metrics={metric: make_metric(content) for metric, content in values.items()},
+        warnings=tuple(_list_warnings(samples.num_images, network, metrics)),
+        counts={
             "samples": samples.num_images,
             "reference": reference.num_images,
             "reference_precision_recall": reference.num_stored,
         },
-        "protocol": {
+        protocol={
             "recipe": RECIPE,
             "reference": {"path": reference.path, "sha256": reference.sha256},
             "samples": protocol,
@@ -253,7 +346,7 @@ def _make_result(
             "precision": network.description["precision"],
             **environment(),
         },
-    }
+    )
 
 
 def _list_warnings(

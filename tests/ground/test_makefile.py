@@ -207,7 +207,7 @@ SNAKEMAKE = f".venv/bin/snakemake --cores 2 {OPTIONS}"
         ("bench", ".venv/bin/python -m bench.speed --dry-run"),
         ("test", "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --dry-run"),
         ("test-all", 'python -m pytest -n 2 --dist loadfile -m "not gpu" --durations=25 --dry-run'),
-        ("check", ".venv/bin/snakemake --lint"),
+        ("check", ".venv/bin/pre-commit run --all-files"),
     ],
 )
 def test_targets_call_what_they_say(project: Path, target: str, command: str) -> None:
@@ -236,7 +236,8 @@ def test_reproduce_ends_with_the_report_wall_time_and_cpu_time(project: Path) ->
 def test_results_are_only_removed_when_that_is_meant(project: Path) -> None:
     (project / "results").mkdir()
     (project / "logs").mkdir()
-    for package in ("adm", "eval", "records", "reports", "specs", "workflow", "bench", "tests"):
+    packages = ("adm", "adm_eval", "eval", "records", "reports", "specs", "workflow")
+    for package in (*packages, "bench", "examples", "tests"):
         (project / package / "__pycache__").mkdir(parents=True)
     refused = make(project, "clean-results")
     assert refused.returncode != 0

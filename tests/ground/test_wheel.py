@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import setuptools
 import torch
 from packaging.requirements import Requirement
 
@@ -20,6 +21,7 @@ from eval.networks.small import RECIPE, make_parameters, save_small_network
 from eval.networks.tensorflow_backend import REQUIREMENT
 
 ROOT = Path(__file__).resolve().parents[2]
+HELD = ("adm_eval", "eval", "records")
 FOLDER = ROOT / "packaging" / "adm-eval"
 MAIN: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 WHEEL: dict[str, Any] = tomllib.loads((FOLDER / "pyproject.toml").read_text())
@@ -68,13 +70,22 @@ def test_the_wheel_asks_for_what_its_modules_import() -> None:
     """Imported names and the packages they come in, where the two differ."""
     packages = {"PIL": "pillow", "google": "protobuf", "tensorflow": "tensorflow-cpu"}
     imported = set()
-    for path in [*(ROOT / "eval").rglob("*.py"), *(ROOT / "records").rglob("*.py")]:
+    for path in (path for package in HELD for path in (ROOT / package).rglob("*.py")):
         imported |= set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE))
-    foreign = imported - set(sys.stdlib_module_names) - {"eval", "records"}
+    foreign = imported - set(sys.stdlib_module_names) - {*HELD}
     extras = WHEEL["project"]["optional-dependencies"]
     asked = [*WHEEL["project"]["dependencies"], *extras["tensorflow"], *extras["tracking"]]
     names = {Requirement(text).name for text in asked}
     assert {packages.get(name, name) for name in foreign} == names
+
+
+def test_the_project_holds_the_interface_too() -> None:
+    found = setuptools.find_packages(str(ROOT), **MAIN["tool"]["setuptools"]["packages"]["find"])
+    assert {*HELD} <= {*found}
+    data = MAIN["tool"]["setuptools"]["package-data"]
+    assert {package for package in HELD if "py.typed" in data.get(package, [])} == {
+        package for package in HELD if (ROOT / package / "py.typed").exists()
+    }
 
 
 @pytest.mark.slow
@@ -88,9 +99,11 @@ def test_the_installed_wheel_grades_without_the_rest_of_the_project(tmp_path: Pa
     with zipfile.ZipFile(wheel) as archive:
         held = archive.namelist()
     info = wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"
-    assert {name.split("/")[0] for name in held} == {"eval", "records", info}
-    assert {Path(name).suffix for name in held if not name.startswith(info)} == {".py", ".npz"}
-    for package in ("eval", "records"):
+    assert {name.split("/")[0] for name in held} == {*HELD, info}
+    suffixes = {Path(name).suffix for name in held if not name.startswith(info)}
+    assert suffixes == {".py", ".npz", ".typed"}
+    assert {"adm_eval/py.typed", "eval/py.typed"} <= set(held)
+    for package in HELD:
         files = {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}
         assert files == {name for name in held if re.match(rf"{package}/.*\.py$", name)}
     assert f"{info}/licenses/LICENSE" in held
@@ -107,7 +120,7 @@ def test_the_installed_wheel_grades_without_the_rest_of_the_project(tmp_path: Pa
 
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "ADM_OFFLINE": "1", "ADM_INCEPTION": ""}
     where = run(venv / "bin/python", "-c", WHERE, cwd=elsewhere).split()
-    assert where == [str(site / "eval"), str(site / "records"), "None"]
+    assert where == [*(str(site / package) for package in HELD), "None"]
     usage = run(venv / "bin/adm-eval", "--help", cwd=elsewhere, **cache)
     assert "REFERENCE" in usage and "SAMPLES" in usage and "--weights" in usage
     report = run(venv / "bin/adm-eval", "selftest", cwd=elsewhere, **cache)
@@ -117,7 +130,7 @@ def test_the_installed_wheel_grades_without_the_rest_of_the_project(tmp_path: Pa
         images = np.random.default_rng(len(name)).integers(0, 256, (20, 8, 8, 3), np.uint8)
         np.savez(elsewhere / name, arr_0=images)
     weights = ("--weights", save_untrained_network(elsewhere / "network.safetensors"))
-    command = (venv / "bin/adm-eval", "reference.npz", "samples.npz", *weights)
+    command = (venv / "bin/adm-eval", "reference.npz", "samples.npz", *weights, "--threads", "1")
     printed = run(*command, "--json", "out.json", cwd=elsewhere)
     for title in ("Inception Score", "FID", "sFID", "Precision", "Recall"):
         assert re.search(rf"^{title}: [0-9.e-]+$", printed, re.MULTILINE)
@@ -126,6 +139,9 @@ def test_the_installed_wheel_grades_without_the_rest_of_the_project(tmp_path: Pa
     # There is no commit to tell what ran, so the wheel's own version does.
     assert result["protocol"]["git_commit"] == "unknown"
     assert result["protocol"]["versions"]["adm-eval"] == MAIN["project"]["version"]
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    graded = run(venv / "bin/python", "-c", GRADE, cwd=elsewhere, **one)
+    assert graded == (elsewhere / "out.json").read_text()
 
 
 def save_untrained_network(path: Path) -> Path:
@@ -143,5 +159,13 @@ SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 WHERE = (
     "import importlib.util as u\n"
     "from pathlib import Path\n"
-    "print(*(Path(u.find_spec(n).origin).parent for n in ('eval', 'records')), u.find_spec('adm'))"
+    "print(*(Path(u.find_spec(n).origin).parent for n in ('adm_eval', 'eval', 'records')), "
+    "u.find_spec('adm'))"
+)
+GRADE = (
+    "import adm_eval, torch\n"
+    "torch.set_num_threads(1)\n"
+    "settings = {'network': 'network.safetensors'}\n"
+    "features = adm_eval.compute_features('reference.npz', **settings)\n"
+    "print(adm_eval.grade('samples.npz', features).to_json(), end='')"
 )

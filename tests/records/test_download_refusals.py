@@ -116,7 +116,9 @@ def test_space_is_checked_with_the_length_that_the_server_tells(server, tmp_path
 
 def test_a_folder_that_cannot_be_is_refused(server, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be written \(.*\); choose another place: there is a file"):
+    with pytest.raises(
+        UserError, match=r"cannot be written \(.*\); choose another place: there is a file"
+    ):
         fetch(server.add("/f.bin", CONTENT), tmp_path / "file" / "f.bin", **QUICK)
     with pytest.raises(UserError, match="not a file; move it away"):
         fetch(server.base + "/f.bin", tmp_path, **QUICK)

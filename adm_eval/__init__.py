@@ -1,0 +1,191 @@
+"""Grade images from Python as *Diffusion Models Beat GANs* did: docs/evaluation.md, From Python.
+
+    import adm_eval
+
+    result = adm_eval.grade(samples, "reference.npz", intervals=True)
+    result.values["fid"], result.intervals["fid"]
+
+`python -m eval` and `adm-eval` compute the same numbers. The code behind both is the package
+`eval`, whose name hides Python's builtin where it is imported; this one hides nothing.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from eval.grade import grade_images
+from eval.images.source import ImageSource
+from eval.inputs import (
+    IN_MEMORY,
+    Gradable,
+    ImageFeatures,
+    Images,
+    compute_image_features,
+    open_array,
+)
+from eval.metrics.registry import EXTRAS, METRICS
+from eval.networks.device import check_device
+from eval.networks.feature_network import FeatureNetwork
+from eval.networks.load import load_network
+from eval.paths import check_paths
+from eval.result import GradingResult, Metric
+from records.errors import UserError
+
+__all__ = [
+    "EXTRAS",
+    "METRICS",
+    "FeatureNetwork",
+    "GradingResult",
+    "ImageFeatures",
+    "Images",
+    "Metric",
+    "UserError",
+    "compute_features",
+    "grade",
+    "load_network",
+]
+
+Network = str | Path | FeatureNetwork | None
+
+
+def grade(
+    samples: Images | ImageFeatures,
+    reference: Images | ImageFeatures,
+    *,
+    network: Network = None,
+    name: str | None = None,
+    metrics: Collection[str] = METRICS,
+    intervals: bool = False,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "cpu",
+    half_distances: bool = False,
+    allow_jpeg: bool = False,
+    progress: bool = False,
+) -> GradingResult:
+    """Grade samples against a reference: FID, sFID, Inception Score, precision, recall.
+
+    Args:
+        samples: the images to grade: uint8 [n, h, w, 1 or 3] (numpy, or a tensor in the CPU's
+            memory), a pair of these and labels [n], which are checked and move no number, the path
+            of an .npz, .npy, zip or folder, or what compute_features returned.
+        reference: what they are compared with, of the same kinds and the same size; statistics
+            that a reference .npz holds are used.
+        network: the feature network: a path or what load_network returned; None for that of
+            computed features, where one side is such, else for the published Inception, which is
+            downloaded once.
+        name: of the samples, for the result; None for the file's name.
+        metrics: out of METRICS (the paper's five) and EXTRAS (memorised, kid, fid_infinity).
+        intervals: also compute standard errors and 95 % intervals of the sampling error.
+        seed: of random pairs and halves; moves intervals and fid_infinity alone.
+        batch_size: images at a time; changes speed, memory and the last bits.
+        device: where torch computes: cpu, cuda or cuda:1. A network that is loaded stays where
+            it is.
+        half_distances: precision and recall with the authors' float16 arithmetic.
+        allow_jpeg: take JPEG files, although they move FID.
+        progress: show progress bars in a terminal.
+
+    Returns:
+        Values, intervals, counts, warnings and protocol, as `python -m eval --json` writes them.
+
+    Raises:
+        UserError: an input is missing, unreadable, not made of 8-bit images of one size, or has
+            too few; features are of another network; a setting that is none.
+    """
+    names = _check_settings(metrics, seed=seed, batch_size=batch_size)
+    graded, compared = (
+        one if isinstance(one, ImageFeatures) else _open_images(one) for one in (samples, reference)
+    )
+    chosen = _choose_network(network, graded, compared, device=device)
+    return grade_images(
+        graded,
+        compared,
+        chosen,
+        name=name or _make_name(graded),
+        metrics=names,
+        intervals=intervals,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        half_distances=half_distances,
+        allow_jpeg=allow_jpeg,
+        progress=progress,
+    )
+
+
+def compute_features(
+    images: Images,
+    *,
+    network: Network = None,
+    batch_size: int = 64,
+    device: str = "cpu",
+    allow_jpeg: bool = False,
+    progress: bool = False,
+) -> ImageFeatures:
+    """Run the feature network over images once, to grade them, or against them, several times.
+
+    Args:
+        images: as in grade.
+        network: as in grade.
+        batch_size: images at a time.
+        device: where torch runs a network that is not loaded yet.
+        allow_jpeg: take JPEG files.
+        progress: show a progress bar in a terminal.
+
+    Returns:
+        What grade takes in the place of samples or reference: in memory, with Inception 20 kB an
+        image, and 67 MB of statistics.
+
+    Raises:
+        UserError: the images are missing, unreadable or too few, or their file holds statistics of
+            another network.
+    """
+    _check_settings(METRICS, seed=0, batch_size=batch_size)
+    opened = _open_images(images)
+    return compute_image_features(
+        opened,
+        _choose_network(network, device=device),
+        batch_size=batch_size,
+        allow_jpeg=allow_jpeg,
+        progress=progress,
+    )
+
+
+def _check_settings(metrics: Collection[str], *, seed: int, batch_size: int) -> tuple[str, ...]:
+    """Refuse settings that are none, before anything is loaded; return metrics in their order."""
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    known = METRICS + EXTRAS
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        got = repr(unknown[0]) if unknown else "none"
+        raise UserError(f"metrics: got {got}; choose out of {', '.join(known)}")
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}; give 1 or more")
+    if seed < 0:
+        raise UserError(f"seed is {seed}; give 0 or more")
+    return tuple(name for name in known if name in names)
+
+
+def _open_images(images: Images) -> str | Path | ImageSource:
+    """Check images in memory, and that a path leads to something, before a network is loaded."""
+    if not isinstance(images, str | Path):
+        return open_array(images)
+    check_paths([images])
+    return images
+
+
+def _choose_network(network: Network, *inputs: Gradable, device: str) -> FeatureNetwork:
+    """Return the network that was given, else that of computed features, else Inception."""
+    check_device(device)
+    if isinstance(network, FeatureNetwork):
+        return network
+    computed = [one.network for one in inputs if isinstance(one, ImageFeatures)]
+    if network is None and computed:
+        return computed[0]
+    return load_network(network, device=device)
+
+
+def _make_name(samples: Gradable) -> str:
+    """Name samples after their file."""
+    if not isinstance(samples, ImageSource | ImageFeatures):
+        return Path(samples).stem
+    return "samples" if samples.kind == IN_MEMORY else Path(samples.path).stem
