@@ -22,13 +22,15 @@ from eval.inputs import (
     compute_image_features,
     open_array,
 )
-from eval.metrics.registry import EXTRAS, METRICS
 from eval.networks.device import check_device
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.load import load_network
 from eval.paths import check_paths
 from eval.result import GradingResult, Metric
 from records.errors import UserError
+from records.metrics import EXTRAS
+from records.metrics import METRICS as KNOWN
+from records.metrics import PAPER as METRICS
 
 __all__ = [
     "EXTRAS",
@@ -153,16 +155,15 @@ def compute_features(
 def _check_settings(metrics: Collection[str], *, seed: int, batch_size: int) -> tuple[str, ...]:
     """Refuse settings that are none, before anything is loaded; return metrics in their order."""
     names = [metrics] if isinstance(metrics, str) else list(metrics)
-    known = METRICS + EXTRAS
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in KNOWN]
     if unknown or not names:
         got = repr(unknown[0]) if unknown else "none"
-        raise UserError(f"metrics: got {got}; choose out of {', '.join(known)}")
+        raise UserError(f"metrics: got {got}; choose out of {', '.join(KNOWN)}")
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}; give 1 or more")
     if seed < 0:
         raise UserError(f"seed is {seed}; give 0 or more")
-    return tuple(name for name in known if name in names)
+    return tuple(name for name in KNOWN if name in names)
 
 
 def _open_images(images: Images) -> str | Path | ImageSource:

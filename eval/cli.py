@@ -10,6 +10,7 @@ from typing import Any
 from records.errors import UserError, main_guard
 from records.events import add_event_options, open_events
 from records.files import read_json, sha256_file, write_json
+from records.metrics import EXTRAS, METRICS, PAPER
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
 
 PROGRAM = "adm-eval" if Path(sys.argv[0]).name == "adm-eval" else "python -m eval"
@@ -90,8 +91,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
         add(
             "--metrics",
             metavar="NAMES",
-            help="with commas, out of is, fid, sfid, precision, recall (the default) and "
-            "memorised, kid, fid_infinity",
+            help=f"with commas, out of {', '.join(PAPER)} (the default) and {', '.join(EXTRAS)}",
         )
         add_event_options(parser)
     if command in ("", "ceiling", "reference"):
@@ -282,18 +282,15 @@ def _parse_metrics(text: str | None) -> tuple[str, ...]:
     Raises:
         UserError: an unknown name, or none at all.
     """
-    from eval.metrics.registry import EXTRAS, METRICS
-
     if text is None:
-        return METRICS
+        return PAPER
     names = [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in METRICS + EXTRAS]
+    unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise UserError(
-            f"--metrics {text}: {unknown[0]!r} is not a metric; "
-            f"choose out of {', '.join(METRICS + EXTRAS)}"
+            f"--metrics {text}: {unknown[0]!r} is not a metric; choose out of {', '.join(METRICS)}"
         )
-    return tuple(name for name in METRICS + EXTRAS if name in names)
+    return tuple(name for name in METRICS if name in names)
 
 
 def _check_paths(*paths: Sequence[Any]) -> None:
@@ -328,13 +325,11 @@ def _set_threads(num_threads: int) -> None:
 
 def _finish(result: dict[str, Any], out: str | None) -> None:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
-    from eval.metrics.registry import TITLES
-
-    for name, title in TITLES.items():
+    for name, about in METRICS.items():
         if name not in result["metrics"]:
             continue
         metric = result["metrics"][name]
-        line = f"{title}: {metric['value']:.6g}"
+        line = f"{about.title}: {metric['value']:.6g}"
         if metric["interval"]:
             line += " (95 % interval {:.6g} to {:.6g})".format(*metric["interval"])
         print(line)

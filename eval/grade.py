@@ -17,7 +17,7 @@ from eval.metrics.intervals import MIN_IMAGES as MIN_FOR_INTERVALS
 from eval.metrics.intervals import WORDS
 from eval.metrics.precision_recall import MIN_IMAGES, NUM_NEIGHBOURS, WHY
 from eval.metrics.reference import Reference
-from eval.metrics.registry import METRICS, NEEDED_OF_SAMPLES, compute_metrics
+from eval.metrics.registry import compute_metrics
 from eval.networks.feature_network import INCEPTION_NAME, FeatureNetwork
 from eval.networks.features import Features, compute_features
 from eval.reference import load_reference, make_reference_of_features
@@ -25,6 +25,7 @@ from eval.result import GradingResult, make_metric
 from records.batches import protocol_path, read_protocol
 from records.errors import UserError
 from records.events import EventLog
+from records.metrics import METRICS, PAPER
 from records.provenance import environment
 
 RECIPE = 2
@@ -38,7 +39,7 @@ def grade(
     *,
     name: str,
     digest: str | None = None,
-    metrics: Collection[str] = METRICS,
+    metrics: Collection[str] = PAPER,
     intervals: bool = False,
     seed: int = 0,
     batch_size: int = 64,
@@ -87,7 +88,7 @@ def grade_images(
     *,
     name: str,
     digest: str | None = None,
-    metrics: Collection[str] = METRICS,
+    metrics: Collection[str] = PAPER,
     intervals: bool = False,
     seed: int = 0,
     batch_size: int = 64,
@@ -106,7 +107,7 @@ def grade_images(
         network: the feature network.
         name: of the samples, for the result.
         digest: of the spec that asked for this, for the result.
-        metrics: names from eval.metrics.registry.
+        metrics: names from records.metrics.
         intervals: also compute standard errors and 95 % intervals.
         seed: of random groups and subsets.
         batch_size: images at a time.
@@ -157,7 +158,7 @@ def grade_images(
             features = compute_features(
                 batch,
                 network,
-                outputs={NEEDED_OF_SAMPLES[metric] for metric in metrics},
+                outputs={METRICS[metric].output for metric in metrics},
                 batch_size=batch_size,
                 progress=progress,
             )
@@ -223,7 +224,7 @@ def grade_ceiling(
     *,
     name: str,
     digest: str | None = None,
-    metrics: Collection[str] = METRICS,
+    metrics: Collection[str] = PAPER,
     num_images: int = PUBLISHED_SAMPLES,
     seed: int = 0,
     batch_size: int = 64,
@@ -242,7 +243,7 @@ def grade_ceiling(
         network: the feature network.
         name: of the row, real-<task>.
         digest: of the spec that asked for this, for the result.
-        metrics: names from eval.metrics.registry.
+        metrics: names from records.metrics.
         num_images: of each half at most; images that are drawn for neither half are left alone.
         seed: of the halves, random groups and subsets.
         batch_size: images at a time.

@@ -18,13 +18,13 @@ from eval.metrics.fid import compute_moments
 from eval.metrics.moments import Moments, compute_mu_sigma, extend_moments
 from eval.metrics.precision_recall import MIN_IMAGES, WHY
 from eval.metrics.reference import Reference
-from eval.metrics.registry import NEEDED_OF_REFERENCE
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.features import Features, compute_features, demand, iterate_features
 from eval.reference_statistics import load_reference_statistics
 from records.batches import open_archive, open_array, protocol_path, write_array
 from records.errors import UserError
 from records.files import atomic_write, sha256_file, write_json
+from records.metrics import METRICS
 from records.provenance import environment
 
 FORMAT = 1
@@ -150,7 +150,7 @@ def load_reference(
             f"{samples_path}: images are {image_size_px[0]}x{image_size_px[1]} px, those of {path} "
             f"{source.shape[0]}x{source.shape[1]} px; both must have one size"
         )
-    needed = set().union(*(NEEDED_OF_REFERENCE[metric] for metric in metrics))
+    needed = {need for metric in metrics if (need := METRICS[metric].reference)}
     if "pool" in needed:
         check_num_images(source.num_images, str(path), MIN_IMAGES, WHY)
     stored = load_reference_statistics(path, network) if source.kind == ".npz file" else None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eval.metrics.registry import TITLES
+from records.metrics import METRICS
 
 FORMAT = 1
 
@@ -97,10 +97,10 @@ class GradingResult:
         counts = self.counts
         known = counts["reference"] or counts["reference_precision_recall"]
         lines = [f"{self.name}: {counts['samples']:,} samples against {known:,} reference images"]
-        for name, title in TITLES.items():
+        for name, about in METRICS.items():
             if name in self.metrics:
                 metric = self.metrics[name]
-                line = f"  {title}: {metric.value:.6g}"
+                line = f"  {about.title}: {metric.value:.6g}"
                 if metric.interval:
                     line += " (95 % interval {:.6g} to {:.6g})".format(*metric.interval)
                 lines.append(line)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.format import SHARES
+from records.metrics import METRICS
 
 CONFIDENCE = 0.95
 SAMPLING_DOF = 49  # of the standard errors that the metrics files carry
@@ -75,7 +75,7 @@ def compute_seed_spread(
     Returns:
         The pooled spread, or None when no group has two values.
     """
-    relative = metric not in SHARES
+    relative = not METRICS[metric].is_share
     models: dict[str, list[tuple[float, int]]] = {}
     for model, values in groups:
         mean = sum(values) / len(values) if values else 0.0

@@ -4,16 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-METRIC_NAMES = {
-    "fid": "FID",
-    "sfid": "sFID",
-    "is": "IS",
-    "precision": "Precision",
-    "recall": "Recall",
-    "memorised": "Memorised",
-}
-LOWER_IS_BETTER = {"fid", "sfid", "memorised"}
-SHARES = {"precision", "recall", "memorised"}  # in [0, 1]
+from records.metrics import METRICS
+
 SETTING_NAMES = {
     "attention_resolutions": "attention at (px)",
     "biggan_updown": "BigGAN up/down",
@@ -63,12 +55,12 @@ def format_number(value: float | None, metric: str, *, signed: bool = False) -> 
 
     Args:
         value: the number, or None.
-        metric: key of `METRIC_NAMES`; it decides the decimals.
+        metric: its name; it decides the decimals.
         signed: write a plus sign too, for differences.
     """
     if value is None:
         return "\u2013"
-    decimals = 3 if metric in SHARES else 2
+    decimals = 3 if METRICS[metric].is_share else 2
     size = abs(value)
     if 1e-9 < size < 0.1:
         decimals = max(decimals, min(9, 1 - math.floor(math.log10(size))))
@@ -156,12 +148,12 @@ def setting_name(setting: str) -> str:
 
 def metric_name(metric: str) -> str:
     """Return a metric's name as the paper writes it."""
-    return METRIC_NAMES[metric]
+    return METRICS[metric].column
 
 
 def metric_direction(metric: str) -> str:
     """Say which way a metric is better."""
-    return "lower is better" if metric in LOWER_IS_BETTER else "higher is better"
+    return "lower is better" if METRICS[metric].lower_is_better else "higher is better"
 
 
 def mark_suffix(mark: str) -> str:
@@ -176,7 +168,7 @@ def column_name(column: Mapping[str, str]) -> str:
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:
     """Write a comparison as a sentence, with its factor and margin where they matter."""
-    metric = METRIC_NAMES[comparison["metric"]]
+    metric = metric_name(comparison["metric"])
     names = [f"“{cell['label']}”" + mark_suffix(cell["mark"]) for cell in comparison["cells"]]
     factor = "" if comparison["factor"] == 1 else f"{format_setting(comparison['factor'])} times "
     if comparison["relation"] == "nearer":

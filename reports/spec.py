@@ -6,9 +6,9 @@ from typing import Any
 
 from records.errors import UserError
 from records.files import read_json
+from records.metrics import METRICS
 from reports.agreement import RULES
 from reports.evaluator import TOLERANCES
-from reports.format import METRIC_NAMES
 
 FORMAT = 1
 LAYOUTS = ("plain", "deltas", "by_task")
@@ -85,7 +85,7 @@ def check_spec(spec: Any, where: str) -> None:
     _check_name(table["name"], f"{where}: table.name")
     _check_choice(table["layout"], LAYOUTS, f"{where}: table.layout")
     for metric in table["metrics"]:
-        _check_choice(metric, METRIC_NAMES, f"{where}: table.metrics")
+        _check_choice(metric, METRICS, f"{where}: table.metrics")
     for key in ("metrics", "marks"):
         if not table[key]:
             raise UserError(f"{where}: table.{key} is empty; name at least one")

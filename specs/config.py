@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from records.errors import UserError
+from specs.metrics import AnyMetric, Metric
 from specs.strict import Strict, read_yaml, validated
 
 Positive = Annotated[int, Field(gt=0)]
-Metric = Literal["fid", "sfid", "is", "precision", "recall"]
 SETTING = bool | int | float | str | list[int] | None
 
 
@@ -251,7 +251,7 @@ class Evaluation(Strict):
 
     recipe: Positive
     seed: int
-    metrics: list[Metric | Literal["memorised", "kid", "fid_infinity"]]
+    metrics: list[AnyMetric]
     reference: Literal["own", "released"]
     reference_images: Positive
     batch_size: Positive

@@ -1,6 +1,8 @@
-"""The metrics by name: what each needs, and how samples get their values and intervals."""
+"""How samples get the values and intervals of the metrics that records.metrics names."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,112 +17,88 @@ from eval.metrics.intervals import (
 )
 from eval.metrics.kid import estimate_kid
 from eval.metrics.memorisation import compute_memorised
-from eval.metrics.precision_recall import compute_precision_recall
+from eval.metrics.precision_recall import PrecisionRecall, compute_precision_recall
 from eval.metrics.recall_interval import estimate_recall
 from eval.metrics.reference import Reference
 from eval.networks.features import Features, demand
+from records.metrics import PAPER
 
-# The paper's five, in the order of its tables' explanation; the others are extras.
-METRICS = ("is", "fid", "sfid", "precision", "recall")
-EXTRAS = ("memorised", "kid", "fid_infinity")
-TITLES = {
-    "is": "Inception Score",
-    "fid": "FID",
-    "sfid": "sFID",
-    "precision": "Precision",
-    "recall": "Recall",
-    "memorised": "Memorised",
-    "kid": "KID",
-    "fid_infinity": "FID (infinite samples)",
-}
-# Which output of the feature network a metric takes of the samples.
-NEEDED_OF_SAMPLES = {
-    "is": "softmax",
-    "fid": "pool",
-    "sfid": "spatial",
-    "precision": "pool",
-    "recall": "pool",
-    "memorised": "pool",
-    "kid": "pool",
-    "fid_infinity": "pool",
-}
-# What it takes of the reference: statistics by the name of their mean, or features of its images.
-NEEDED_OF_REFERENCE: dict[str, set[str]] = {
-    "is": set(),
-    "fid": {"mu"},
-    "sfid": {"mu_s"},
-    "precision": {"pool"},
-    "recall": {"pool"},
-    "memorised": {"pool"},
-    "kid": {"pool"},
-    "fid_infinity": {"mu"},
-}
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grading:
+    """What metrics are computed from, and how.
+
+    Attributes:
+        reference: statistics and pool features of the reference.
+        samples: features of the samples.
+        intervals: add standard errors and 95 % intervals (null otherwise).
+        seed: of random pairs, halves and subsets; moves intervals and fid_infinity alone.
+        device: where distances are computed.
+        half_distances: precision and recall with the authors' float16 arithmetic.
+    """
+
+    reference: Reference
+    samples: Features
+    intervals: bool = True
+    seed: int = 0
+    device: str = "cpu"
+    half_distances: bool = False
+
+    @cached_property
+    def pools(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pool features of reference and samples."""
+        return demand(self.reference.pool), demand(self.samples.pool)
+
+    @cached_property
+    def manifolds(self) -> PrecisionRecall:
+        """Return who is covered by whom: what precision and recall share."""
+        return compute_precision_recall(
+            *self.pools, device=self.device, half_distances=self.half_distances
+        )
 
 
 def compute_metrics(
     reference: Reference,
     samples: Features,
     *,
-    metrics: Collection[str] = METRICS,
+    metrics: Collection[str] = PAPER,
     intervals: bool = True,
     seed: int = 0,
     device: str = "cpu",
     half_distances: bool = False,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Result]:
     """Compute metrics of samples from features.
 
     Args:
         reference: statistics and pool features of the reference.
         samples: features of the samples.
-        metrics: names out of METRICS and EXTRAS.
-        intervals: add standard errors and 95 % intervals (null otherwise).
-        seed: of random pairs, halves and subsets; moves intervals and fid_infinity alone.
-        device: where distances are computed.
-        half_distances: precision and recall with the authors' float16 arithmetic.
+        metrics: names out of records.metrics.METRICS.
+        intervals: see Grading, as all that follow.
 
     Returns:
         By name: value, std_error and interval; "is" also the number of its splits and its standard
         deviation over them.
     """
-    results: dict[str, dict[str, Any]] = {}
-    if "is" in metrics:
-        results["is"] = _compute_inception_score(demand(samples.softmax), intervals)
-    for name, *needed in (
-        ("fid", samples.pool, reference.mu, reference.sigma),
-        ("sfid", samples.spatial, reference.mu_s, reference.sigma_s),
-    ):
-        if name in metrics:
-            features, mu, sigma = map(demand, needed)
-            if intervals:
-                results[name] = estimate_frechet_distance(features, mu, sigma, seed=seed)
-            else:
-                value = compute_frechet_distance(*compute_moments(features), mu, sigma)
-                results[name] = make_value(value)
-    if {"precision", "recall"} & set(metrics):
-        pools = demand(reference.pool), demand(samples.pool)
-        results |= _compute_manifolds(*pools, metrics, intervals, seed, device, half_distances)
-    if "memorised" in metrics:
-        memorised = compute_memorised(demand(reference.pool), demand(samples.pool), device=device)
-        share = estimate_share(memorised)
-        results["memorised"] = share if intervals else make_value(share["value"])
-    if "kid" in metrics:
-        kid = estimate_kid(demand(reference.pool), demand(samples.pool), device=device)
-        results["kid"] = kid if intervals else make_value(kid["value"])
-    if "fid_infinity" in metrics:
-        needed = (samples.pool, reference.mu, reference.sigma)
-        extrapolated = estimate_extrapolated_distance(*map(demand, needed), seed=seed)
-        results["fid_infinity"] = extrapolated if intervals else make_value(extrapolated["value"])
-    return results
+    grading = Grading(reference, samples, intervals, seed, device, half_distances)
+    return {name: compute(grading) for name, compute in COMPUTE.items() if name in metrics}
 
 
-def make_value(value: float) -> dict[str, Any]:
+def make_value(value: float) -> Result:
     """Make the result of a metric without an interval."""
     return {"value": float(value), "std_error": None, "interval": None}
 
 
-def _compute_inception_score(softmax: np.ndarray, intervals: bool) -> dict[str, Any]:
+def _keep(result: Result, grading: Grading) -> Result:
+    """Return a result with its interval, or without where none is wanted."""
+    return result if grading.intervals else make_value(result["value"])
+
+
+def _compute_inception_score(grading: Grading) -> Result:
     """Compute the Inception Score and its spread over splits."""
-    if intervals:
+    softmax = demand(grading.samples.softmax)
+    if grading.intervals:
         result = estimate_inception_score(softmax)
     else:
         result = make_value(compute_inception_score(softmax))
@@ -129,28 +107,59 @@ def _compute_inception_score(softmax: np.ndarray, intervals: bool) -> dict[str, 
     return {**result, "num_splits": len(splits), "std_over_splits": spread}
 
 
-def _compute_manifolds(
-    reference: np.ndarray,
-    samples: np.ndarray,
-    metrics: Collection[str],
-    intervals: bool,
-    seed: int,
-    device: str,
-    half_distances: bool,
-) -> dict[str, dict[str, Any]]:
-    """Compute precision, recall or both."""
-    manifolds = compute_precision_recall(
-        reference, samples, device=device, half_distances=half_distances
+def _compute_fid(grading: Grading) -> Result:
+    reference = grading.reference
+    return _compute_distance(grading, grading.samples.pool, reference.mu, reference.sigma)
+
+
+def _compute_sfid(grading: Grading) -> Result:
+    reference = grading.reference
+    return _compute_distance(grading, grading.samples.spatial, reference.mu_s, reference.sigma_s)
+
+
+def _compute_distance(grading: Grading, *needed: np.ndarray | None) -> Result:
+    """Compute a Fréchet distance from features and the reference's mean and covariance."""
+    features, mu, sigma = map(demand, needed)
+    if grading.intervals:
+        return estimate_frechet_distance(features, mu, sigma, seed=grading.seed)
+    return make_value(compute_frechet_distance(*compute_moments(features), mu, sigma))
+
+
+def _compute_precision(grading: Grading) -> Result:
+    if grading.intervals:
+        return estimate_share(grading.manifolds.sample_in_reference)
+    return make_value(grading.manifolds.precision)
+
+
+def _compute_recall(grading: Grading) -> Result:
+    if not grading.intervals:
+        return make_value(grading.manifolds.recall)
+    members = grading.manifolds.reference_in_samples
+    return estimate_recall(
+        *grading.pools, members=members, seed=grading.seed, device=grading.device
     )
-    results = {"precision": make_value(manifolds.precision), "recall": make_value(manifolds.recall)}
-    if intervals and "precision" in metrics:
-        results["precision"] = estimate_share(manifolds.sample_in_reference)
-    if intervals and "recall" in metrics:
-        results["recall"] = estimate_recall(
-            reference,
-            samples,
-            members=manifolds.reference_in_samples,
-            seed=seed,
-            device=device,
-        )
-    return {name: result for name, result in results.items() if name in metrics}
+
+
+def _compute_memorised(grading: Grading) -> Result:
+    return _keep(estimate_share(compute_memorised(*grading.pools, device=grading.device)), grading)
+
+
+def _compute_kid(grading: Grading) -> Result:
+    return _keep(estimate_kid(*grading.pools, device=grading.device), grading)
+
+
+def _compute_fid_infinity(grading: Grading) -> Result:
+    needed = (grading.samples.pool, grading.reference.mu, grading.reference.sigma)
+    return _keep(estimate_extrapolated_distance(*map(demand, needed), seed=grading.seed), grading)
+
+
+COMPUTE: dict[str, Callable[[Grading], Result]] = {
+    "is": _compute_inception_score,
+    "fid": _compute_fid,
+    "sfid": _compute_sfid,
+    "precision": _compute_precision,
+    "recall": _compute_recall,
+    "memorised": _compute_memorised,
+    "kid": _compute_kid,
+    "fid_infinity": _compute_fid_infinity,
+}

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from eval.grade import RECIPE, grade, grade_ceiling
-from eval.metrics.registry import METRICS, compute_metrics
+from eval.metrics.registry import compute_metrics
 from eval.networks.features import Features
 from eval.reference import make_reference_of_features
 from records.errors import UserError
 from records.files import sha256_file
+from records.metrics import PAPER
 from tests.eval.conftest import write_zip
 
-PIPELINE = (*METRICS, "memorised")
+PIPELINE = (*PAPER, "memorised")
 GOLDEN = {
     "fid": (1.497111827708565, 0.2712151911438471),
     "sfid": (1.2386020456332183, 0.18581195201618175),
@@ -107,7 +108,7 @@ def test_values_are_the_same_without_intervals_in_other_batches_and_orders(
         assert metric["value"] == expected[name]["value"]
         assert metric["std_error"] is None and metric["interval"] is None
     other = grade(reference_path, shuffled, network, name="a", batch_size=7)["metrics"]
-    for name in METRICS:
+    for name in PAPER:
         assert other[name]["value"] == pytest.approx(expected[name]["value"], rel=1e-4)
 
 

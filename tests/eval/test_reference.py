@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from eval.metrics.fid import compute_moments
-from eval.metrics.registry import METRICS
 from eval.networks.features import compute_features
 from eval.reference import load_reference, make_reference
 from records.errors import UserError
 from records.files import sha256_file
+from records.metrics import PAPER
 from tests.eval.conftest import make_source
 
 
@@ -18,7 +18,7 @@ def load_arrays(path):
         return {name: arrays[name] for name in arrays.files}
 
 
-def load(path, network, *, metrics=METRICS, image_size_px=(8, 8)):
+def load(path, network, *, metrics=PAPER, image_size_px=(8, 8)):
     return load_reference(
         path, network, metrics=metrics, image_size_px=image_size_px, samples_path="s.npz"
     )

@@ -36,7 +36,7 @@ def change(spec, path, value):
         (["rows"], [], "rows is empty"),
         (["rows"], {}, "rows is {}; list is needed"),
         (["table", "metrics"], [], "table.metrics is empty"),
-        (["table", "metrics"], ["kid"], "table.metrics: got 'kid'"),
+        (["table", "metrics"], ["fidd"], "table.metrics: got 'fidd'"),
         (["table", "layout"], "square", "one of plain, deltas, by_task"),
         (["table", "name"], "../table3", "table.name: got '../table3'"),
         (["table", "neurips"], True, "neurips is True; int or null is needed"),
