@@ -12,7 +12,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from eval.grade import grade_images
+from eval.grade import grade as grade_against
 from eval.images.source import ImageSource
 from eval.inputs import (
     IN_MEMORY,
@@ -98,9 +98,9 @@ def grade(
         one if isinstance(one, ImageFeatures) else _open_images(one) for one in (samples, reference)
     )
     chosen = _choose_network(network, graded, compared, device=device)
-    return grade_images(
-        graded,
+    return grade_against(
         compared,
+        graded,
         chosen,
         name=name or _make_name(graded),
         metrics=names,

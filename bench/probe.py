@@ -1,6 +1,6 @@
 """How fast this machine is today: the CPU time of one fixed convolution, to state beside minutes.
 
-    python -m bench.probe
+python -m bench.probe
 """
 
 import time

@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from records.errors import UserError, main_guard
 from records.events import add_event_options, open_events
 from records.files import read_json, sha256_file, write_json
 from records.metrics import EXTRAS, METRICS, PAPER
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
+
+if TYPE_CHECKING:
+    from eval.result import GradingResult
 
 PROGRAM = "adm-eval" if Path(sys.argv[0]).name == "adm-eval" else "python -m eval"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -323,17 +326,10 @@ def _set_threads(num_threads: int) -> None:
     torch.set_num_threads(num_threads)
 
 
-def _finish(result: dict[str, Any], out: str | None) -> None:
+def _finish(result: "GradingResult", out: str | None) -> None:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
-    for name, about in METRICS.items():
-        if name not in result["metrics"]:
-            continue
-        metric = result["metrics"][name]
-        line = f"{about.title}: {metric['value']:.6g}"
-        if metric["interval"]:
-            line += " (95 % interval {:.6g} to {:.6g})".format(*metric["interval"])
-        print(line)
-    for warning in result["warnings"]:
+    print("\n".join(result.describe_metrics()))
+    for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if out:
-        write_json(out, result)
+        write_json(out, result.as_dict())

@@ -33,57 +33,8 @@ PUBLISHED_SAMPLES = 50_000
 
 
 def grade(
-    reference_path: str | Path,
-    samples_path: str | Path,
-    network: FeatureNetwork,
-    *,
-    name: str,
-    digest: str | None = None,
-    metrics: Collection[str] = PAPER,
-    intervals: bool = False,
-    seed: int = 0,
-    batch_size: int = 64,
-    device: str = "cpu",
-    half_distances: bool = False,
-    allow_jpeg: bool = False,
-    events: EventLog | None = None,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Grade a file or folder of samples against another, as commands do: see grade_images.
-
-    Args:
-        reference_path: .npz from make_reference, or any images that open_images reads.
-        samples_path: any images that open_images reads.
-        network, name, digest, metrics, intervals, seed, batch_size, device, half_distances,
-            allow_jpeg, events, progress: see grade_images.
-
-    Returns:
-        The metrics as a JSON object: format, name, digest, metrics, warnings, counts, protocol.
-
-    Raises:
-        UserError: see grade_images.
-    """
-    return grade_images(
-        samples_path,
-        reference_path,
-        network,
-        name=name,
-        digest=digest,
-        metrics=metrics,
-        intervals=intervals,
-        seed=seed,
-        batch_size=batch_size,
-        device=device,
-        half_distances=half_distances,
-        allow_jpeg=allow_jpeg,
-        events=events,
-        progress=progress,
-    ).as_dict()
-
-
-def grade_images(
-    samples: Gradable,
     reference: Gradable,
+    samples: Gradable,
     network: FeatureNetwork,
     *,
     name: str,
@@ -101,9 +52,9 @@ def grade_images(
     """Grade a batch of samples against a reference batch.
 
     Args:
-        samples: a path that open_images takes, a batch from open_array, or features that were
-            computed before.
-        reference: the same; statistics that a reference .npz holds are used.
+        reference: a path that open_images takes, a batch from open_array, or features that were
+            computed before; statistics that a reference .npz holds are used.
+        samples: the same.
         network: the feature network.
         name: of the samples, for the result.
         digest: of the spec that asked for this, for the result.
@@ -231,7 +182,7 @@ def grade_ceiling(
     device: str = "cpu",
     events: EventLog | None = None,
     progress: bool = False,
-) -> dict[str, Any]:
+) -> GradingResult:
     """Grade a random half of the real images against the other: what a perfect model would score.
 
     A floor for FID at these counts, and a ceiling for the rest. Of a large data set each half is
@@ -286,7 +237,7 @@ def grade_ceiling(
             protocol={"sha256": source.sha256, "source": f"real images, {rest} of the data set"},
         )
         _record_metrics(events, result)
-    return result.as_dict()
+    return result
 
 
 def _record_metrics(events: EventLog, result: GradingResult) -> None:

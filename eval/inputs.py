@@ -66,7 +66,7 @@ class ImageFeatures:
         )
 
 
-# What eval.grade.grade_images takes on either side.
+# What eval.grade.grade takes on either side.
 Gradable = str | Path | ImageSource | ImageFeatures
 
 

@@ -92,17 +92,22 @@ class GradingResult:
         """Return the text of the file that `--json` writes, byte for byte."""
         return json.dumps(self.as_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n"
 
+    def describe_metrics(self) -> list[str]:
+        """Return a line for each metric: its title, value and interval."""
+        lines = []
+        for name, about in METRICS.items():
+            if name in self.metrics:
+                metric = self.metrics[name]
+                lines.append(f"{about.title}: {metric.value:.6g}")
+                if metric.interval:
+                    lines[-1] += " (95 % interval {:.6g} to {:.6g})".format(*metric.interval)
+        return lines
+
     def __repr__(self) -> str:
         """Show the numbers as the command prints them, a line each."""
         counts = self.counts
         known = counts["reference"] or counts["reference_precision_recall"]
         lines = [f"{self.name}: {counts['samples']:,} samples against {known:,} reference images"]
-        for name, about in METRICS.items():
-            if name in self.metrics:
-                metric = self.metrics[name]
-                line = f"  {about.title}: {metric.value:.6g}"
-                if metric.interval:
-                    line += " (95 % interval {:.6g} to {:.6g})".format(*metric.interval)
-                lines.append(line)
+        lines += [f"  {line}" for line in self.describe_metrics()]
         network = self.protocol["network"]["name"]
         return "\n".join([*lines, f"  features: {network}", *(f"  {w}" for w in self.warnings)])

@@ -158,4 +158,4 @@ def check_known_result(
         half_distances=True,
         progress=True,
     )
-    return demand({name: result["metrics"][name]["value"] for name in KNOWN}, KNOWN, digits=7)
+    return demand({name: result.values[name] for name in KNOWN}, KNOWN, digits=7)

@@ -152,8 +152,8 @@ def test_the_known_result_says_what_is_missing(network, cache, tmp_path):
 
 def test_the_known_result_is_graded_and_compared(network, digits_zip, samples_path, monkeypatch):
     """The published files are not at hand: digits and their own result stand for them."""
-    metrics = grade(digits_zip, samples_path, network, name="x", half_distances=True)["metrics"]
-    values = {name: metrics[name]["value"] for name in KNOWN}
+    found = grade(digits_zip, samples_path, network, name="x", half_distances=True)
+    values = {name: found.values[name] for name in KNOWN}
     published = replace(network, sha256=INCEPTION_SHA256)
     files = (digits_zip, samples_path, "cpu", 64)
     with pytest.raises(Exception, match=r"is .*, needed is 215\.837 within .*needed is 3\.942557"):
