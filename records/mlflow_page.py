@@ -1,6 +1,7 @@
 """MLflow's own page on the runs of a results folder."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,13 +10,15 @@ import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from records.errors import UserError
 from records.tracking import default_artifacts, default_uri
 
 HOST = "127.0.0.1"
-START_SECONDS = 120
+START_SECONDS, END_SECONDS = 120, 10
+LOG = "mlflow-page.log"
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
@@ -50,12 +53,21 @@ def serve_page(root: str | Path, port: int, experiments: Mapping[str, str]) -> i
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--backend-store-uri", default_uri(root), "--workers", "1"]
     command += ["--default-artifact-root", default_artifacts(root)]
-    with subprocess.Popen(command) as server:
+    log_path = Path(root) / LOG
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # 8 processes less
+    with (
+        open(log_path, "wb") as log,
+        # A group of its own: Ctrl-C reaches this process alone, which then ends the whole group.
+        subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True
+        ) as server,
+    ):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
-            _await_answer(base, server)
+            _await_answer(base, server, log_path)
             for name, number in experiments.items():
                 print(f"{name}: {address_of_runs(base, number)}", flush=True)
-            print("Ctrl-C stops the page", flush=True)
+            print(f"Ctrl-C stops the page; what its server says is in {log_path}", flush=True)
             if any(name in os.environ for name in SCREENS):  # else a browser in the terminal starts
                 for number in list(experiments.values())[:1]:
                     webbrowser.open(address_of_runs(base, number))
@@ -63,7 +75,16 @@ def serve_page(root: str | Path, port: int, experiments: Mapping[str, str]) -> i
         except KeyboardInterrupt:
             return 0
         finally:
-            server.terminate()
+            _end_group(server)
+
+
+def _end_group(server: "subprocess.Popen[bytes]") -> None:
+    """End a process and all that it has started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=END_SECONDS)
 
 
 def _demand_free(port: int) -> None:
@@ -82,16 +103,16 @@ def _demand_free(port: int) -> None:
         ) from None
 
 
-def _await_answer(base: str, server: "subprocess.Popen[bytes]") -> None:
+def _await_answer(base: str, server: "subprocess.Popen[bytes]", log_path: Path) -> None:
     """Wait until the server answers.
 
     Raises:
-        UserError: it ended, or needed too long.
+        UserError: it ended, or took too long.
     """
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if server.poll() is not None:
-            raise UserError("MLflow's server ended at once; its own words are above")
+            raise UserError(f"MLflow's server ended at once; {log_path} says why")
         try:
             with urllib.request.urlopen(f"{base}/health", timeout=5):
                 return

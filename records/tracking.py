@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from records.errors import UserError
-from records.files import check_folder, digest
+from records.files import check_folder, check_writable, digest
 from records.locks import exclusive_lock
 from records.runs import Job, Point, Run, read_runs
 
@@ -63,17 +63,29 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
             or another import is at work. Nothing recorded is lost: the next import continues.
     """
     if not Path(root).is_dir():
-        raise UserError(f"{root}: no such folder; name the results folder with --results")
+        raise UserError(
+            f"{root}: no such folder; run some jobs first, such as `make table3`, or name the "
+            "folder with --results"
+        )
     runs, notices = read_runs(root)
-    uri, is_own = uri or default_uri(root), uri is None
-    check_folder(root)
-    with exclusive_lock(Path(root) / LOCK, "import into MLflow"), _explain(uri):
+    own, store = default_uri(root), Path(root) / STORE
+    if uri is None:
+        check_writable(store)
+        advice = f"move it away (mv {store} {store}.old) and import again"
+    elif "://" not in uri:
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: got {uri!r}; needed: an address such as http://{uri} or a "
+            f"database such as {own}"
+        )
+    else:
+        check_folder(root)
+        advice = f"name another in MLFLOW_TRACKING_URI, such as {own}, or unset it"
+    artifacts = default_artifacts(root) if uri is None else None
+    uri = uri or own
+    with exclusive_lock(Path(root) / LOCK, "import into MLflow"), _explain(uri, advice):
         client = connect(uri)
         names = sorted({run.experiment for run in runs})
-        experiments = {
-            name: _find_experiment(client, name, default_artifacts(root) if is_own else None)
-            for name in names
-        }
+        experiments = {name: _find_experiment(client, name, artifacts) for name in names}
         known = _list_known(client, list(experiments.values()))
         outcomes = [_store(client, run, experiments[run.experiment], known) for run in runs]
     return Summary(
@@ -123,8 +135,8 @@ def _hide_password(uri: str) -> str:
 
 
 @contextmanager
-def _explain(uri: str) -> Iterator[None]:
-    """Turn what MLflow and its database say into one sentence.
+def _explain(uri: str, advice: str) -> Iterator[None]:
+    """Turn whatever MLflow and its database raise into one sentence.
 
     Raises:
         UserError: instead of their exceptions.
@@ -134,12 +146,9 @@ def _explain(uri: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("mlflow", "sqlalchemy", "requests"):
-            raise
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise UserError(
-            f"{_hide_password(uri)}: MLflow cannot use this store ({said}); fix that, or delete "
-            "the store, and import again"
+            f"{_hide_password(uri)}: MLflow cannot use this store ({said}); {advice}"
         ) from None
 
 

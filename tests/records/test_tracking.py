@@ -1,14 +1,22 @@
 """The import into MLflow on stores and servers that are really there, or really are not."""
 
+import os
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
+import requests
 
 from records.events import EventLog
 from tests.records.tracking_case import free_port, read_back, read_history, serve, track
 
+ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("mlflow", reason="MLflow is not installed (make env installs it)")
 
 
@@ -109,8 +117,36 @@ def test_a_server_that_is_away_is_told_within_seconds(tmp_path):
 def test_a_store_that_is_none_is_told(tmp_path):
     write_events(tmp_path)
     (tmp_path / "results" / "mlflow.db").write_text("not a database, but a text of some length")
-    check_refusal(track(tmp_path), "MLflow cannot use this store")
-    check_refusal(track(tmp_path, uri="nonsense://a"), "MLflow cannot use this store")
+    check_refusal(track(tmp_path), "MLflow cannot use this store", "mv results/mlflow.db")
+    for uri in ("nonsense://a", "postgresql://u:secret@h/x", "sqlite:////proc/none/x.db"):
+        process = track(tmp_path, uri=uri)
+        check_refusal(process, "MLflow cannot use this store", "name another")
+        assert "secret" not in process.stderr
+    words = "got 'localhost:5000'; needed: an address such as http://localhost:5000"
+    check_refusal(track(tmp_path, uri="localhost:5000"), words)
+    (tmp_path / "results" / "mlflow.db").unlink()
+    (tmp_path / "results" / "mlflow.db").mkdir()
+    check_refusal(track(tmp_path), "a folder has this one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_page_is_served_and_leaves_nothing_behind(tmp_path, number):
+    write_events(tmp_path)
+    port = free_port()
+    command = [sys.executable, "-m", "records", "ui", "--port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as page:
+        imported, address, ending = (page.stdout.readline() for _ in range(3))
+        assert "2 new" in imported and "Ctrl-C" in ending
+        assert f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=" in address
+        assert requests.get(f"http://127.0.0.1:{port}/", timeout=30).ok
+        started = psutil.Process(page.pid).children(recursive=True)
+        page.send_signal(number)
+        assert page.wait(timeout=60) == 0 and page.stderr.read() == ""
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert started and alive == []
 
 
 def test_nothing_to_import_is_told(tmp_path):
