@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from eval.audit_statistics import describe_statistics
+from eval.images.image_set import ImageSet, describe_shape
 from eval.images.npz_stream import describe_npz
 from eval.images.open import STATISTICS, load_statistics, open_images
-from eval.images.source import ImageSource, describe_shape
-from records.batches import protocol_path, read_protocol
 from records.errors import UserError
+from records.manifest import manifest_path, read_manifest
 
 BATCH_SIZE = 64
 READ_BY_US = ("arr_0", "arr_1", *STATISTICS, "num_images", "network_sha256")
@@ -41,31 +41,31 @@ def audit(path: str | Path, *, allow_jpeg: bool = False) -> dict[str, Any]:
     Raises:
         UserError: the batch could not be graded at all; the message says why.
     """
-    source = open_images(path, allow_jpeg=allow_jpeg)
-    is_npz = source.kind == ".npz file"
+    image_set = open_images(path, allow_jpeg=allow_jpeg)
+    is_npz = image_set.kind == ".npz file"
     stored = describe_npz(path) if is_npz else {}
     statistics, odd_statistics = describe_statistics(
-        load_statistics(path) if is_npz else {}, num_stored=source.num_images
+        load_statistics(path) if is_npz else {}, num_stored=image_set.num_images
     )
     result = {
-        "path": source.path,
-        "kind": source.kind,
-        "sha256": source.sha256,
-        "num_images": source.num_images,
-        "shape": list(source.shape),
+        "path": image_set.path,
+        "kind": image_set.kind,
+        "sha256": image_set.sha256,
+        "num_images": image_set.num_images,
+        "shape": list(image_set.shape),
         "dtype": "uint8",
         "compressed": stored["arr_0"].compressed if stored else None,
         "arrays": {name: f"{one.dtype} {list(one.shape)}" for name, one in stored.items()},
         "statistics": statistics,
-        "labels": _describe_labels(source.labels),
-        "num_jpegs": source.num_jpegs,
-        **_describe_pixels(source),
+        "labels": _describe_labels(image_set.labels),
+        "num_jpegs": image_set.num_jpegs,
+        **_describe_pixels(image_set),
     }
     odd = [
-        *_judge_counts(source.num_images, bool(statistics["names"])),
+        *_judge_counts(image_set.num_images, bool(statistics["names"])),
         *odd_statistics,
         *_judge_images(result),
-        *_judge_labels(source.labels, result["labels"]),
+        *_judge_labels(image_set.labels, result["labels"]),
         *_judge_file(path, result),
     ]
     return {**result, "odd": odd}
@@ -112,13 +112,13 @@ def _describe_labels(labels: np.ndarray | None) -> dict[str, Any] | None:
     }
 
 
-def _describe_pixels(source: ImageSource) -> dict[str, Any]:
+def _describe_pixels(image_set: ImageSet) -> dict[str, Any]:
     """Read all images once: ranges, means, duplicates, and images without structure or colour."""
-    height, width, channels = source.shape
+    height, width, channels = image_set.shape
     counts = np.zeros((channels, 256), np.int64)
-    hashes = np.empty((source.num_images, 2), np.uint64)
+    hashes = np.empty((image_set.num_images, 2), np.uint64)
     num_constant, num_grey, start = 0, 0, 0
-    for images in source.iterate_batches(BATCH_SIZE):
+    for images in image_set.iterate_batches(BATCH_SIZE):
         # One tall image: Pillow counts values several times faster than numpy does.
         tall = images.reshape(-1, width, channels)
         tall = Image.fromarray(tall[..., 0] if channels == 1 else tall)
@@ -129,7 +129,7 @@ def _describe_pixels(source: ImageSource) -> dict[str, Any]:
             hashes[start] = np.frombuffer(hashlib.sha256(image).digest()[:16], np.uint64)
             start += 1
     present = [np.flatnonzero(row) for row in counts]
-    means = counts @ np.arange(256) / (source.num_images * height * width)
+    means = counts @ np.arange(256) / (image_set.num_images * height * width)
     return {
         "pixels": {
             "min": int(min(values[0] for values in present)),
@@ -236,19 +236,19 @@ def _judge_labels(labels: np.ndarray | None, about: dict[str, Any] | None) -> It
 
 
 def _judge_file(path: str | Path, result: dict[str, Any]) -> Iterator[str]:
-    """Say what is odd about the .npz itself and about the protocol beside it."""
+    """Say what is odd about the .npz itself and about the manifest beside it."""
     unread = sorted(set(result["arrays"]) - set(READ_BY_US))
     if unread:
         yield f"holds arrays that grading does not read: {', '.join(unread)}"
-    if Path(path).is_file() and protocol_path(path).is_file():
+    if Path(path).is_file() and manifest_path(path).is_file():
         try:
-            told = (read_protocol(path) or {}).get("sha256")
+            told = (read_manifest(path) or {}).get("sha256")
         except UserError as error:
-            yield f"the protocol beside it cannot be read: {error}"
+            yield f"the manifest beside it cannot be read: {error}"
             return
         if told is not None and told != result["sha256"]:
             yield (
-                f"{protocol_path(path).name} beside it is of another file (sha256 {told}): one of "
+                f"{manifest_path(path).name} beside it is of another file (sha256 {told}): one of "
                 "the two was replaced"
             )
 

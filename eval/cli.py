@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from records.errors import UserError, main_guard
-from records.events import add_event_options, open_events
-from records.files import read_json, sha256_file, write_json
+from records.events import EventLog, add_event_options, open_events
+from records.files import digest, read_json, sha256_file, write_json
 from records.metrics import EXTRAS, METRICS, PAPER
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
 
@@ -96,6 +96,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
             metavar="NAMES",
             help=f"with commas, out of {', '.join(PAPER)} (the default) and {', '.join(EXTRAS)}",
         )
+    if command in ("", "ceiling", "reference", "network"):
         add_event_options(parser)
     if command in ("", "ceiling", "reference"):
         add("--seed", type=NOT_NEGATIVE, default=0, help="of random draws (default 0)")
@@ -143,6 +144,7 @@ def _grade(options: argparse.Namespace) -> None:
     from eval.grade import grade
     from eval.images.damaged_files import advise_forgetting
 
+    events = open_events(options)
     with advise_forgetting(options.reference, options.samples):
         result = grade(
             options.reference,
@@ -157,10 +159,10 @@ def _grade(options: argparse.Namespace) -> None:
             device=options.device,
             half_distances=options.half_distances,
             allow_jpeg=options.allow_jpeg,
-            events=open_events(options),
+            events=events,
             progress=True,
         )
-    _finish(result, options.json)
+    _finish(result, options.json, events)
 
 
 def _ceiling(options: argparse.Namespace) -> None:
@@ -171,6 +173,7 @@ def _ceiling(options: argparse.Namespace) -> None:
     network = _load_network(options)
     from eval.grade import grade_ceiling
 
+    events = open_events(options)
     result = grade_ceiling(
         options.data,
         network,
@@ -181,10 +184,10 @@ def _ceiling(options: argparse.Namespace) -> None:
         seed=options.seed,
         batch_size=options.batch_size,
         device=options.device,
-        events=open_events(options),
+        events=events,
         progress=True,
     )
-    _finish(result, options.json)
+    _finish(result, options.json, events)
 
 
 def _reference(options: argparse.Namespace) -> None:
@@ -192,9 +195,9 @@ def _reference(options: argparse.Namespace) -> None:
     if Path(options.out).suffix != ".npz":
         raise UserError(f"--out {options.out}: a reference batch is an .npz; name it so")
     _set_threads(options.threads)
-    from records.batches import protocol_path
+    from records.manifest import manifest_path
 
-    outputs = [options.out, protocol_path(options.out)]
+    outputs = [options.out, manifest_path(options.out), options.events]
     _check_paths([options.data], outputs, [options.weights])
     network = _load_network(options)
     from eval.reference import make_reference
@@ -207,6 +210,7 @@ def _reference(options: argparse.Namespace) -> None:
         seed=options.seed,
         batch_size=options.batch_size,
         allow_jpeg=options.allow_jpeg,
+        events=open_events(options),
         progress=True,
     )
 
@@ -214,16 +218,24 @@ def _reference(options: argparse.Namespace) -> None:
 def _network(options: argparse.Namespace) -> None:
     """Train a small-scale feature network."""
     _set_threads(1)
-    _check_paths([options.data], [options.out], [options.spec])
+    from records.manifest import make_manifest, manifest_path, write_manifest
+
+    outputs = [options.out, manifest_path(options.out), options.events]
+    _check_paths([options.data], outputs, [options.spec])
     spec = read_json(options.spec, "feature network spec")
     from eval.images.open import open_images, read_all
     from eval.networks.small import save_small_network
     from eval.networks.small_training import train_small_network
 
     images, labels = read_all(open_images(options.data))
-    parameters, description = train_small_network(images, labels, spec, options.data)
-    description["data_sha256"] = sha256_file(options.data)
-    save_small_network(options.out, parameters, description)
+    about = {"name": Path(options.out).stem, "digest": digest(spec), "spec": spec}
+    with open_events(options).record(kind="network", job="network", **about) as usage:
+        parameters, description = train_small_network(images, labels, spec, options.data)
+        description["data_sha256"] = sha256_file(options.data)
+        save_small_network(options.out, parameters, description)
+        inputs, seeds = {"data": options.data}, {"training": spec["seed"]}
+        manifest = make_manifest(kind="network", inputs=inputs, seeds=seeds, **about)
+        write_manifest(options.out, manifest, usage)
     print(f"Held-out accuracy: {description['held_out_accuracy']:.4f}")
 
 
@@ -326,10 +338,23 @@ def _set_threads(num_threads: int) -> None:
     torch.set_num_threads(num_threads)
 
 
-def _finish(result: "GradingResult", out: str | None) -> None:
+def _finish(result: "GradingResult", out: str | None, events: EventLog) -> None:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
     print("\n".join(result.describe_metrics()))
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if out:
-        write_json(out, result.as_dict())
+    if not out:
+        return
+    from records.manifest import make_manifest, write_manifest
+
+    write_json(out, result.as_dict())
+    protocol = result.protocol
+    manifest = make_manifest(
+        kind="metrics",
+        name=result.name,
+        digest=result.digest,
+        inputs={},
+        seeds={"evaluation": protocol["seed"]},
+    )
+    inputs = {role: protocol[role]["sha256"] for role in ("samples", "reference", "network")}
+    write_manifest(out, {**manifest, "inputs": inputs}, events.start_usage())

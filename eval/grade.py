@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from eval.images.checks import check_num_images
+from eval.images.image_set import ImageSet
 from eval.images.open import open_images
-from eval.images.source import ImageSource
 from eval.inputs import IN_MEMORY, Gradable, ImageFeatures, compute_image_features
 from eval.metrics.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
 from eval.metrics.fid import make_count_warning
@@ -22,9 +22,9 @@ from eval.networks.feature_network import INCEPTION_NAME, FeatureNetwork
 from eval.networks.features import Features, compute_features
 from eval.reference import load_reference, make_reference_of_features
 from eval.result import GradingResult, make_metric
-from records.batches import protocol_path, read_protocol
 from records.errors import UserError
 from records.events import EventLog
+from records.manifest import manifest_path, read_protocol
 from records.metrics import METRICS, PAPER
 from records.provenance import environment
 
@@ -85,9 +85,9 @@ def grade(
     about = {"digest": protocol.get("digest", batch.sha256), "spec": protocol.get("spec")}
     events = events or EventLog(None)
     with events.record(kind="row", job="evaluate", name=name, metrics_digest=digest, **about):
-        if isinstance(reference, ImageSource | ImageFeatures):
+        if isinstance(reference, ImageSet | ImageFeatures):
             _check_sizes(batch, path, reference)
-            if isinstance(reference, ImageSource):
+            if isinstance(reference, ImageSet):
                 reference = compute_image_features(
                     reference, network, batch_size=batch_size, progress=progress
                 )
@@ -132,16 +132,16 @@ def grade(
 
 def _open_samples(
     samples: Gradable, *, allow_jpeg: bool
-) -> tuple[ImageSource | ImageFeatures, str, dict[str, Any]]:
+) -> tuple[ImageSet | ImageFeatures, str, dict[str, Any]]:
     """Open samples that are a path; return them, where they are, and how they were made."""
-    if isinstance(samples, ImageSource | ImageFeatures):
+    if isinstance(samples, ImageSet | ImageFeatures):
         batch, path = samples, samples.path
     else:
         batch, path = open_images(samples, allow_jpeg=allow_jpeg), str(samples)
     protocol = {} if batch.kind == IN_MEMORY else read_protocol(path) or {}
     if protocol.get("sha256") not in (None, batch.sha256):
         raise UserError(
-            f"{protocol_path(path)}: tells how a batch with SHA-256 {protocol['sha256']} "
+            f"{manifest_path(path)}: tells how a batch with SHA-256 {protocol['sha256']} "
             f"was made; {path} has {batch.sha256}: delete it, or put the batch's own there"
         )
     return batch, path, protocol
@@ -158,7 +158,7 @@ def _check_network(computed: ImageFeatures, network: FeatureNetwork) -> None:
 
 
 def _check_sizes(
-    samples: ImageSource | ImageFeatures, path: str, reference: ImageSource | ImageFeatures
+    samples: ImageSet | ImageFeatures, path: str, reference: ImageSet | ImageFeatures
 ) -> None:
     """Refuse images of another size than the reference's."""
     (height, width), others = samples.shape[:2], reference.shape[:2]
@@ -205,24 +205,24 @@ def grade_ceiling(
     Raises:
         UserError: the data cannot be read or are too few.
     """
-    source = open_images(data_path)
-    drawn = np.random.default_rng(seed).permutation(source.num_images)[: 2 * num_images]
+    image_set = open_images(data_path)
+    drawn = np.random.default_rng(seed).permutation(image_set.num_images)[: 2 * num_images]
     half = len(drawn) // 2
     check_num_images(half, f"{data_path}: one half", MIN_IMAGES, WHY)
     check_num_images(half, f"{data_path}: one half", MIN_FOR_INTERVALS, "intervals need them")
     rows = np.sort(drawn)
     events = events or EventLog(None)
-    about = {"name": name, "digest": digest or source.sha256, "spec": None}
+    about = {"name": name, "digest": digest or image_set.sha256, "spec": None}
     with events.record(kind="row", job="evaluate", metrics_digest=digest, **about):
         features = compute_features(
-            source.take(rows), network, batch_size=batch_size, progress=progress
+            image_set.take(rows), network, batch_size=batch_size, progress=progress
         )
         samples, others = (
             features.take(np.searchsorted(rows, np.sort(part)))
             for part in (drawn[:half], drawn[half:])
         )
-        reference = make_reference_of_features(others, path=str(data_path), sha256=source.sha256)
-        rest = "the other half" if len(rows) == source.num_images else "as many others"
+        reference = make_reference_of_features(others, path=str(data_path), sha256=image_set.sha256)
+        rest = "the other half" if len(rows) == image_set.num_images else "as many others"
         result = _make_result(
             reference,
             samples,
@@ -234,7 +234,7 @@ def grade_ceiling(
             seed=seed,
             device=device,
             half_distances=False,
-            protocol={"sha256": source.sha256, "source": f"real images, {rest} of the data set"},
+            protocol={"sha256": image_set.sha256, "source": f"real images, {rest} of the data set"},
         )
         _record_metrics(events, result)
     return result

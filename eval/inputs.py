@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eval.images.checks import check_images, check_labels, check_num_images
+from eval.images.image_set import ImageSet, describe_shape
 from eval.images.open import open_images
-from eval.images.source import ImageSource, describe_shape
 from eval.metrics.precision_recall import MIN_IMAGES, WHY
 from eval.metrics.reference import Reference
 from eval.networks.feature_network import FeatureNetwork
@@ -67,10 +67,10 @@ class ImageFeatures:
 
 
 # What eval.grade.grade takes on either side.
-Gradable = str | Path | ImageSource | ImageFeatures
+Gradable = str | Path | ImageSet | ImageFeatures
 
 
-def open_array(images: ArrayLike | tuple[ArrayLike, ArrayLike]) -> ImageSource:
+def open_array(images: ArrayLike | tuple[ArrayLike, ArrayLike]) -> ImageSet:
     """Open images in memory as a batch.
 
     Args:
@@ -105,7 +105,7 @@ def open_array(images: ArrayLike | tuple[ArrayLike, ArrayLike]) -> ImageSource:
         for start in range(0, len(array), batch_size):
             yield array[start : start + batch_size]
 
-    return ImageSource(
+    return ImageSet(
         path=where,
         sha256=_hash_as_npy(array),
         num_images=len(array),
@@ -126,7 +126,7 @@ def _hash_as_npy(array: np.ndarray) -> str:
 
 
 def compute_image_features(
-    images: str | Path | ImageSource,
+    images: str | Path | ImageSet,
     network: FeatureNetwork,
     *,
     batch_size: int = 64,
@@ -149,23 +149,23 @@ def compute_image_features(
         UserError: the images cannot be read or are too few, or their statistics were made with
             another network.
     """
-    if isinstance(images, ImageSource):
-        source, path = images, images.path
+    if isinstance(images, ImageSet):
+        image_set, path = images, images.path
     else:
-        source, path = open_images(images, allow_jpeg=allow_jpeg), str(images)
-    stored = load_reference_statistics(path, network) if source.kind == ".npz file" else None
-    check_num_images(source.num_images, path, MIN_IMAGES, WHY)
-    features = compute_features(source, network, batch_size=batch_size, progress=progress)
+        image_set, path = open_images(images, allow_jpeg=allow_jpeg), str(images)
+    stored = load_reference_statistics(path, network) if image_set.kind == ".npz file" else None
+    check_num_images(image_set.num_images, path, MIN_IMAGES, WHY)
+    features = compute_features(image_set, network, batch_size=batch_size, progress=progress)
     if stored is None:
-        reference = make_reference_of_features(features, path=path, sha256=source.sha256)
+        reference = make_reference_of_features(features, path=path, sha256=image_set.sha256)
     else:
         moments, count = stored
         reference = Reference(
             path=path,
-            sha256=source.sha256,
-            num_stored=source.num_images,
+            sha256=image_set.sha256,
+            num_stored=image_set.num_images,
             num_images=count,
             pool=features.pool,
             **moments,
         )
-    return ImageFeatures(source.kind, source.shape, features, reference, network)
+    return ImageFeatures(image_set.kind, image_set.shape, features, reference, network)

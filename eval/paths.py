@@ -6,10 +6,10 @@ from pathlib import Path
 
 from eval.images.files import LISTING, is_image_name
 from eval.images.open import KINDS
-from records.batches import protocol_path
 from records.errors import UserError
 from records.files import check_writable
 from records.inputs import refuse_replacing
+from records.manifest import manifest_path
 
 
 def check_paths(
@@ -45,11 +45,11 @@ def check_paths(
 
 def _tell_loss(out: Path, path: Path) -> str | None:
     """Say what an output would replace beside or in an input; None where it replaces nothing."""
-    place, source = os.path.realpath(out), os.path.realpath(path)
+    place, origin = os.path.realpath(out), os.path.realpath(path)
     # "." and "/" have no name, and nothing beside them.
-    if path.name and place == os.path.realpath(protocol_path(path)):
-        return f"where the protocol of {path} belongs"
-    if path.is_dir() and Path(source) in Path(place).parents:
+    if path.name and place == os.path.realpath(manifest_path(path)):
+        return f"where the manifest of {path} belongs"
+    if path.is_dir() and Path(origin) in Path(place).parents:
         name, batch = os.path.basename(place), Path(place).with_suffix(".npz")
         if name in (LISTING, batch.name) or is_image_name(name) or batch.exists():
             return f"a part of {path}, or would be read as one"

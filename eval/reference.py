@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from eval.images.checks import check_num_images
+from eval.images.image_set import ImageSet
 from eval.images.open import open_images
-from eval.images.source import ImageSource
 from eval.metrics.fid import compute_moments
 from eval.metrics.moments import Moments, compute_mu_sigma, extend_moments
 from eval.metrics.precision_recall import MIN_IMAGES, WHY
@@ -21,13 +21,12 @@ from eval.metrics.reference import Reference
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.features import Features, compute_features, demand, iterate_features
 from eval.reference_statistics import load_reference_statistics
-from records.batches import open_archive, open_array, protocol_path, write_array
+from records.batches import open_archive, open_array, write_array
 from records.errors import UserError
-from records.files import atomic_write, sha256_file, write_json
+from records.events import EventLog
+from records.files import atomic_write
+from records.manifest import make_manifest, write_manifest
 from records.metrics import METRICS
-from records.provenance import environment
-
-FORMAT = 1
 
 
 def make_reference(
@@ -39,9 +38,10 @@ def make_reference(
     seed: int = 0,
     batch_size: int = 64,
     allow_jpeg: bool = False,
+    events: EventLog | None = None,
     progress: bool = False,
 ) -> None:
-    """Write the reference batch of a data set, and beside it (.json) what it was made of.
+    """Write the reference batch of a data set and its manifest.
 
     Args:
         data_path: any images that open_images reads.
@@ -52,46 +52,49 @@ def make_reference(
         seed: of the draw.
         batch_size: images at a time.
         allow_jpeg: take JPEG files.
+        events: where it is recorded what happens; None for nowhere.
         progress: show a progress bar.
 
     Raises:
         UserError: the data cannot be read, or there are fewer than 2 images.
     """
-    source = open_images(data_path, allow_jpeg=allow_jpeg)
-    if source.num_images < 2:
+    image_set = open_images(data_path, allow_jpeg=allow_jpeg)
+    if image_set.num_images < 2:
         raise UserError(
-            f"{data_path}: got {source.num_images} image; the statistics of a reference need 2 or "
-            "more"
+            f"{data_path}: got {image_set.num_images} image; the statistics of a reference need 2 "
+            "or more"
         )
-    drawn = np.random.default_rng(seed).permutation(source.num_images)[:num_images]
+    drawn = np.random.default_rng(seed).permutation(image_set.num_images)[:num_images]
     drawn.sort()
-    with atomic_write(out) as file, open_archive(file) as archive:
-        moments = _write_images(archive, source, network, drawn, batch_size, progress)
-        if source.labels is not None:
-            write_array(archive, "arr_1", source.labels[drawn])
-        for suffix, part in zip(("", "_s"), moments, strict=True):
-            mu, sigma = compute_mu_sigma(part)
-            write_array(archive, f"mu{suffix}", mu)
-            write_array(archive, f"sigma{suffix}", sigma)
-        write_array(archive, "network_sha256", np.array(network.sha256))
-        write_array(archive, "num_images", np.array(source.num_images))
-    write_json(
-        protocol_path(out),
-        {
-            "format": FORMAT,
-            "sha256": sha256_file(out),
-            "data": {"path": str(data_path), "sha256": source.sha256},
-            "network": network.description,
-            "counts": {"statistics": source.num_images, "precision_recall": len(drawn)},
-            "seed": seed,
-            **environment(),
-        },
-    )
+    name = Path(out).stem
+    events = events or EventLog(None)
+    with events.record(kind="reference", job="reference", name=name, digest=None, spec=None) as use:
+        with atomic_write(out) as file, open_archive(file) as archive:
+            moments = _write_images(archive, image_set, network, drawn, batch_size, progress)
+            if image_set.labels is not None:
+                write_array(archive, "arr_1", image_set.labels[drawn])
+            for suffix, part in zip(("", "_s"), moments, strict=True):
+                mu, sigma = compute_mu_sigma(part)
+                write_array(archive, f"mu{suffix}", mu)
+                write_array(archive, f"sigma{suffix}", sigma)
+            write_array(archive, "network_sha256", np.array(network.sha256))
+            write_array(archive, "num_images", np.array(image_set.num_images))
+        manifest = make_manifest(
+            kind="reference",
+            name=name,
+            inputs={},
+            seeds={"reference": seed},
+            data=str(data_path),
+            network=network.description,
+            counts={"statistics": image_set.num_images, "precision_recall": len(drawn)},
+        )
+        hashes = {"data": image_set.sha256, "network": network.sha256}
+        write_manifest(out, {**manifest, "inputs": hashes}, use)
 
 
 def _write_images(
     archive: Any,
-    source: ImageSource,
+    image_set: ImageSet,
     network: FeatureNetwork,
     drawn: np.ndarray,
     batch_size: int,
@@ -100,11 +103,11 @@ def _write_images(
     """Write the drawn images as they come by; return the pool and spatial moments of all."""
     pool: Moments | None = None
     spatial: Moments | None = None
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(drawn), *source.shape)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(drawn), *image_set.shape)}
     with open_array(archive, "arr_0") as member:
         np.lib.format.write_array_header_1_0(member, header)
         for rows, images, outputs in iterate_features(
-            source, network, batch_size=batch_size, progress=progress
+            image_set, network, batch_size=batch_size, progress=progress
         ):
             first, last = np.searchsorted(drawn, (rows.start, rows.stop))
             member.write(images[drawn[first:last] - rows.start].tobytes())
@@ -144,33 +147,33 @@ def load_reference(
         UserError: unreadable, incomplete, damaged, of another size, or with statistics of another
             network.
     """
-    source = open_images(path, allow_jpeg=allow_jpeg)
-    if source.shape[:2] != tuple(image_size_px):
+    image_set = open_images(path, allow_jpeg=allow_jpeg)
+    if image_set.shape[:2] != tuple(image_size_px):
         raise UserError(
             f"{samples_path}: images are {image_size_px[0]}x{image_size_px[1]} px, those of {path} "
-            f"{source.shape[0]}x{source.shape[1]} px; both must have one size"
+            f"{image_set.shape[0]}x{image_set.shape[1]} px; both must have one size"
         )
     needed = {need for metric in metrics if (need := METRICS[metric].reference)}
     if "pool" in needed:
-        check_num_images(source.num_images, str(path), MIN_IMAGES, WHY)
-    stored = load_reference_statistics(path, network) if source.kind == ".npz file" else None
+        check_num_images(image_set.num_images, str(path), MIN_IMAGES, WHY)
+    stored = load_reference_statistics(path, network) if image_set.kind == ".npz file" else None
     if stored:
         moments, count = stored
         outputs = needed & {"pool"}
     else:
-        count, moments = source.num_images, {}
+        count, moments = image_set.num_images, {}
         outputs = {{"mu": "pool", "mu_s": "spatial"}.get(name, name) for name in needed}
-    features = Features(source.num_images)
+    features = Features(image_set.num_images)
     if outputs:
         features = compute_features(
-            source, network, outputs=outputs, batch_size=batch_size, progress=progress
+            image_set, network, outputs=outputs, batch_size=batch_size, progress=progress
         )
     if not moments:
         moments = _compute_statistics(features, needed)
     return Reference(
         path=str(path),
-        sha256=source.sha256,
-        num_stored=source.num_images,
+        sha256=image_set.sha256,
+        num_stored=image_set.num_images,
         num_images=count,
         pool=features.pool,
         **moments,

@@ -1,6 +1,5 @@
 """Batches of images in the authors' layout: an .npz with arr_0 (images) and arr_1 (labels)."""
 
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,24 +8,26 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from records.errors import UserError
-from records.files import atomic_write, canonical_json, sha256_file, write_json
-
-
-def protocol_path(path: str | Path) -> Path:
-    """Return the path of the protocol of a batch: the same name with the ending .json."""
-    return Path(path).with_suffix(".json")
+from records.files import atomic_write
+from records.manifest import read_manifest, write_manifest
+from records.usage import Usage
 
 
 def write_batch(
-    path: str | Path, images: np.ndarray, labels: np.ndarray | None, protocol: dict[str, Any]
+    path: str | Path,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    manifest: dict[str, Any],
+    usage: Usage | None = None,
 ) -> None:
     """Write images, labels and how they were made.
 
     Args:
-        path: the .npz file; its protocol appears beside it as .json, after it.
+        path: the .npz file; its manifest appears beside it, after it.
         images: uint8 [n, h, w, 3].
         labels: int64 [n], or None where there are none.
-        protocol: JSON object; the batch's SHA-256, count and shape are added to it.
+        manifest: of `records.manifest.make_manifest`; count and shape are added to it.
+        usage: what the images cost.
 
     Raises:
         UserError: the images or labels have another shape or type, or cannot be written.
@@ -48,29 +49,31 @@ def write_batch(
     with atomic_write(path) as file, open_archive(file) as archive:
         for name, array in arrays.items():
             write_array(archive, name, array)
-    write_json(protocol_path(path), _describe(path, images.shape, protocol))
+    write_manifest(path, {**manifest, **_describe(images.shape)}, usage)
 
 
-def _describe(path: Path, shape: Sequence[int], protocol: dict[str, Any]) -> dict[str, Any]:
-    """Add what a batch file is to how it was made."""
-    return {**protocol, "sha256": sha256_file(path), "num_images": shape[0], "shape": shape}
+def _describe(shape: Sequence[int]) -> dict[str, Any]:
+    return {"num_images": shape[0], "shape": list(shape)}
 
 
-def join_batches(path: str | Path, parts: Sequence[Path], protocol: dict[str, Any]) -> None:
+def join_batches(
+    path: str | Path, parts: Sequence[Path], manifest: dict[str, Any], usage: Usage | None = None
+) -> None:
     """Write batches one after the other into one, holding one of them in memory at a time.
 
     The file has the same bytes as if all images had been written at once.
 
     Args:
-        path: the .npz file to write; its protocol appears beside it as .json, after it.
+        path: the .npz file to write; its manifest appears beside it, after it.
         parts: batches that write_batch wrote, of equal size, all with labels or all without.
-        protocol: JSON object; the batch's SHA-256, count and shape are added to it.
+        manifest: of `records.manifest.make_manifest`; count and shape are added to it.
+        usage: what the images cost.
 
     Raises:
         UserError: a part cannot be read or does not fit the first, or nothing can be written.
     """
     path = Path(path)
-    sizes = [(read_protocol(part) or {}).get("shape", [0]) for part in parts]
+    sizes = [(read_manifest(part) or {}).get("shape", [0]) for part in parts]
     shape = (sum(size[0] for size in sizes), *sizes[0][1:])
     labels = []
     with atomic_write(path) as file, open_archive(file) as archive:
@@ -92,7 +95,7 @@ def join_batches(path: str | Path, parts: Sequence[Path], protocol: dict[str, An
                 member.write(images.data)
         if labels[0] is not None:
             write_array(archive, "arr_1", np.concatenate(labels))
-    write_json(protocol_path(path), _describe(path, shape, protocol))
+    write_manifest(path, {**manifest, **_describe(shape)}, usage)
 
 
 def open_archive(file: BinaryIO) -> zipfile.ZipFile:
@@ -139,26 +142,3 @@ def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
             f"{path}: not a readable .npz of plain arrays ({error}); make or fetch it again"
         ) from None
     return images, labels
-
-
-def read_protocol(path: str | Path) -> dict[str, Any] | None:
-    """Read how a batch was made; None when nothing is beside it.
-
-    Raises:
-        UserError: the protocol is there but is not a JSON object.
-    """
-    if not Path(path).name:  # "." or "/": nothing is beside them
-        return None
-    beside = protocol_path(path)
-    try:
-        protocol = json.loads(beside.read_text(encoding="utf-8"))
-        canonical_json(protocol)  # refuses NaN and infinity, which Python reads but JSON lacks
-        if not isinstance(protocol, dict):
-            raise ValueError(f"it holds a {type(protocol).__name__}, not an object {{...}}")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{beside}: not a protocol of the samples: {error}; delete it or make it again"
-        ) from None
-    return protocol

@@ -12,6 +12,7 @@ from typing import Any
 from records.errors import UserError
 from records.files import explain_os_error
 from records.provenance import environment
+from records.usage import Usage
 
 CLUSTER_JOB = "SLURM_JOB_ID"
 
@@ -23,14 +24,22 @@ class EventLog:
     short, and the next event starts on a line of its own.
     """
 
-    def __init__(self, path: str | Path | None, tags: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path | None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        whole_process: bool = False,
+    ) -> None:
         """Choose the file.
 
         Args:
             path: the file, made with its folder at the first event; None writes nothing.
             tags: words that every start repeats, such as the scale, so that the file explains
                 itself wherever it is read.
+            whole_process: what a job used counts from the start of the process.
         """
+        self.whole_process = whole_process
         self.path = None if path is None else Path(path)
         self.tags = dict(tags or {})
         self._is_checked = False
@@ -73,10 +82,10 @@ class EventLog:
         """Say what the events that follow are about, and on what machine and commit they happen.
 
         Args:
-            kind: what is made: `model` or `row`.
-            job: which job makes it: `train`, `sample` or `evaluate`.
-            name: of the model or row.
-            digest: of the spec of the model, or of the row's samples.
+            kind: what is made: `model`, `row`, `dataset`, `network` or `reference`.
+            job: which job makes it: `train`, `accuracy`, `sample`, `evaluate`, ...
+            name: of the model, row, ...
+            digest: of the spec of the model, of the row's samples, ...
             spec: that spec.
             event: the event's own name.
             fields: JSON values that belong to it.
@@ -87,24 +96,27 @@ class EventLog:
         self.write(event, tags=self.tags, **about, **environment(), **fields)
 
     @contextmanager
-    def record(self, **about: Any) -> Iterator[None]:
-        """Write `start` before a block and `end` with its seconds, or `failed`, after it.
+    def record(self, **about: Any) -> Iterator[Usage]:
+        """Write `start` before a block and `end` with what it used, or `failed`, after it.
 
         Args:
             about: what `begin` takes.
+
+        Yields:
+            What the block uses, for its manifest.
         """
+        usage = self.start_usage()
         self.begin(**about)
-        wall, cpu = time.monotonic(), time.process_time()
         try:
-            yield
+            yield usage
         except BaseException as error:
             self.write("failed", text=f"{type(error).__name__}: {error}")
             raise
-        self.write(
-            "end",
-            wall_seconds=round(time.monotonic() - wall, 3),
-            cpu_seconds=round(time.process_time() - cpu, 3),
-        )
+        self.write("end", **usage.read())
+
+    def start_usage(self) -> Usage:
+        """Start to count what a job uses."""
+        return Usage(whole_process=self.whole_process)
 
 
 def _is_cut(handle: int) -> bool:
@@ -165,7 +177,7 @@ def add_event_options(parser: argparse._ActionsContainer) -> None:
 
 def open_events(args: argparse.Namespace) -> EventLog:
     """Open the log that the options of add_event_options name."""
-    return EventLog(args.events, dict(args.tag or []))
+    return EventLog(args.events, dict(args.tag or []), whole_process=True)
 
 
 def _parse_tag(text: str) -> tuple[str, str]:

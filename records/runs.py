@@ -12,6 +12,7 @@ from records.events import read_events
 
 OUTCOMES = {"end": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "stopped": "KILLED"}
 WORST_FIRST = ("FAILED", "KILLED", "RUNNING", "FINISHED")
+UNTRACKED = ("dataset", "network", "reference")  # kinds that no experiment compares
 STEPS = ("iteration", "images")  # the fields that say how far a job has come
 NO_METRICS = {"event", "time", *STEPS}
 COPIED = ("git_commit", "platform", "device", "cluster_job", "metrics_digest")  # into tags
@@ -28,7 +29,7 @@ class Point(NamedTuple):
 
 @dataclass
 class Job:
-    """What one job of a run (`train`, `sample`, `evaluate`) recorded, over all its attempts."""
+    """What one job of a run (`train`, `evaluate`, ...) recorded, over all its attempts."""
 
     name: str
     points: list[Point] = field(default_factory=list)
@@ -87,12 +88,14 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
     for path in sorted(Path(root).glob("**/events/*.jsonl")):
         events, num_left_out = read_events(path)
         run = job = None
+        is_tracked = True  # until a start says otherwise
         seen: set[tuple[str, int]] = set()
         for event in events:
             if "kind" in event:
-                run, job = _open(runs, event)
+                is_tracked = event["kind"] not in UNTRACKED
+                run, job = _open(runs, event) if is_tracked else (None, None)
             if run is None or job is None:
-                num_left_out += 1
+                num_left_out += is_tracked
                 continue
             _add(run, job, event, seen)
         if num_left_out:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from records.batches import protocol_path, read_protocol
 from records.errors import UserError
 from records.files import PUBLISHED, say_how_to_forget
+from records.manifest import manifest_path, read_manifest
 
 DAMAGE = (
     ValueError,
@@ -75,7 +75,7 @@ def advise_forgetting(*paths: str) -> Iterator[None]:
     except UserError as error:
         for path in paths:
             if _was_fetched(path) and str(error).startswith(
-                (f"{Path(path)}: ", f"{protocol_path(path)}: ")
+                (f"{Path(path)}: ", f"{manifest_path(path)}: ")
             ):
                 raise UserError(
                     f"{error}. {say_how_to_forget(path)}, and the workflow fetches it again"
@@ -86,6 +86,6 @@ def advise_forgetting(*paths: str) -> Iterator[None]:
 def _was_fetched(path: str) -> bool:
     """Tell by what is beside a file whether the workflow fetched it."""
     try:
-        return Path(path).is_file() and (read_protocol(path) or {}).get("source") == PUBLISHED
+        return Path(path).is_file() and (read_manifest(path) or {}).get("source") == PUBLISHED
     except UserError:
         return False

@@ -13,8 +13,8 @@ import numpy as np
 
 from eval.images.damaged_files import tell_damage
 from eval.images.headers import ImageHeader, decode_image, read_image_header
+from eval.images.image_set import ImageSet
 from eval.images.prefetch import map_in_order
-from eval.images.source import ImageSource
 from records.cores import count_cores
 from records.errors import UserError
 from records.files import digest, sha256_file
@@ -36,7 +36,7 @@ class _Image:
     header: ImageHeader
 
 
-def open_image_zip(path: str | Path, *, allow_jpeg: bool = False) -> ImageSource:
+def open_image_zip(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet:
     """Open a zip of PNGs, with labels in its dataset.json.
 
     Where dataset.json lists labels, it also says which images there are and their order; else all
@@ -71,7 +71,7 @@ def open_image_zip(path: str | Path, *, allow_jpeg: bool = False) -> ImageSource
     )
 
 
-def open_image_folder(path: str | Path, *, allow_jpeg: bool = False) -> ImageSource:
+def open_image_folder(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet:
     """Open a folder of PNGs, in folders of classes or not, with labels in its dataset.json.
 
     Images are taken by the order of their paths below the folder, or as dataset.json lists them.
@@ -192,8 +192,8 @@ def _make_source(
     labels: np.ndarray | None,
     read_images: Callable[[Iterable[_Image]], Iterator[bytes | Path]],
     kind: str,
-) -> ImageSource:
-    """Check that images are of one size, and put the source together.
+) -> ImageSet:
+    """Check that images are of one size, and put the set together.
 
     Grey images among RGB ones become RGB by repetition, which loses nothing.
     """
@@ -210,7 +210,7 @@ def _make_source(
     (height, width), _ = sizes.popitem()
     shape = (height, width, max(image.header.channels for image in images))
     iterate = partial(_iterate, str(path), images, shape, read_images)
-    return ImageSource(
+    return ImageSet(
         path=str(path),
         sha256=sha256,
         num_images=len(images),

@@ -8,15 +8,15 @@ import numpy as np
 
 from eval.images.checks import check_labels
 from eval.images.damaged_files import tell_damage
+from eval.images.image_set import ImageSet, describe_shape
 from eval.images.npz_stream import describe_npz, inspect_images, iterate_rows, read_header
-from eval.images.source import ImageSource, describe_shape
 from records.errors import UserError
 from records.files import digest, sha256_file
 
 LABELS = "arr_1"
 
 
-def open_npz(path: str | Path) -> ImageSource:
+def open_npz(path: str | Path) -> ImageSet:
     """Open an .npz in the authors' layout: images in arr_0, labels in arr_1 if there are any.
 
     Args:
@@ -29,7 +29,7 @@ def open_npz(path: str | Path) -> ImageSource:
     path = Path(path)
     whole = inspect_images(path)
     count, shape = whole[0], whole[1:]
-    return ImageSource(
+    return ImageSet(
         path=str(path),
         sha256=sha256_file(path),
         num_images=count,
@@ -40,7 +40,7 @@ def open_npz(path: str | Path) -> ImageSource:
     )
 
 
-def open_npy(path: str | Path) -> ImageSource:
+def open_npy(path: str | Path) -> ImageSet:
     """Open a .npy file: one bare array of images, without labels.
 
     Raises:
@@ -49,7 +49,7 @@ def open_npy(path: str | Path) -> ImageSource:
     path = Path(path)
     whole = inspect_images(path)
     count, shape = whole[0], whole[1:]
-    return ImageSource(
+    return ImageSet(
         path=str(path),
         sha256=sha256_file(path),
         num_images=count,
@@ -60,7 +60,7 @@ def open_npy(path: str | Path) -> ImageSource:
     )
 
 
-def open_npz_folder(path: str | Path) -> ImageSource:
+def open_npz_folder(path: str | Path) -> ImageSet:
     """Open a folder of .npz batches (shards), one after another in the order of their names.
 
     Args:
@@ -95,7 +95,7 @@ def open_npz_folder(path: str | Path) -> ImageSource:
             f"{without[0]}); give labels to all batches of a folder or to none"
         )
     known = [some for some in labels if some is not None]
-    return ImageSource(
+    return ImageSet(
         path=str(path),
         sha256=digest([[one.name, sha256_file(one)] for one in paths]),
         num_images=sum(counts),

@@ -7,9 +7,9 @@ import numpy as np
 
 from eval.images.damaged_files import PICKLED, tell_damage
 from eval.images.files import is_image_name, open_image_folder, open_image_zip
+from eval.images.image_set import ImageSet
 from eval.images.npz_images import find_shards, open_npy, open_npz, open_npz_folder
 from eval.images.npz_stream import IMAGES, describe_npz
-from eval.images.source import ImageSource
 from records.errors import UserError
 
 STATISTICS = ("mu", "sigma", "mu_s", "sigma_s")
@@ -30,7 +30,7 @@ FOREIGN = (
 )
 
 
-def open_images(path: str | Path, *, allow_jpeg: bool = False) -> ImageSource:
+def open_images(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet:
     """Open a batch of images, which is then read piece by piece.
 
     Taken are: an .npz in the authors' layout (arr_0 images, arr_1 labels), a .npy, a folder of
@@ -62,8 +62,8 @@ def open_images(path: str | Path, *, allow_jpeg: bool = False) -> ImageSource:
     return open_image_zip(path, allow_jpeg=allow_jpeg)
 
 
-def read_all(source: ImageSource, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read all images of a small source into memory.
+def read_all(image_set: ImageSet, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read all images of a small set into memory.
 
     Returns:
         uint8 [n, h, w, 1 or 3] and int64 [n], or None where there are no labels.
@@ -71,12 +71,12 @@ def read_all(source: ImageSource, batch_size: int = 256) -> tuple[np.ndarray, np
     Raises:
         UserError: the data are damaged.
     """
-    images = np.empty((source.num_images, *source.shape), np.uint8)
+    images = np.empty((image_set.num_images, *image_set.shape), np.uint8)
     start = 0
-    for batch in source.iterate_batches(batch_size):
+    for batch in image_set.iterate_batches(batch_size):
         images[start : start + len(batch)] = batch
         start += len(batch)
-    return images, source.labels
+    return images, image_set.labels
 
 
 def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
@@ -104,7 +104,7 @@ def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _open_folder(path: Path, *, allow_jpeg: bool) -> ImageSource:
+def _open_folder(path: Path, *, allow_jpeg: bool) -> ImageSet:
     """Tell a folder of .npz batches from one of PNGs."""
     shards = find_shards(path)
     if not shards:

@@ -23,19 +23,19 @@ def prefetch_batches(iterator: Iterable[Item], depth: int = 2) -> Iterator[Item]
     Yields:
         The iterator's items, in order. Its exceptions are raised here, at their place.
     """
-    source, end = iter(iterator), object()
+    items, end = iter(iterator), object()
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as reader:
             pending: deque[Future] = deque()
             try:
-                pending.extend(reader.submit(next, source, end) for _ in range(depth))
+                pending.extend(reader.submit(next, items, end) for _ in range(depth))
                 while (item := pending.popleft().result()) is not end:
-                    pending.append(reader.submit(next, source, end))
+                    pending.append(reader.submit(next, items, end))
                     yield item
             finally:
                 _cancel(pending)
     finally:
-        close = getattr(source, "close", None)
+        close = getattr(items, "close", None)
         if close is not None:
             close()
 

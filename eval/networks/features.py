@@ -7,8 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.images.checks import check_features
+from eval.images.image_set import ImageSet
 from eval.images.prefetch import prefetch_batches
-from eval.images.source import ImageSource
 from eval.networks.feature_network import FeatureNetwork
 from records.errors import UserError
 
@@ -41,7 +41,7 @@ def demand(array: np.ndarray | None) -> np.ndarray:
 
 
 def compute_features(
-    source: ImageSource,
+    image_set: ImageSet,
     network: FeatureNetwork,
     *,
     outputs: Collection[str] = OUTPUTS,
@@ -51,7 +51,7 @@ def compute_features(
     """Run the feature network over all images and keep what is asked for.
 
     Args:
-        source: from open_images.
+        image_set: from open_images.
         network: from load_network.
         outputs: of OUTPUTS, those to keep.
         batch_size: images at a time; changes nothing but the last bits.
@@ -61,7 +61,7 @@ def compute_features(
         UserError: an image cannot be read, or NaN or infinity among the features.
     """
     kept = {
-        name: np.empty((source.num_images, dims), dtype=np.float32)
+        name: np.empty((image_set.num_images, dims), dtype=np.float32)
         for name, dims in (
             ("pool", network.pool_dims),
             ("spatial", network.spatial_dims),
@@ -70,15 +70,15 @@ def compute_features(
         if name in outputs
     }
     for rows, _, batch in iterate_features(
-        source, network, batch_size=batch_size, progress=progress
+        image_set, network, batch_size=batch_size, progress=progress
     ):
         for name, array in kept.items():
             array[rows] = batch[name]
-    return Features(source.num_images, **kept)
+    return Features(image_set.num_images, **kept)
 
 
 def iterate_features(
-    source: ImageSource, network: FeatureNetwork, *, batch_size: int, progress: bool = False
+    image_set: ImageSet, network: FeatureNetwork, *, batch_size: int, progress: bool = False
 ) -> Iterator[tuple[slice, np.ndarray, dict[str, np.ndarray]]]:
     """Run the feature network batch by batch; the next batches are read meanwhile.
 
@@ -91,20 +91,20 @@ def iterate_features(
     start = 0
     # disable=None: no bar in log files, where it would be thousands of lines.
     with tqdm(
-        total=source.num_images,
-        desc=source.path,
+        total=image_set.num_images,
+        desc=image_set.path,
         unit="images",
         disable=None if progress else True,
     ) as bar:
-        for images in prefetch_batches(source.iterate_batches(batch_size)):
+        for images in prefetch_batches(image_set.iterate_batches(batch_size)):
             outputs: dict[str, np.ndarray] = dict(zip(OUTPUTS, network.run(images), strict=True))
             for name, output in outputs.items():
-                check_features(output, f"{source.path}: {name} of images from {start}")
+                check_features(output, f"{image_set.path}: {name} of images from {start}")
             yield slice(start, start + len(images)), images, outputs
             start += len(images)
             bar.update(len(images))
-    if start != source.num_images:
+    if start != image_set.num_images:
         raise UserError(
-            f"{source.path}: {start} images came out of it, {source.num_images} were announced; "
-            "it changed meanwhile or is damaged; make or fetch it again"
+            f"{image_set.path}: {start} images came out of it, {image_set.num_images} were "
+            "announced; it changed meanwhile or is damaged; make or fetch it again"
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.images.source import ImageSource
+from eval.images.image_set import ImageSet
 from eval.networks.load import load_network
 from eval.networks.small import save_small_network
 from eval.networks.small_training import train_small_network
@@ -64,7 +64,7 @@ def make_source(images, path="images"):
         for start in range(0, len(images), batch_size):
             yield images[start : start + batch_size]
 
-    return ImageSource(path, "0" * 64, len(images), images.shape[1:], None, iterate_batches)
+    return ImageSet(path, "0" * 64, len(images), images.shape[1:], None, iterate_batches)
 
 
 @pytest.fixture(scope="session")

@@ -178,15 +178,15 @@ def test_arrays_that_nobody_reads(tmp_path):
     assert has(result, "holds arrays that grading does not read: extra, more")
 
 
-def test_a_protocol_of_another_file(tmp_path):
+def test_a_manifest_of_another_file(tmp_path):
     path = tmp_path / "a.npz"
     write_batch(path, IMAGES, LABELS, {"name": "x"})
     assert not has(audit(path), "beside it")
     write(path, IMAGES[:5])
     assert has(audit(path), "a.json beside it is of another file (sha256 ")
     path.with_suffix(".json").write_text("[]")
-    words = "the protocol beside it cannot be read: "
-    assert has(audit(path), f"{words}{path.with_suffix('.json')}: not a protocol of the samples")
+    words = "the manifest beside it cannot be read: "
+    assert has(audit(path), f"{words}{path.with_suffix('.json')}: not a manifest of a.npz")
 
 
 def test_jpegs(tmp_path):

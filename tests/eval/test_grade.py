@@ -228,12 +228,12 @@ def test_other_sizes_are_told(reference_path, network, digits, tmp_path):
         grade(reference_path, tmp_path / "a.npz", network, name="a")
 
 
-def test_a_broken_protocol_is_told_before_the_network_runs(reference_path, samples_path, network):
+def test_a_broken_manifest_is_told_before_the_network_runs(reference_path, samples_path, network):
     def run(images):
         raise AssertionError("the samples went through the network")
 
     samples_path.with_suffix(".json").write_text("[NaN]")
-    with pytest.raises(UserError, match=r"noisy.json: not a protocol of the samples"):
+    with pytest.raises(UserError, match=r"noisy.json: not a manifest of noisy.npz"):
         grade(reference_path, samples_path, dataclasses.replace(network, run=run), name="a")
 
 

@@ -22,10 +22,10 @@ def folder(tmp_path, monkeypatch):
         (
             ["ref.npz", "samples.npz"],
             "samples.json",
-            "is where the protocol of samples.npz belongs",
+            "is where the manifest of samples.npz belongs",
         ),
-        (["ref.npz", "samples.npz"], "ref.json", "is where the protocol of ref.npz belongs"),
-        (["pngs"], "pngs.json", "is where the protocol of pngs belongs"),
+        (["ref.npz", "samples.npz"], "ref.json", "is where the manifest of ref.npz belongs"),
+        (["pngs"], "pngs.manifest.json", "is where the manifest of pngs belongs"),
         (["pngs"], "pngs/dataset.json", "is a part of pngs, or would be read as one"),
         (["pngs"], "pngs/0/a.png", "is a part of pngs, or would be read as one"),
         (["shards"], "shards/other.npz", "is a part of shards, or would be read as one"),

@@ -35,7 +35,7 @@ def test_layout_and_metadata(reference_path, digits, digits_zip, network):
         "sigma_s": (112, 112),
     }
     about = json.loads(reference_path.with_suffix(".json").read_text())
-    assert about["data"]["sha256"] == sha256_file(digits_zip)
+    assert about["inputs"]["data"] == sha256_file(digits_zip)
     assert about["sha256"] == sha256_file(reference_path)
     assert about["network"] == network.description
     assert about["counts"] == {"statistics": 1797, "precision_recall": 1797}

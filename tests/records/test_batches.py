@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from records.batches import join_batches, protocol_path, read_batch, read_protocol, write_batch
+from records.batches import join_batches, read_batch, write_batch
 from records.errors import UserError
 from records.files import sha256_file
+from records.manifest import manifest_path, read_manifest
 
 IMAGES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 LABELS = np.array([3, 1], dtype=np.int64)
@@ -20,10 +21,10 @@ def test_numpy_reads_what_is_written(tmp_path):
         assert arrays.files == ["arr_0", "arr_1"]
         assert (arrays["arr_0"] == IMAGES).all() and arrays["arr_0"].dtype == np.uint8
         assert (arrays["arr_1"] == LABELS).all() and arrays["arr_1"].dtype == np.int64
-    protocol = json.loads(protocol_path(path).read_text())
-    assert protocol["seed"] == 0 and protocol["num_images"] == 2
-    assert protocol["sha256"] == sha256_file(path)
-    assert read_protocol(path) == protocol
+    manifest = json.loads(manifest_path(path).read_text())
+    assert manifest["seed"] == 0 and manifest["num_images"] == 2
+    assert manifest["sha256"] == sha256_file(path)
+    assert read_manifest(path) == manifest
 
 
 def test_we_read_what_numpy_writes(tmp_path):
@@ -31,7 +32,7 @@ def test_we_read_what_numpy_writes(tmp_path):
     np.savez(path, IMAGES, LABELS.astype(np.int32))
     images, labels = read_batch(path)
     assert (images == IMAGES).all() and labels is not None and (labels == LABELS).all()
-    assert read_protocol(path) is None
+    assert read_manifest(path) is None
 
 
 def test_same_arrays_make_the_same_bytes(tmp_path):
@@ -64,34 +65,6 @@ def test_refusals(tmp_path):
         read_batch(path)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"{", "Expecting property name"),
-        (b'{"name": "\xe9"}', "can't decode byte 0xe9"),
-        (b"[1, 2]", "it holds a list, not an object"),
-        (b"null", "it holds a NoneType, not an object"),
-        (b'{"loss": NaN}', "not JSON compliant"),
-        (b'{"loss": [-Infinity]}', "not JSON compliant"),
-        (b'{"loss": 1e999}', "not JSON compliant"),
-        (b"[" * 100_000, "recursion"),
-    ],
-)
-def test_a_broken_protocol_is_told(tmp_path, content, words):
-    path = tmp_path / "x.npz"
-    protocol_path(path).write_bytes(content)
-    with pytest.raises(UserError, match=f"x.json: not a protocol of the samples: .*{words}"):
-        read_protocol(path)
-
-
-def test_nothing_lies_beside_a_folder_without_a_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert read_protocol(".") is None and read_protocol("/") is None
-    (tmp_path / "x.json").mkdir()
-    with pytest.raises(UserError, match=r"x\.json: not a protocol of the samples: .*directory"):
-        read_protocol("x.npz")
-
-
 def test_joined_batches_have_the_bytes_of_one_batch(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), dtype=np.uint8)
     for labels in (np.arange(7), None):
@@ -103,7 +76,7 @@ def test_joined_batches_have_the_bytes_of_one_batch(tmp_path):
             write_batch(parts[-1], images[first:last], part, {})
         join_batches(tmp_path / "joined.npz", parts, {"seed": 0})
         assert (tmp_path / "joined.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
-        assert read_protocol(tmp_path / "joined.npz") == read_protocol(tmp_path / "whole.npz")
+        assert read_manifest(tmp_path / "joined.npz") == read_manifest(tmp_path / "whole.npz")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class ImageSet:
     """Images on disk: what is known of all of them, and a way to read them in order.
 
     Attributes:
@@ -35,8 +35,8 @@ class ImageSource:
     num_jpegs: int = 0
     iterate_some: Callable[[np.ndarray, int], Iterator[np.ndarray]] | None = None
 
-    def take(self, rows: np.ndarray) -> "ImageSource":
-        """Return some of the images as a source; where they are files, the others are not read.
+    def take(self, rows: np.ndarray) -> "ImageSet":
+        """Return some of the images as a set; where they are files, the others are not read.
 
         Args:
             rows: which, rising, int64 [k].
