@@ -12,7 +12,10 @@ from records.events import add_event_options, open_events
 from records.files import check_writable
 from records.inputs import refuse_replacing
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, check_device, whole_number
-from specs.spec_checks import load_spec
+from specs.load import load_spec
+from specs.models import ModelSpec
+from specs.sampling import AccuracySpec, SampleSpec
+from specs.strict import Spec
 
 KINDS = {"train": "model", "sample": "sample", "accuracy": "accuracy"}  # of spec
 READ = (  # options that are, or may be, files to read
@@ -62,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     accuracy.add_argument("--weights", required=True, help="the classifier's weights")
     accuracy.add_argument("--data", required=True, help="dataset zip")
     accuracy.add_argument("--batch-size", type=POSITIVE, default=250, help="images at a time (250)")
+    add_event_options(accuracy)
     accuracy.add_argument("--out", required=True, help="JSON file to write")
     return parser
 
@@ -93,7 +97,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     if args.command == "dataset":  # looks at its paths itself
         return cli_datasets.run(args)
     kind = KINDS.get(args.command)
-    given = () if kind is None else (load_spec(args.spec, kind, args.digest),)
+    given = () if kind is None else (_load_planned(args, kind),)
     _check_paths(args)
     if hasattr(args, "device"):
         import torch  # late: the other commands and --help need none
@@ -104,13 +108,24 @@ def run(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _load_planned(args: argparse.Namespace, kind: str) -> Spec:
+    """Read the spec of a command, which has the digest that was planned."""
+    spec: Spec = load_spec(args.spec, kind)
+    if args.digest not in (None, spec.digest):
+        raise UserError(
+            f"{args.spec}: digest {spec.digest[:12]}, but {args.digest[:12]} was planned; the "
+            "parameters changed in between: run the workflow again"
+        )
+    return spec
+
+
 def _check_paths(args: argparse.Namespace) -> None:
     """Demand outputs that replace nothing read; for training also data that are there.
 
     A mark that was reached before is written again without reading the data; a wrong path is told
     all the same, so that it does not come out only when something is left to train.
     """
-    from records.batches import protocol_path
+    from records.manifest import manifest_path
 
     check_writable(args.out)
     read = [getattr(args, key, None) for key in READ]
@@ -119,16 +134,16 @@ def _check_paths(args: argparse.Namespace) -> None:
     if args.command == "train" and not os.path.exists(args.data):
         raise UserError(f"{args.data}: no such file; make the dataset first")
     if getattr(args, "low_res", None) is not None:
-        read.append(protocol_path(args.low_res))
-    beside = [protocol_path(args.out)] if args.command in ("sample", "draw") else []
+        read.append(manifest_path(args.low_res))
+    beside = [] if args.command == "spec" else [manifest_path(args.out)]
     refuse_replacing(args.out, *read, beside=beside)
 
 
-def _train(args: argparse.Namespace, spec: dict[str, Any]) -> None:
+def _train(args: argparse.Namespace, spec: ModelSpec) -> None:
     """Train a model up to a mark."""
     from adm.training.loop import train
 
-    if spec["training"]["seed"] is None:
+    if spec.training.seed is None:
         raise UserError(
             f"{args.spec}: training: seed: got None; this is the spec of published weights, which "
             "`python -m adm import` takes: write a seed to train the model"
@@ -148,7 +163,7 @@ def _train(args: argparse.Namespace, spec: dict[str, Any]) -> None:
     )
 
 
-def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> None:
+def _sample(args: argparse.Namespace, spec: SampleSpec) -> None:
     """Draw a batch of samples."""
     from adm.sampling.shards import IMAGES_PER_SHARD, write_samples
 
@@ -159,7 +174,7 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> None:
         low_res_path=args.low_res,
         out_path=args.out,
         start=args.start,
-        stop=spec["num_images"] if args.stop is None else args.stop,
+        stop=spec.num_samples if args.stop is None else args.stop,
         batch_size=args.batch_size,
         state_dir=args.state,
         images_per_shard=args.images_per_shard or IMAGES_PER_SHARD,
@@ -168,7 +183,7 @@ def _sample(args: argparse.Namespace, spec: dict[str, Any]) -> None:
     )
 
 
-def _accuracy(args: argparse.Namespace, spec: dict[str, Any]) -> None:
+def _accuracy(args: argparse.Namespace, spec: AccuracySpec) -> None:
     """Measure a noisy classifier."""
     from adm.sampling.accuracy import write_accuracy
 
@@ -179,6 +194,7 @@ def _accuracy(args: argparse.Namespace, spec: dict[str, Any]) -> None:
         out_path=args.out,
         batch_size=args.batch_size,
         device=args.device,
+        events=open_events(args),
     )
 
 

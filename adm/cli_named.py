@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from records.errors import UserError
-from records.files import say_how_to_forget, spec_digest, write_json
+from records.files import say_how_to_forget, write_json
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, number, whole_number
-from specs.spec_checks import load_spec
+from specs.load import load_spec
 
 if TYPE_CHECKING:
     from adm.published.names import Named
@@ -75,13 +75,13 @@ def _point_to_sample(spec: str) -> NoReturn:
 
 def _write_spec(args: argparse.Namespace) -> None:
     """Write the spec that a name stands for."""
-    from adm.published.names import find_model, load_sources
+    from adm.published.names import find_model, load_catalogue
 
-    named = find_model(args.name, load_sources(args.scale, args.tables, args.released))
-    write_json(args.out, named.spec)
+    named = find_model(args.name, load_catalogue(args.scale, args.tables, args.released))
+    write_json(args.out, named.spec.content())
     print(
         f"{args.out}: {named.name}, {named.iteration} iterations to mark {named.mark}, data "
-        f"{named.spec['training']['dataset']['task']}"
+        f"{named.spec.training.dataset.task}"
     )
 
 
@@ -95,18 +95,18 @@ def _export(args: argparse.Namespace) -> None:
 
 def _import(args: argparse.Namespace) -> None:
     """Turn a checkpoint into a weights file with its spec."""
-    from adm.published.names import find_model, load_sources
+    from adm.published.names import find_model, load_catalogue
 
-    sources = load_sources(args.scale, args.tables, args.released)
-    named = _find_planned(args) or find_model(args.model, sources)
+    catalogue = load_catalogue(args.scale, args.tables, args.released)
+    named = _find_planned(args) or find_model(args.model, catalogue)
     from adm.published.checkpoints import import_checkpoint
 
     about = {"checkpoint": Path(args.path).name}
     try:
-        import_checkpoint(args.path, args.out, named, sources, about=about)
+        import_checkpoint(args.path, args.out, named, catalogue, about=about)
     except UserError as error:
         raise UserError(f"{error}{_advise_forgetting(args.path)}") from None
-    print(f"{args.out}: {named.name}, spec {spec_digest(named.spec)[:12]}")
+    print(f"{args.out}: {named.name}, spec {named.spec.digest[:12]}")
 
 
 def _advise_forgetting(path: str) -> str:
@@ -129,7 +129,7 @@ def _find_planned(args: argparse.Namespace) -> "Named | None":
     if args.mark is None or args.iteration is None:
         raise UserError("import: --mark and --iteration are missing; --spec needs both")
     spec = load_spec(args.spec, "model")
-    return Named(spec["name"], spec["name"], spec, args.mark, args.iteration)
+    return Named(spec.name, spec.name, spec, args.mark, args.iteration)
 
 
 def _draw(args: argparse.Namespace) -> None:
@@ -165,7 +165,7 @@ def _draw(args: argparse.Namespace) -> None:
 
         images = drawn.images
         images = np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
-        write_batch(args.out, images, drawn.labels, drawn.protocol)
+        write_batch(args.out, images, drawn.labels, drawn.manifest)
     else:
         from adm.sampling.grids import draw_grid, save_grid
 
@@ -178,8 +178,8 @@ def _draw(args: argparse.Namespace) -> None:
         sheet = draw_grid(
             drawn.images, heading=drawn.heading, captions=captions, num_columns=args.columns
         )
-        save_grid(args.out, sheet, drawn.protocol)
-    settings = json.dumps(drawn.protocol["sampling"], sort_keys=True)
+        save_grid(args.out, sheet, drawn.manifest)
+    settings = json.dumps(drawn.manifest["sampling"], sort_keys=True)
     print(f"{args.out}: {len(drawn.images)} images; {settings}")
 
 

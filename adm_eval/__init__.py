@@ -13,7 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from eval.grade import grade as grade_against
-from eval.images.source import ImageSource
+from eval.images.image_set import ImageSet
 from eval.inputs import (
     IN_MEMORY,
     Gradable,
@@ -166,7 +166,7 @@ def _check_settings(metrics: Collection[str], *, seed: int, batch_size: int) -> 
     return tuple(name for name in KNOWN if name in names)
 
 
-def _open_images(images: Images) -> str | Path | ImageSource:
+def _open_images(images: Images) -> str | Path | ImageSet:
     """Check images in memory, and that a path leads to something, before a network is loaded."""
     if not isinstance(images, str | Path):
         return open_array(images)
@@ -187,6 +187,6 @@ def _choose_network(network: Network, *inputs: Gradable, device: str) -> Feature
 
 def _make_name(samples: Gradable) -> str:
     """Name samples after their file."""
-    if not isinstance(samples, ImageSource | ImageFeatures):
+    if not isinstance(samples, ImageSet | ImageFeatures):
         return Path(samples).stem
     return "samples" if samples.kind == IN_MEMORY else Path(samples.path).stem

@@ -23,7 +23,7 @@ import psutil
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from adm.datasets.image_sources import READERS
+from adm.datasets.formats import READERS
 from adm.datasets.image_tree import open_image_folder
 from adm.datasets.workers import (
     CHUNK_IMAGES,

@@ -17,7 +17,7 @@ from bench.recognition import compute_real_accuracy, compute_recognised
 from records.errors import UserError, main_guard
 from records.files import atomic_write
 from reports.claims import PUBLISHED_ONLY, VERDICTS
-from reports.cli import load_allotment, load_table
+from reports.cli import load_costs, load_table
 from reports.format import (
     describe_effect,
     escape_markdown,
@@ -26,7 +26,7 @@ from reports.format import (
     start_sentence,
     table_number,
 )
-from workflow.costs import make_allotment
+from workflow.costs import make_costs
 from workflow.settings import load_plan
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
@@ -56,11 +56,11 @@ def find_costs(root: Path, table: Mapping[str, Any]) -> dict[str, Any]:
         root: results folder of a scale.
         table: one of its evaluated tables, for scale and source.
     """
-    path = root / "report" / "allotment.json"
+    path = root / "report" / "costs.json"
     if path.exists():
-        return load_allotment(path)
+        return load_costs(path)
     named = {"scale": table["scale"], "source": table["source"], "results": str(root.parent)}
-    return make_allotment(load_plan(named))
+    return make_costs(load_plan(named))
 
 
 def render_costs(costs: Mapping[str, Any]) -> list[str]:

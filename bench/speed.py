@@ -20,11 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adm.networks.model import make_model
+from adm.networks.model import make_network
 from adm.process.diffusion import training_losses
 from adm.process.sampler import sample_ancestral
 from bench.peak_memory import read_peak_memory_mb
 from records.provenance import environment
+from specs.architecture import UNetArchitecture
 from specs.schedule import make_schedule
 from workflow.settings import load_plan
 
@@ -51,34 +52,32 @@ def choose_variants(device: str) -> dict[str, dict[str, Any]]:
     return {name: one for name, one in VARIANTS.items() if has_tiles or not one["channels_last"]}
 
 
-def make_specs() -> dict[str, tuple[dict[str, Any], int]]:
-    """Return the model specs to measure and their batch sizes, by the name to print."""
-    digits = load_plan({"scale": "digits"}).models["imagenet_256"]
-    larger = {
-        **digits,
-        "architecture": {
-            **digits["architecture"],
+def make_architectures() -> dict[str, tuple[UNetArchitecture, int]]:
+    """Return the networks to measure and their batch sizes, by the name to print."""
+    digits = load_plan({"scale": "digits"}).models["imagenet_256"].architecture
+    assert isinstance(digits, UNetArchitecture)
+    larger = digits.model_copy(
+        update={
             "image_size_px": 32,
             "in_channels": 3,
             "out_channels": 6,
             "channels": 64,
             "num_groups": 32,
             "attention_resolutions": [16, 8],
-        },
-    }
+        }
+    )
     return {"digits 8x8, 32 channels": (digits, 64), "32x32, 64 channels": (larger, 16)}
 
 
 def make_training(
-    spec: dict[str, Any], *, dtype: torch.dtype, channels_last: bool, batch: int, device: str
+    shape: UNetArchitecture, *, dtype: torch.dtype, channels_last: bool, batch: int, device: str
 ) -> Callable[[], None]:
     """Return a function that takes one training step."""
-    architecture = spec["architecture"]
     torch.manual_seed(0)
-    model = _place(make_model(spec).train(), channels_last, device)
+    model = _place(make_network(shape).train(), channels_last, device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     schedule = make_schedule("linear", 1000)
-    x_start = _images(architecture, batch, channels_last, device)
+    x_start = _images(shape, batch, channels_last, device)
     y = torch.arange(batch, device=device) % 10
 
     def step() -> None:
@@ -95,13 +94,13 @@ def make_training(
 
 
 def make_sampling(
-    spec: dict[str, Any], *, dtype: torch.dtype, channels_last: bool, batch: int, device: str
+    shape: UNetArchitecture, *, dtype: torch.dtype, channels_last: bool, batch: int, device: str
 ) -> Callable[[], None]:
     """Return a function that draws a batch with NUM_CALLS ancestral steps."""
     torch.manual_seed(0)
-    model = _place(make_model(spec).eval().requires_grad_(False), channels_last, device)
+    model = _place(make_network(shape).eval().requires_grad_(False), channels_last, device)
     schedule = make_schedule("linear", 1000, str(NUM_CALLS))
-    noise = _images(spec["architecture"], batch, channels_last, device)
+    noise = _images(shape, batch, channels_last, device)
     y = torch.arange(batch, device=device) % 10
 
     def draw() -> None:
@@ -119,10 +118,10 @@ def _place(model: nn.Module, channels_last: bool, device: str) -> nn.Module:
     return model.to(device).to(memory_format=memory_format)
 
 
-def _images(architecture: dict[str, Any], batch: int, channels_last: bool, device: str) -> Tensor:
+def _images(shape: UNetArchitecture, batch: int, channels_last: bool, device: str) -> Tensor:
     """Make a batch of noise images."""
-    size = architecture["image_size_px"]
-    images = torch.randn(batch, architecture["in_channels"], size, size, device=device)
+    size = shape.image_size_px
+    images = torch.randn(batch, shape.in_channels, size, size, device=device)
     return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
@@ -191,21 +190,21 @@ def _report_peak_memory_mb(
 def run(device: str, threads: int) -> list[dict[str, Any]]:
     """Measure everything on one device; return a row for each model and variant."""
     torch.set_num_threads(threads)
-    variants, specs = choose_variants(device), make_specs()
+    variants, shapes = choose_variants(device), make_architectures()
     kinds = {"training": make_training, "sampling": make_sampling}
 
     def make(model: str, variant: str, kind: str) -> Callable[[], Callable[[], None]]:
-        spec, batch = specs[model]
-        return partial(kinds[kind], spec, batch=batch, device=device, **variants[variant])
+        shape, batch = shapes[model]
+        return partial(kinds[kind], shape, batch=batch, device=device, **variants[variant])
 
     memory_mb = {
         (model, variant, kind): measure_peak_memory_mb(make(model, variant, kind), device)
-        for model in specs
+        for model in shapes
         for variant in variants
         for kind in kinds
     }
     rows = []
-    for model, (_, batch) in specs.items():
+    for model, (_, batch) in shapes.items():
         drawn = batch * NUM_CALLS / SAMPLING_STEPS  # images' worth of steps in one call of the work
         training, sampling = (
             measure({variant: make(model, variant, kind)() for variant in variants}, device)

@@ -1,60 +1,15 @@
-"""Accuracy of the noisy classifiers that guide a table's rows: read, check, describe, plot."""
+"""Accuracy of the noisy classifiers that guide a table's rows: read, describe, plot."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from records.errors import UserError
-from records.files import read_json
+from specs.page import PageClassifier
+from specs.results import load_accuracy
 
-FORMAT = 1
 Z_95 = 1.959964  # two-sided 95 % of the normal distribution
 WIDTH_PX, HEIGHT_PX = 320, 180
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 44, 12, 8, 26  # around the plot, for the axes' words
-
-
-def load_accuracy(path: str | Path) -> dict[str, Any] | None:
-    """Read the accuracy of one classifier (`python -m adm accuracy`).
-
-    Returns:
-        The file's content, or None when there is no such file (not measured yet).
-
-    Raises:
-        UserError: the file is there but is not an accuracy file of a known format.
-    """
-    if not Path(path).exists():
-        return None
-    content = read_json(path, "accuracy file")
-    again = "delete it and run the workflow again"
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: not an accuracy file of format {FORMAT}; {again}")
-    counts = ("num_images", "num_classes", "num_timesteps")
-    good = all(_is_count(content.get(key), 1) for key in counts)
-    good = good and isinstance(content.get("trained_on_these_images"), bool)
-    ranges = content.get("ranges")
-    if not good or not isinstance(ranges, list) or not ranges:
-        raise UserError(
-            f"{path}: needs {', '.join(counts)} (whole numbers from 1), trained_on_these_images "
-            f"(true or false) and ranges; {again}"
-        )
-    for place, one in enumerate(ranges):
-        keys = ("first", "last", "num_correct")
-        whole = isinstance(one, dict) and all(_is_count(one.get(key), 0) for key in keys)
-        if (
-            not whole
-            or one["num_correct"] > content["num_images"]
-            or not one["first"] <= one["last"] < content["num_timesteps"]
-        ):
-            raise UserError(
-                f"{path}: ranges[{place}] is {one!r}; first <= last < {content['num_timesteps']} "
-                f"and num_correct of 0 to {content['num_images']} are needed; {again}"
-            )
-    return content
-
-
-def _is_count(value: Any, smallest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= smallest
 
 
 def compute_share_interval(num_correct: int, num_images: int) -> tuple[float, float]:
@@ -73,11 +28,8 @@ def compute_share_interval(num_correct: int, num_images: int) -> tuple[float, fl
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def make_classifiers(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Join the classifiers of a table's specification with the accuracy files that exist.
-
-    Args:
-        spec: checked specification.
+def make_classifiers(classifiers: Iterable[PageClassifier]) -> list[dict[str, Any]]:
+    """Join the classifiers of a table with the accuracy files that exist.
 
     Returns:
         One entry for each classifier: what it is, whom it guides, on which images it was measured
@@ -87,16 +39,15 @@ def make_classifiers(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
         UserError: an accuracy file is broken.
     """
     entries = []
-    for classifier in spec["classifiers"]:
-        content = load_accuracy(classifier["accuracy"])
-        entry = {**classifier, "measured": None, "ranges": []}
-        if content is not None:
-            keys = ("num_images", "num_classes", "num_timesteps", "trained_on_these_images")
-            entry["measured"] = {key: content[key] for key in keys}
-            for one in content["ranges"]:
-                low, high = compute_share_interval(one["num_correct"], content["num_images"])
-                share = one["num_correct"] / content["num_images"]
-                place = {"first": one["first"], "last": one["last"]}
+    for classifier in classifiers:
+        accuracy = load_accuracy(classifier.accuracy)
+        entry = {**classifier.content(), "measured": None, "ranges": []}
+        if accuracy is not None:
+            entry["measured"] = accuracy.model_dump(exclude={"format", "ranges"})
+            for one in accuracy.ranges:
+                low, high = compute_share_interval(one.num_correct, accuracy.num_images)
+                share = one.num_correct / accuracy.num_images
+                place = {"first": one.first, "last": one.last}
                 entry["ranges"].append({**place, "share": share, "low": low, "high": high})
         entries.append(entry)
     return entries

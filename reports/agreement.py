@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.cells import load_metrics, make_estimate, read_interval
+from reports.cells import read_measured
 from reports.notes import MEASURED
+from specs.page import Agreement, OtherFile
+from specs.results import MetricsFile, load_metrics
+from specs.tables import Source
 
 AGREES, DIFFERS = "agrees", "differs"
 OLDER_SETTINGS = "older settings"
 ROUNDING = 0.005  # half a unit of the last digit that the paper prints
 FID_MARGIN = 0.05
 SHARE = 0.03
-RULES = {
+RULES: dict[Source, str] = {
     "rescore": "it rounds to the published number",
     "resample": "the published number is within its interval, for FID widened by 0.05 to either "
     "side, for the others by the published rounding",
@@ -21,15 +24,16 @@ OF_STORED_IMAGES = ("precision", "recall")
 
 
 def find_margins(
-    source: str, metric: str, value: float, interval: tuple[float | None, float | None]
+    source: Source, metric: str, value: float, low: float | None, high: float | None
 ) -> tuple[float, float] | None:
     """Return between which published numbers a measured one counts as the same.
 
     Args:
-        source: key of RULES.
+        source: where the number is from.
         metric: name of the metric.
         value: the measured number.
-        interval: its 95 % interval, (None, None) when unknown.
+        low: lower end of its 95 % interval, None when unknown.
+        high: upper end.
 
     Returns:
         Low and high; None when the source's rule needs an interval and there is none.
@@ -38,7 +42,6 @@ def find_margins(
         return value - ROUNDING, value + ROUNDING
     if source == "retrain":
         return value / (1 + SHARE), value / (1 - SHARE)
-    low, high = interval
     if low is None or high is None:
         return None
     margin = FID_MARGIN if metric == "fid" else ROUNDING
@@ -46,18 +49,17 @@ def find_margins(
 
 
 def judge_agreement(
-    agreement: Mapping[str, Any] | None,
-    source: str,
-    content: Mapping[str, Any] | None,
+    agreement: Agreement | None,
+    source: Source,
+    content: MetricsFile | None,
     metric: str,
     published: float | None,
 ) -> dict[str, Any] | None:
     """Hold a measured number against the published one.
 
     Args:
-        agreement: `reference_images`, how many the paper compared precision and recall with; None
-            where numbers do not compare with the paper's.
-        source: key of RULES.
+        agreement: None where numbers do not compare with the paper's.
+        source: where the number is from.
         content: metrics file.
         metric: name of the metric.
         published: the published number, not a difference.
@@ -66,13 +68,14 @@ def judge_agreement(
         `verdict` (AGREES, DIFFERS, None) and `words` (why there is none, else empty); None when
         there is nothing to hold against each other.
     """
-    estimate = make_estimate(content, metric)
-    if agreement is None or content is None or estimate is None or published is None:
+    found = read_measured(content, metric)
+    value = found["measured"]
+    if agreement is None or content is None or value is None or published is None:
         return None
-    stored = content["counts"].get("reference_precision_recall") or agreement["reference_images"]
-    if metric in OF_STORED_IMAGES and stored < agreement["reference_images"]:
+    stored = content.counts.reference_precision_recall
+    if metric in OF_STORED_IMAGES and stored < agreement.reference_images:
         return {"verdict": None, "words": f"{stored:,} reference images"}
-    margins = find_margins(source, metric, estimate.value, read_interval(content, metric))
+    margins = find_margins(source, metric, value, found["low"], found["high"])
     if margins is None:
         return {"verdict": None, "words": "no interval"}
     slack = 1e-9  # of the binary form of decimal numbers
@@ -81,17 +84,17 @@ def judge_agreement(
 
 
 def make_other(
-    source: str,
-    file: Mapping[str, str],
-    agreement: Mapping[str, Any] | None,
+    source: Source,
+    file: OtherFile,
+    agreement: Agreement | None,
     metric: str,
     published: float | None,
 ) -> dict[str, Any]:
     """Return what another source says of a cell.
 
     Args:
-        source: key of RULES.
-        file: `path` of its metrics file, and the `digest` that this has with today's settings.
+        source: the other one.
+        file: its metrics file.
         agreement: see `judge_agreement`.
         metric: name of the metric.
         published: the published number, not a difference.
@@ -103,19 +106,15 @@ def make_other(
     Raises:
         UserError: the file is broken.
     """
-    content = load_metrics(file["path"])
-    is_older = content is not None and content.get("digest") != file["digest"]
+    content = load_metrics(file.path)
+    is_older = content is not None and content.digest != file.digest
     content = None if is_older else content
-    estimate = make_estimate(content, metric)
-    low, high = read_interval(content, metric)
     return {
         "source": source,
         "status": OLDER_SETTINGS if is_older else MEASURED,
-        "measured": estimate.value if estimate else None,
-        "low": low,
-        "high": high,
+        **read_measured(content, metric),
         "agreement": judge_agreement(agreement, source, content, metric, published),
-        "num_samples": content["counts"]["samples"] if content else None,
+        "num_samples": content.counts.samples if content else None,
     }
 
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from records.metrics import METRICS
+from specs.page import PageComparison
+from specs.tables import Relation
 
 CONFIDENCE = 0.95
 SAMPLING_DOF = 49  # of the standard errors that the metrics files carry
@@ -119,7 +121,7 @@ def compute_interval(
 
 
 def compute_effect(
-    relation: str,
+    relation: Relation,
     left: float,
     right: float,
     towards: float | None = None,
@@ -139,27 +141,27 @@ def compute_effect(
     return effect, (-left_sign, factor * right_sign, left_sign - factor * right_sign)
 
 
-def judge_published(comparison: Mapping[str, Any], values: Sequence[float | None]) -> bool | None:
+def judge_published(comparison: PageComparison, values: Sequence[float | None]) -> bool | None:
     """Say whether published left, right, towards satisfy a comparison; None if one is missing."""
-    needed = values if comparison["relation"] == "nearer" else values[:2]
+    needed = values if comparison.relation == "nearer" else values[:2]
     known = [value for value in needed if value is not None]
     if len(known) < len(needed):
         return None
     effect, _ = compute_effect(
-        comparison["relation"], *known, factor=comparison["factor"], margin=comparison["margin"]
+        comparison.relation, *known, factor=comparison.factor, margin=comparison.margin
     )
     return effect > 1e-9  # printed decimals: a tie stays a tie in binary
 
 
 def judge_comparison(
-    comparison: Mapping[str, Any],
+    comparison: PageComparison,
     estimates: Sequence[Estimate | None],
     spread: SeedSpread | None,
 ) -> dict[str, Any]:
     """Judge one comparison on measured numbers.
 
     Args:
-        comparison: relation, factor, margin and trained_models_differ.
+        comparison: what is compared.
         estimates: left, right and, for `nearer`, towards; None for a cell that was not run.
         spread: spread between training seeds of the metric, None when not known.
 
@@ -167,20 +169,20 @@ def judge_comparison(
         verdict, effect, low, high and reason (None or words). low and high hold sampling error
         alone when the seeds' spread is needed but not known.
     """
-    needed = estimates[: 3 if comparison["relation"] == "nearer" else 2]
+    needed = estimates[: 3 if comparison.relation == "nearer" else 2]
     known = [estimate for estimate in needed if estimate is not None]
     if len(known) < len(needed):
         return _result(NOT_RUN, reason="a cell of this comparison was not run")
     values = [estimate.value for estimate in known]
     effect, slopes = compute_effect(
-        comparison["relation"], *values, factor=comparison["factor"], margin=comparison["margin"]
+        comparison.relation, *values, factor=comparison.factor, margin=comparison.margin
     )
     errors = [estimate.std_error for estimate in known if estimate.std_error is not None]
     if len(errors) < len(known):
         return _result(INCONCLUSIVE, effect, reason="the sampling error of a cell is not known")
     sampling = sum((s * error) ** 2 for s, error in zip(slopes, errors, strict=False))
     parts = [(sampling, SAMPLING_DOF)]
-    seeds_matter = comparison["trained_models_differ"]
+    seeds_matter = comparison.trained_models_differ
     if seeds_matter and spread is not None:
         seeds = sum(s**2 * spread.variance(v) for s, v in zip(slopes, values, strict=False))
         parts.append((seeds, spread.dof))

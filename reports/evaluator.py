@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.cells import make_estimate
+from reports.cells import RowMetrics, make_estimate
 from reports.format import metric_name
+from specs.page import PageSpec
 
 # Largest differences between two right evaluators: precision and recall count samples, and a
 # neighbour at almost the same distance may fall to either side.
@@ -12,25 +13,25 @@ TOLERANCES = {"fid": 0.001, "sfid": 0.001, "is": 0.01, "precision": 0.001, "reca
 SLACK = 1e-9  # of the binary form of decimal numbers
 
 
-def compare_evaluators(spec: Mapping[str, Any], files: Mapping) -> list[dict[str, Any]]:
+def compare_evaluators(spec: PageSpec, files: RowMetrics) -> list[dict[str, Any]]:
     """Hold the metrics of a published batch against those that its authors published in full.
 
     Args:
-        spec: checked specification; `known_evaluation` has the row and its values, None for no row.
-        files: metrics files by row and mark (`reports.tables.load_row_metrics`).
+        spec: what the page shows.
+        files: metrics files (`reports.tables.load_row_metrics`).
 
     Returns:
         For each metric that was measured: row's label, metric, here, authors, difference (here less
         authors), tolerance and whether it is exceeded.
     """
-    known = spec["known_evaluation"]
+    known = spec.known_evaluation
     if known is None:
         return []
-    content = files[known["row"], spec["table"]["marks"][-1]]
-    label = next(row["label"] for row in spec["rows"] if row["id"] == known["row"])
+    content = files[known.row, spec.table.marks[-1]]
+    label = next(row.label for row in spec.rows if row.id == known.row)
     lines = []
     for metric, tolerance in TOLERANCES.items():
-        estimate, authors = make_estimate(content, metric), known["values"].get(metric)
+        estimate, authors = make_estimate(content, metric), known.values.get(metric)
         if estimate is None or authors is None:
             continue
         difference = estimate.value - authors

@@ -1,9 +1,11 @@
 """What a page says of rows besides numbers: their status, and the notes beneath the table."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
+from reports.cells import RowMetrics
 from reports.format import NOTE_WORDS
+from specs.page import PageRow, PageSpec
+from specs.results import MetricsFile
 
 MEASURED = "measured"
 PUBLISHED_VALUE = "published value"
@@ -11,25 +13,25 @@ NO_SOURCE = "not available"
 NOT_RUN = "not run"
 
 
-def make_command(spec: Mapping[str, Any]) -> str:
+def make_command(spec: PageSpec) -> str:
     """Return the command that runs what a table lacks."""
-    if (spec["scale"], spec["source"]) == ("digits", "retrain"):
-        return f"snakemake --cores all reproduce_{spec['table']['name']}"
-    options = f"scale={spec['scale']} source={spec['source']}"
-    return f"snakemake --cores all --config {options} -- reproduce_{spec['table']['name']}"
+    if (spec.scale, spec.source) == ("digits", "retrain"):
+        return f"snakemake --cores all reproduce_{spec.table.name}"
+    options = f"scale={spec.scale} source={spec.source}"
+    return f"snakemake --cores all --config {options} -- reproduce_{spec.table.name}"
 
 
-def find_status(row: Mapping[str, Any], content: Mapping[str, Any] | None) -> str:
+def find_status(row: PageRow, content: MetricsFile | None) -> str:
     """Say what a cell is: measured, a published value, not available here, or not run."""
     if content is not None:
         return MEASURED
-    if row["kind"] == "baseline" and row["reason"]:
+    if row.kind == "baseline" and row.reason:
         return PUBLISHED_VALUE
-    return NO_SOURCE if row["reason"] else NOT_RUN
+    return NO_SOURCE if row.reason else NOT_RUN
 
 
 def list_notes(
-    row: Mapping[str, Any], contents: Sequence[Any], command: str
+    row: PageRow, contents: Iterable[MetricsFile | None], command: str
 ) -> list[tuple[str, str]]:
     """Say of one row what the paper says of it, what is assumed, and why a number is missing.
 
@@ -37,11 +39,11 @@ def list_notes(
         Pairs of a text and the command that fixes what it tells, "" for none.
     """
     statuses = [find_status(row, content) for content in contents]
-    reason = (row["reason"] or "") if MEASURED not in statuses else ""
-    words = [NOTE_WORDS.get(note) or note for note in row["notes"]]
+    reason = (row.reason or "") if MEASURED not in statuses else ""
+    words = [NOTE_WORDS.get(note) or note for note in row.notes]
     notes = [(text, "") for text in words if text not in reason]  # it says the same, and more
-    if row["assumed"]:
-        notes.append((f"not stated by the paper, chosen here: {', '.join(row['assumed'])}", ""))
+    if row.assumed:
+        notes.append((f"not stated by the paper, chosen here: {', '.join(row.assumed)}", ""))
     if reason:
         notes.append((reason, ""))
     if NOT_RUN in statuses:
@@ -49,11 +51,11 @@ def list_notes(
     return notes
 
 
-def make_footnotes(spec: Mapping[str, Any], files: Mapping) -> list[dict[str, str]]:
+def make_footnotes(spec: PageSpec, files: RowMetrics) -> list[dict[str, str]]:
     """Letter every distinct note of the rows in the order of their first appearance."""
     notes: dict[tuple[str, str], None] = {}
-    for row in spec["rows"]:
-        contents = [files[row["id"], mark] for mark in spec["table"]["marks"]]
+    for row in spec.rows:
+        contents = [files[row.id, mark] for mark in spec.table.marks]
         notes.update(dict.fromkeys(list_notes(row, contents, make_command(spec))))
     return [
         {"mark": _letter(index), "text": text, "command": command}

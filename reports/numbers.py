@@ -3,52 +3,52 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.cells import load_metrics
+from reports.cells import RowMetrics
 from reports.protocol import NOT_RECORDED, flatten, make_headline
+from specs.page import PageSpec
+from specs.results import MetricsFile, load_metrics
 
 
-def find_measured(spec: Mapping, files: Mapping) -> list[tuple[str, str, dict[str, Any]]]:
+def find_measured(spec: PageSpec, files: RowMetrics) -> list[tuple[str, str, MetricsFile]]:
     """Return label, task and file of every measured cell; labels alone are not unique by task."""
-    several_tasks = len({row["task"] for row in spec["rows"]}) > 1
-    several_marks = len(spec["table"]["marks"]) > 1
+    several_tasks = len({row.task for row in spec.rows}) > 1
+    several_marks = len(spec.table.marks) > 1
     found = []
-    for row in spec["rows"]:
-        for mark in spec["table"]["marks"]:
-            content = files[row["id"], mark]
+    for row in spec.rows:
+        for mark in spec.table.marks:
+            content = files[row.id, mark]
             if content is not None:
-                label = f"{row['task']}: {row['label']}" if several_tasks else row["label"]
-                found.append(
-                    (f"{label} at {mark}" if several_marks else label, row["task"], content)
-                )
+                label = f"{row.task}: {row.label}" if several_tasks else row.label
+                found.append((f"{label} at {mark}" if several_marks else label, row.task, content))
     return found
 
 
 def make_numbers(
-    spec: Mapping[str, Any], files: Mapping, ceilings: Mapping[str, Any]
+    spec: PageSpec, files: RowMetrics, ceilings: Mapping[str, MetricsFile | None]
 ) -> list[dict[str, Any]]:
     """Return how every measured cell and every ceiling was made, headline first."""
     numbers = []
-    for row in spec["rows"]:
-        for mark in spec["table"]["marks"]:
-            content, cell = files[row["id"], mark], row["cells"][mark]
+    for row in spec.rows:
+        for mark in spec.table.marks:
+            content, cell = files[row.id, mark], row.cells[mark]
             if content is not None:
-                number = _make_number(f"{row['id']}-{mark}", row["label"], row["task"], content)
-                seeds = [other for other in map(load_metrics, cell["seeds"]) if other is not None]
+                number = _make_number(f"{row.id}-{mark}", row.label, row.task, content)
+                seeds = [other for other in map(load_metrics, cell.seeds) if other is not None]
                 number["mark"] = mark
-                number["recipe_words"] = row["recipe_words"]
-                number["shared_with"] = cell["shared_with"]
+                number["recipe_words"] = row.recipe_words
+                number["shared_with"] = cell.shared_with
                 number["seeds"] = [
                     {
-                        "name": other["name"],
-                        "metrics": {key: e["value"] for key, e in other["metrics"].items()},
+                        "name": other.name,
+                        "metrics": {key: found.value for key, found in other.metrics.items()},
                     }
                     for other in seeds
                 ]
                 numbers.append(number)
-    for task in dict.fromkeys(row["task"] for row in spec["rows"]):
-        if ceilings.get(task) is not None:
+    for task in dict.fromkeys(row.task for row in spec.rows):
+        if (ceiling := ceilings.get(task)) is not None:
             label = "real images against real images"
-            number = _make_number(f"real-{task}", label, task, ceilings[task])
+            number = _make_number(f"real-{task}", label, task, ceiling)
             # Real images have no sampler: what does not apply to them is left out.
             number["headline"] = [
                 fact for fact in number["headline"] if NOT_RECORDED not in fact[1]
@@ -57,7 +57,7 @@ def make_numbers(
     return numbers
 
 
-def _make_number(anchor: str, label: str, task: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def _make_number(anchor: str, label: str, task: str, content: MetricsFile) -> dict[str, Any]:
     """Return the part of an entry that a metrics file alone decides."""
     return {
         "anchor": anchor,
@@ -67,18 +67,18 @@ def _make_number(anchor: str, label: str, task: str, content: Mapping[str, Any])
         "recipe_words": None,
         "shared_with": None,
         "seeds": [],
-        "digest": content.get("digest"),
-        "counts": content["counts"],
+        "digest": content.digest,
+        "counts": content.counts.content(),
         "headline": make_headline(content),
-        "details": flatten(content["protocol"]),
+        "details": flatten(content.protocol.content()),
         "errors": [
-            (metric, entry["value"], entry.get("std_error"))
-            for metric, entry in sorted(content["metrics"].items())
+            (metric, found.value, found.std_error)
+            for metric, found in sorted(content.metrics.items())
         ],
     }
 
 
-def summarise_protocol(spec: Mapping, files: Mapping) -> list[tuple[str, str]]:
+def summarise_protocol(spec: PageSpec, files: RowMetrics) -> list[tuple[str, str]]:
     """Return each headline fact once, with all its values in the table."""
     headlines = [make_headline(content) for _, _, content in find_measured(spec, files)]
     if not headlines:
@@ -88,5 +88,5 @@ def summarise_protocol(spec: Mapping, files: Mapping) -> list[tuple[str, str]]:
     # These differ by row on purpose.
     skipped = ("samples", "seeds", "sampler", "guidance scale", "published at", "retrieved")
     summary = [(name, "; ".join(values)) for name, values in facts.items() if name not in skipped]
-    counts = sorted({c["counts"]["samples"] for _, _, c in find_measured(spec, files)})
+    counts = sorted({content.counts.samples for _, _, content in find_measured(spec, files)})
     return [("samples per row", ", ".join(f"{count:,}" for count in counts)), *summary]

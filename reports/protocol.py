@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.format import format_count, format_exact
+from specs.results import MetricsFile
 
 NOT_RECORDED = "not recorded"
 
@@ -30,7 +31,7 @@ def find_facts(protocol: Any, key: str) -> dict[str, str]:
     return {path: text for path, text in flatten(protocol) if path.split(".")[-1] == key}
 
 
-def make_headline(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+def make_headline(content: MetricsFile) -> list[tuple[str, str]]:
     """Return the facts without which a number must not be published, as pairs of name and words.
 
     Args:
@@ -41,18 +42,18 @@ def make_headline(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         address, licence, day of retrieval), number format, feature network, seeds, recipes,
         versions and code; a fact that the file lacks reads `not recorded`.
     """
-    protocol, counts = content["protocol"], content["counts"]
-    samples = protocol.get("samples") or {}
-    network = protocol.get("network") or {}
-    recall = counts.get("reference_precision_recall", counts["reference"])
+    protocol, counts = content.protocol.content(), content.counts
+    samples = content.protocol.samples or {}
+    network = content.protocol.network or {}
+    recall = format_count(counts.reference_precision_recall)
     sampler = [f"{key} {_value(samples, key)}" for key in ("method", "respacing", "eta")]
     return [
         (
             "reference",
-            f"{_count_reference(counts['reference'])} ({format_count(recall)} for precision and "
-            f"recall), {_hash(protocol.get('reference'))}",
+            f"{_count_reference(counts.reference)} ({recall} for precision and recall), "
+            f"{_hash(content.protocol.reference)}",
         ),
-        ("samples", f"{format_count(counts['samples'])} images, {_hash(samples)}"),
+        ("samples", f"{format_count(counts.samples)} images, {_hash(samples)}"),
         *(
             _published(samples)
             or [
@@ -114,7 +115,7 @@ def _versions(protocol: Any) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(pairs)) or NOT_RECORDED
 
 
-def find_mixtures(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
+def find_mixtures(rows: Iterable[tuple[str, str, MetricsFile]]) -> list[str]:
     """Say what differs between the measured rows of a table although it should not.
 
     Args:
@@ -127,17 +128,19 @@ def find_mixtures(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[st
     """
     rows = list(rows)
     sentences = []
-    recipes = {label: find_facts(content["protocol"], "recipe") for label, _, content in rows}
+    recipes = {
+        label: find_facts(content.protocol.content(), "recipe") for label, _, content in rows
+    }
     for path in sorted({path for found in recipes.values() for path in found}):
         values = {label: found[path] for label, found in recipes.items() if path in found}
         sentences += _describe(f"Mixed recipes ({path})", values)
-    networks = {label: _hash(content["protocol"].get("network")) for label, _, content in rows}
+    networks = {label: _hash(content.protocol.network) for label, _, content in rows}
     sentences += _describe("Mixed feature networks", networks)
     for task in sorted({task for _, task, _ in rows}):
         mine = {label: content for label, where, content in rows if where == task}
-        hashes = {label: _hash(c["protocol"].get("reference")) for label, c in mine.items()}
+        hashes = {label: _hash(c.protocol.reference) for label, c in mine.items()}
         sentences += _describe(f"Mixed references for {task}", hashes)
-        counts = {label: format_count(c["counts"]["samples"]) for label, c in mine.items()}
+        counts = {label: format_count(c.counts.samples) for label, c in mine.items()}
         sentences += _describe(f"Mixed numbers of samples for {task}", counts)
     headlines = {label: dict(make_headline(content)) for label, _, content in rows}
     for what, fact in (("label policies", "labels"), ("number formats", "number format")):

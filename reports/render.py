@@ -13,6 +13,7 @@ from reports.claims import VERDICTS
 from reports.evaluator import describe_evaluator
 from reports.tradeoff import make_tradeoffs
 from reports.tradeoff_plot import make_tradeoff_plot
+from specs.page import PageLink
 
 FILTERS = {
     "number": words.format_number,
@@ -60,14 +61,14 @@ def make_environment() -> Environment:
 
 
 def render_table(
-    table: Mapping[str, Any], grids: Sequence[Mapping[str, Any]], pages: Sequence[Mapping[str, Any]]
+    table: Mapping[str, Any], grids: Sequence[Mapping[str, Any]], pages: Sequence[PageLink]
 ) -> str:
     """Write the page of one table.
 
     Args:
         table: evaluated table (reports.tables.make_table).
         grids: groups of sheets of images (reports.pictures.make_pictures).
-        pages: name and title of the other tables' pages.
+        pages: the pages that the source has.
 
     Returns:
         HTML that needs nothing outside itself.
@@ -76,12 +77,12 @@ def render_table(
     return template.render(table=table, grids=grids, pages=pages)
 
 
-def render_index(tables: Sequence[Mapping[str, Any]], allotment: Mapping[str, Any] | None) -> str:
+def render_index(tables: Sequence[Mapping[str, Any]], costs: Mapping[str, Any] | None) -> str:
     """Write the page that leads to all tables: their claims first, then what they cost.
 
     Args:
         tables: evaluated tables in the order of the paper.
-        allotment: models, rows, stages and totals; None when nothing is known of the cost.
+        costs: models, rows, stages and totals; None when nothing is known of the cost.
     """
     claims = [claim for table in tables for claim in table["claims"]]
     counts = [(name, sum(claim["verdict"] == name for claim in claims)) for name in VERDICTS]
@@ -93,17 +94,17 @@ def render_index(tables: Sequence[Mapping[str, Any]], allotment: Mapping[str, An
         scale_notes=list(dict.fromkeys(note for table in tables for note in table["scale_notes"])),
         verdict_counts=[(name, count) for name, count in counts if count],
         num_claims=len(claims),
-        allotment=allotment,
-        allotment_tables=make_allotment_tables(allotment or {}),
-        allotment_totals=make_allotment_totals(allotment or {}),
+        costs=costs,
+        cost_tables=make_cost_tables(costs or {}),
+        cost_totals=make_cost_totals(costs or {}),
     )
 
 
-def make_allotment_tables(allotment: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turn the lists (models, rows) and the mapping (stages) of an allotment into small tables."""
+def make_cost_tables(costs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Turn the lists (models, rows) and the mapping (stages) of all costs into small tables."""
     tables = []
-    for key in sorted(allotment, key=lambda name: (name != "models", name != "rows", name)):
-        value = allotment[key]
+    for key in sorted(costs, key=lambda name: (name != "models", name != "rows", name)):
+        value = costs[key]
         if isinstance(value, Mapping):
             value = [{"name": name, **fields} for name, fields in sorted(value.items())]
         if not isinstance(value, list) or not value:
@@ -126,11 +127,11 @@ def make_allotment_tables(allotment: Mapping[str, Any]) -> list[dict[str, Any]]:
     return tables
 
 
-def make_allotment_totals(allotment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the single numbers of an allotment as pairs of name and words."""
+def make_cost_totals(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the single numbers of all costs as pairs of name and words."""
     return [
         (_cost_name(key), _cost(key, value))
-        for key, value in sorted(allotment.items())
+        for key, value in sorted(costs.items())
         if not isinstance(value, (list, Mapping))
     ]
 
@@ -140,7 +141,7 @@ def _cost_name(name: str) -> str:
 
 
 def _cost(name: str, value: Any) -> str:
-    """Write one number of an allotment in its unit."""
+    """Write one number of the costs in its unit."""
     if value is None or isinstance(value, str):
         return value or words.format_count(None)
     if name.endswith("_seconds"):

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from records.errors import UserError
-from records.files import digest
 from reports.accuracy import make_classifiers
 from reports.agreement import (
     OLDER_SETTINGS,
@@ -16,23 +15,28 @@ from reports.agreement import (
     make_other,
 )
 from reports.artefacts import make_artefacts
-from reports.cells import load_metrics, make_estimate, read_interval
+from reports.cells import RowMetrics, make_estimate, read_measured
 from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
 from reports.evaluator import compare_evaluators, flag_evaluator
 from reports.judging import find_published, make_claim
 from reports.notes import MEASURED, find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
 from reports.protocol import find_mixtures
+from specs.page import PageRow, PageSpec
+from specs.results import MetricsFile, load_metrics
 
 FORMAT = 1
 TINY_REFERENCE = 500  # images; below it FID is mostly bias and precision and recall are coarse
 
+Spreads: TypeAlias = Mapping[str, SeedSpread | None]  # by metric
+SeedFiles: TypeAlias = Sequence[tuple[str, Sequence[MetricsFile]]]  # by model
 
-def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Join a table's specification with the metrics files that exist.
+
+def make_table(spec: PageSpec) -> dict[str, Any]:
+    """Join what a page shows with the metrics files that exist.
 
     Args:
-        spec: checked specification (reports.spec.load_spec).
+        spec: what the page shows.
 
     Returns:
         A JSON object with the table's names, its groups of rows with a cell per mark and metric,
@@ -42,59 +46,53 @@ def make_table(spec: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: a metrics file is broken.
     """
-    table = spec["table"]
+    metrics = spec.table.metrics
     files = load_row_metrics(spec)
     groups = load_seed_groups(spec)
     spreads = {
-        metric: compute_seed_spread(metric, _seed_values(groups, metric))
-        for metric in table["metrics"]
+        metric: compute_seed_spread(metric, _seed_values(groups, metric)) for metric in metrics
     }
     footnotes = make_footnotes(spec, files)
-    rows = [_make_row(row, spec, files, spreads, footnotes) for row in spec["rows"]]
-    ceilings = {task: load_metrics(path) for task, path in sorted(spec["ceilings"].items())}
-    claims = [make_claim(claim, spec, files, spreads) for claim in spec["claims"]]
+    rows = [_make_row(row, spec, files, spreads, footnotes) for row in spec.rows]
+    ceilings = {task: load_metrics(path) for task, path in sorted(spec.ceilings.items())}
     evaluator = compare_evaluators(spec, files)
     return {
         "format": FORMAT,
-        **{
-            key: table[key]
-            for key in ("name", "neurips", "arxiv_v4", "alias", "title", "about", "layout")
-        },
-        **{key: list(table[key]) for key in ("settings", "metrics", "marks")},
-        "scale": spec["scale"],
-        "source": spec["source"],
-        "scale_notes": list(spec["scale_notes"]),
+        **spec.table.content(),
+        "scale": spec.scale,
+        "source": spec.source,
+        "scale_notes": spec.scale_notes,
         "command": make_command(spec),
-        "groups": _make_groups(rows, ceilings, table),
+        "groups": _make_groups(rows, ceilings, metrics),
         "footnotes": footnotes,
         "num_rows": len(rows),
         "num_measured": sum(any(m["status"] == MEASURED for m in row["marks"]) for row in rows),
-        "claims": claims,
-        "agreement": spec["agreement"] and RULES[spec["source"]],
+        "claims": [make_claim(claim, spec, files, spreads) for claim in spec.claims],
+        "agreement": RULES[spec.source] if spec.agreement else None,
         "agreements": count_agreements(rows),
         "other_sources": list_other_sources(rows, MEASURED),
         "older_sources": list_other_sources(rows, OLDER_SETTINGS),
-        "artefacts": make_artefacts(spec),
-        "classifiers": make_classifiers(spec),
-        "seeds": _describe_seeds(groups, spreads, table["metrics"]),
+        "artefacts": make_artefacts(spec.artefacts),
+        "classifiers": make_classifiers(spec.classifiers),
+        "seeds": _describe_seeds(groups, spreads, metrics),
         "evaluator": evaluator,
         "flags": flag_evaluator(evaluator) + find_mixtures(find_measured(spec, files)),
         "numbers": make_numbers(spec, files, ceilings),
         "protocol_summary": summarise_protocol(spec, files),
-        "spec_digest": digest(spec),
+        "spec_digest": spec.digest,
     }
 
 
-def load_row_metrics(spec: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any] | None]:
+def load_row_metrics(spec: PageSpec) -> RowMetrics:
     """Read the metrics file of every row and mark; None where there is none."""
     return {
-        (row["id"], mark): load_metrics(row["cells"][mark]["metrics"])
-        for row in spec["rows"]
-        for mark in spec["table"]["marks"]
+        (row.id, mark): load_metrics(row.cells[mark].metrics)
+        for row in spec.rows
+        for mark in spec.table.marks
     }
 
 
-def load_seed_groups(spec: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+def load_seed_groups(spec: PageSpec) -> SeedFiles:
     """Read the metrics of models that differ in the training seed alone, leaving out absent files.
 
     Returns:
@@ -105,97 +103,90 @@ def load_seed_groups(spec: Mapping[str, Any]) -> list[tuple[str, list[dict[str, 
         UserError: the files of a group count different numbers of samples.
     """
     groups = []
-    for seeds in spec["seed_groups"]:
-        paths = seeds["metrics"]
-        group = [content for content in map(load_metrics, paths) if content is not None]
-        counts = sorted({content["counts"]["samples"] for content in group})
+    for seeds in spec.seed_groups:
+        group = [content for content in map(load_metrics, seeds.metrics) if content is not None]
+        counts = sorted({content.counts.samples for content in group})
         if len(counts) > 1:
             raise UserError(
-                f"{paths[0]}: its training seeds were scored on {counts} samples; "
+                f"{seeds.metrics[0]}: its training seeds were scored on {counts} samples; "
                 "the spread between seeds needs equal numbers; sample and evaluate them again"
             )
-        groups.append((seeds["model"], group))
+        groups.append((seeds.model, group))
     return groups
 
 
-def _seed_values(groups: Sequence[tuple[str, list]], metric: str) -> list[tuple[str, list[float]]]:
+def _seed_values(groups: SeedFiles, metric: str) -> list[tuple[str, list[float]]]:
     estimates = [(name, [make_estimate(c, metric) for c in group]) for name, group in groups]
     return [(name, [e.value for e in found if e]) for name, found in estimates]
 
 
 def _make_row(
-    row: Mapping, spec: Mapping, files: Mapping, spreads: Mapping, footnotes: Sequence[Mapping]
+    row: PageRow, spec: PageSpec, files: RowMetrics, spreads: Spreads, footnotes: Sequence[Mapping]
 ) -> dict[str, Any]:
-    table = spec["table"]
-    notes = list_notes(row, [files[row["id"], mark] for mark in table["marks"]], make_command(spec))
+    marks = spec.table.marks
+    notes = list_notes(row, [files[row.id, mark] for mark in marks], make_command(spec))
     return {
-        **{key: row[key] for key in ("id", "label", "task", "task_words", "kind", "settings")},
-        **{key: row[key] for key in ("notes", "assumed", "reason", "recipe_words")},
+        **row.model_dump(exclude={"published", "cells"}),
         "footnotes": [n["mark"] for n in footnotes if (n["text"], n["command"]) in notes],
-        "marks": [_make_mark(row, mark, files) for mark in table["marks"]],
+        "marks": [_make_mark(row, mark, files[row.id, mark]) for mark in marks],
         "cells": [
-            _make_cell(row, mark, metric, spec, files, spreads[metric])
-            for mark in table["marks"]
-            for metric in table["metrics"]
+            _make_cell(row, mark, metric, spec, files, spreads)
+            for mark in marks
+            for metric in spec.table.metrics
         ],
     }
 
 
-def _make_mark(row: Mapping, mark: str, files: Mapping) -> dict[str, Any]:
+def _make_mark(row: PageRow, mark: str, content: MetricsFile | None) -> dict[str, Any]:
     """Say whether a row was measured at a mark, on how many samples, and how many are copies."""
-    content = files[row["id"], mark]
-    memorised = make_estimate(content, "memorised")
     return {
         "mark": mark,
         "status": find_status(row, content),
-        "num_samples": content["counts"]["samples"] if content else None,
-        "memorised": memorised.value if memorised else None,
+        "num_samples": content.counts.samples if content else None,
+        "memorised": read_measured(content, "memorised")["measured"],
     }
 
 
 def _make_cell(
-    row: Mapping, mark: str, metric: str, spec: Mapping, files: Mapping, spread: SeedSpread | None
+    row: PageRow, mark: str, metric: str, spec: PageSpec, files: RowMetrics, spreads: Spreads
 ) -> dict[str, Any]:
     """Return one number: published, measured, interval and verdict.
 
     In a table of differences the number is the difference that the paper prints, and `absolute` is
     the row's own value, as a cell with the verdict and the other sources, which speak of it alone.
     """
-    content = files[row["id"], mark]
+    content = files[row.id, mark]
     estimate = make_estimate(content, metric)
-    published = find_published(spec, row["id"], mark, metric)
+    published = find_published(spec, row.id, mark, metric)
     cell = {
         "mark": mark,
         "metric": metric,
         "published": published,
         "is_difference": False,
         "status": find_status(row, content),
-        "measured": estimate.value if estimate else None,
-        "low": None,
-        "high": None,
+        **read_measured(content, metric),
         "absolute": None,
-        "agreement": judge_agreement(spec["agreement"], spec["source"], content, metric, published),
+        "agreement": judge_agreement(spec.agreement, spec.source, content, metric, published),
         "others": [
-            make_other(source, file, spec["agreement"], metric, published)
-            for source, file in row["cells"][mark].get("others", {}).items()
-            if Path(file["path"]).exists()
+            make_other(source, file, spec.agreement, metric, published)
+            for source, file in row.cells[mark].others.items()
+            if Path(file.path).exists()
         ],
     }
-    if spec["table"]["layout"] != "deltas":
-        cell["low"], cell["high"] = read_interval(content, metric)
+    if spec.table.layout != "deltas":
         return cell
     if estimate is not None:
-        cell["low"], cell["high"] = _interval_with_seeds([estimate], spread)
-    first = spec["rows"][0]
+        cell["low"], cell["high"] = _interval_with_seeds([estimate], spreads[metric])
+    first = spec.rows[0].id
     shown = {**cell, "agreement": None, "others": [], "absolute": cell}
-    if row["id"] == first["id"]:
+    if row.id == first:
         return shown
-    base = make_estimate(files[first["id"], mark], metric)
+    base = make_estimate(files[first, mark], metric)
     effect, low, high = None, None, None
     if estimate is not None and base is not None:
         effect = estimate.value - base.value
-        low, high = _interval_with_seeds([estimate, base], spread, effect)
-    printed = row["published"].get(mark, {}).get(metric)
+        low, high = _interval_with_seeds([estimate, base], spreads[metric], effect)
+    printed = row.published.get(mark, {}).get(metric)
     difference = {"published": printed, "measured": effect, "low": low, "high": high}
     return {**shown, **difference, "is_difference": True}
 
@@ -213,12 +204,14 @@ def _interval_with_seeds(
     return compute_interval(estimates[0].value if effect is None else effect, parts)
 
 
-def _make_groups(rows: Sequence[dict], ceilings: Mapping, table: Mapping) -> list[dict[str, Any]]:
+def _make_groups(
+    rows: Sequence[dict], ceilings: Mapping[str, MetricsFile | None], metrics: Sequence[str]
+) -> list[dict[str, Any]]:
     """Gather rows by task, in the order of the rows, with the task's ceiling row."""
     groups = []
     for task in dict.fromkeys(row["task"] for row in rows):
         mine = [row for row in rows if row["task"] == task]
-        ceiling = _make_ceiling(ceilings.get(task), table["metrics"])
+        ceiling = _make_ceiling(ceilings.get(task), metrics)
         counts = sorted(
             {m["num_samples"] for row in mine for m in row["marks"] if m["num_samples"]}
         )
@@ -236,37 +229,22 @@ def _make_groups(rows: Sequence[dict], ceilings: Mapping, table: Mapping) -> lis
     return groups
 
 
-def _make_ceiling(
-    content: Mapping[str, Any] | None, metrics: Sequence[str]
-) -> dict[str, Any] | None:
+def _make_ceiling(content: MetricsFile | None, metrics: Sequence[str]) -> dict[str, Any] | None:
     """Return real images scored against real ones: floor of FID, ceiling of the others."""
     if content is None:
         return None
-    cells = []
-    for metric in metrics:
-        estimate = make_estimate(content, metric)
-        low, high = read_interval(content, metric)
-        cells.append(
-            {
-                "metric": metric,
-                "measured": estimate.value if estimate else None,
-                "low": low,
-                "high": high,
-            }
-        )
-    memorised = make_estimate(content, "memorised")
     return {
-        "name": content["name"],
-        "cells": cells,
-        "num_samples": content["counts"]["samples"],
-        "num_reference": content["counts"]["reference"],
-        "memorised": memorised.value if memorised else None,
-        "tiny": content["counts"]["reference"] < TINY_REFERENCE,
+        "name": content.name,
+        "cells": [{"metric": metric, **read_measured(content, metric)} for metric in metrics],
+        "num_samples": content.counts.samples,
+        "num_reference": content.counts.reference,
+        "memorised": read_measured(content, "memorised")["measured"],
+        "tiny": (content.counts.reference or TINY_REFERENCE) < TINY_REFERENCE,
     }
 
 
 def _describe_seeds(
-    groups: Sequence[tuple[str, list]], spreads: Mapping, metrics: Sequence[str]
+    groups: SeedFiles, spreads: Spreads, metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return, per metric, the values of every group of training seeds and the pooled spread."""
     described = []
@@ -280,7 +258,7 @@ def _describe_seeds(
                 "relative": None if spread is None else spread.relative,
                 "dof": 0 if spread is None else spread.dof,
                 "groups": [
-                    {"name": group[0]["name"], "values": found}
+                    {"name": group[0].name, "values": found}
                     for (_, group), (_, found) in values
                     if len(found) > 1
                 ],

@@ -1,72 +1,93 @@
-"""From a scale to specs of its models and image sets: plain JSON objects that travel with jobs."""
+"""Model specs: the network and the training of a model; they travel with jobs and weights."""
 
-from typing import Any
+from typing import Annotated, Literal, TypeAlias
 
-from specs.config import BroughtTask, Classifier, Diffusion, Model, Scale, Upsampler
+from pydantic import Field, model_validator
 
-DATASET_RECIPE = 1
-
-
-def make_dataset_specs(scale: Scale, name: str) -> dict[str, dict[str, Any]]:
-    """Describe the images of a task, and its whole images, without what only people read.
-
-    Returns:
-        Specs by name: that of the task, and that of its `whole` images where it has some.
-    """
-    task = scale.tasks[name]
-    entry = task.model_dump(exclude={"words", "num_images", "flip", "whole"})
-    specs = {name: {"recipe": DATASET_RECIPE, "task": name, **entry}}
-    if isinstance(task, BroughtTask) and task.whole is not None:
-        uncropped = {"task": task.whole, "image_size_px": None, "crop": "none"}
-        specs[task.whole] = {**specs[name], **uncropped}
-    return specs
+from specs.architecture import ClassifierArchitecture, Positive, UNetArchitecture
+from specs.strict import Spec
+from specs.training import PastTraining, Process, Training, check_objective
 
 
-def find_training_images(scale: Scale, model: Model) -> str:
-    """Return the name of the image set that a model learns from."""
-    task = scale.tasks[model.task]
-    whole = task.whole if isinstance(task, BroughtTask) else None
-    return whole if model.training.random_crop and whole is not None else model.task
+class BaseModelSpec(Spec):
+    """What models of all kinds have."""
+
+    recipe: Positive
+    name: str
+    task: str
+    training: Process
 
 
-def make_model_spec(
-    scale: Scale, name: str, model: Diffusion | Upsampler | Classifier, seed: int
-) -> dict[str, Any]:
-    """Resolve a model: every argument of its network and of its training.
+class Denoiser(BaseModelSpec):
+    """A diffusion model, or an upsampler, which also sees a small image."""
 
-    Args:
-        scale: for tasks and image sets.
-        name: what the spec calls the model.
-        model: an entry of the scale, or one changed by hand.
-        seed: training seed.
+    kind: Literal["diffusion", "upsampler"]
+    architecture: UNetArchitecture
 
-    Returns:
-        The spec: see `adm.networks.model.make_model` and `adm.training.loop.train`.
-    """
-    task = scale.tasks[model.task]
-    architecture = {
-        "image_size_px": task.image_size_px,
-        "in_channels": task.image_channels,
-        **model.architecture.model_dump(),
-    }
-    if isinstance(model, Classifier):
-        architecture["num_classes"] = task.num_classes
-    else:
-        learned = model.training.objective != "simple"  # then the variance's share is put out too
-        architecture["out_channels"] = (2 if learned else 1) * task.image_channels
-        architecture["num_classes"] = task.num_classes if model.class_conditional else None
-    if isinstance(model, Upsampler):
-        architecture["low_res_px"] = scale.tasks[model.low_res_task].image_size_px
-    return {
-        "kind": model.kind,
-        "recipe": model.recipe,
-        "name": name,
-        "task": model.task,
-        "architecture": architecture,
-        "training": {
-            **model.training.model_dump(exclude={"random_crop"}),
-            "dataset": make_dataset_specs(scale, model.task)[find_training_images(scale, model)],
-            "augmentation": {"flip": task.flip, "random_crop": model.training.random_crop},
-            "seed": seed,
-        },
-    }
+    @model_validator(mode="after")
+    def _check(self) -> "Denoiser":
+        shape, objective = self.architecture, self.training.objective
+        if (self.kind == "upsampler") != (shape.low_res_px is not None):
+            raise ValueError(
+                f"architecture: low_res_px is {shape.low_res_px} for kind {self.kind}; an "
+                "upsampler needs the size of the images it enlarges, a diffusion model has null"
+            )
+        needed = count_outputs(objective, shape.in_channels)
+        if shape.out_channels != needed:
+            raise ValueError(
+                f"architecture: out_channels: got {shape.out_channels}; {objective} training with "
+                f"in_channels {shape.in_channels} needs {needed}"
+            )
+        return self
+
+
+class Guide(BaseModelSpec):
+    """A classifier of noised images, which guides sampling."""
+
+    kind: Literal["classifier"]
+    architecture: ClassifierArchitecture
+
+
+class DenoiserWeights(Denoiser):
+    """The spec in the header of a denoiser's weights."""
+
+    training: PastTraining
+
+
+class GuideWeights(Guide):
+    """The spec in the header of a classifier's weights."""
+
+    training: PastTraining
+
+
+class DenoiserSpec(Denoiser):
+    """The spec of a diffusion model or an upsampler (`adm.training.loop.train`)."""
+
+    training: Training
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> "DenoiserSpec":
+        check_objective(self.kind, self.training.objective)
+        return self
+
+
+class GuideSpec(Guide):
+    """The spec of a classifier (`adm.training.loop.train`)."""
+
+    training: Training
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> "GuideSpec":
+        check_objective(self.kind, self.training.objective)
+        return self
+
+
+ModelSpec: TypeAlias = DenoiserSpec | GuideSpec
+WeightsSpec: TypeAlias = DenoiserWeights | GuideWeights
+AnyModelSpec = Annotated[ModelSpec, Field(discriminator="kind")]
+AnyWeightsSpec = Annotated[WeightsSpec, Field(discriminator="kind")]
+
+
+def count_outputs(objective: str, in_channels: int) -> int:
+    """Return how many channels a denoiser puts out: noise, and the variance where it is learned."""
+    return in_channels if objective == "simple" else 2 * in_channels

@@ -8,7 +8,7 @@ from pydantic import Field
 from records.cache import get_cache_folder
 from records.downloads import fetch
 from records.errors import UserError
-from specs.config import Positive
+from specs.architecture import Positive
 from specs.metrics import Metric
 from specs.strict import Strict, read_yaml, validated
 

@@ -1,21 +1,41 @@
 """Read YAML into strictly typed values; errors name file, key, what was got and needed."""
 
 import difflib
+import inspect
+import math
 import types
 import typing
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from records.errors import UserError
+from records.files import spec_digest
+
+MAX_SHOWN = 80  # characters of what was got
 
 
 class Strict(BaseModel):
     """A mapping with exactly these keys, of exactly these types, that does not change."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def content(self) -> dict[str, Any]:
+        """Return the keys that were given, as plain data for JSON."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
+
+class Spec(Strict):
+    """What travels with jobs and artefacts; its digest decides whether work is done again."""
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the spec without its name."""
+        return spec_digest(self.content())
 
 
 class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -57,62 +77,149 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def validated(model: type[Strict], content: Any, where: str) -> Any:
+Typed = TypeVar("Typed", bound=Strict)
+
+
+@overload
+def validated(kind: type[Typed], content: Any, where: str) -> Typed: ...
+@overload
+def validated(kind: Any, content: Any, where: str) -> Any: ...
+def validated(kind: Any, content: Any, where: str) -> Any:
     """Build a typed value from plain data.
 
     Args:
-        model: the class to build.
-        content: mappings, lists and scalars as read from YAML.
+        kind: the class to build, or a union of classes with a discriminator.
+        content: mappings, lists and scalars as read from YAML or JSON.
         where: file and place, for the error message.
 
     Raises:
-        UserError: every unknown key, missing key and wrong type, a line each.
+        UserError: every unknown key, missing key, wrong type and broken rule, a line each.
     """
     try:
-        return model.model_validate(content)
+        return _make_adapter(kind).validate_python(content, by_alias=True, by_name=False)
     except ValidationError as error:
-        lines = [_explain(model, where, one) for one in error.errors(include_url=False)]
-        raise UserError("\n".join(lines)) from None
+        lines = [_explain(kind, where, one) for one in error.errors(include_url=False)]
+        raise UserError("\n".join(dict.fromkeys(lines))) from None
 
 
-def _explain(model: type[Strict], where: str, error: Any) -> str:
+@cache
+def _make_adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _explain(kind: Any, where: str, error: Any) -> str:
     """Write one validation error as: where, what was got, what is needed, what to do."""
-    place = ": ".join([where, *(str(part) for part in error["loc"])])
-    if error["type"] == "extra_forbidden":
-        known = list(_model_at(model, error["loc"][:-1]).model_fields)
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+    path, got, type_ = error["loc"], error["input"], error["type"]
+    subject = "got"
+    if path[-1:] == ("[key]",):  # a name in a mapping of names; it is shown as what was got
+        path, subject = path[:-2], "got the name"
+    elif type_ == "invalid_key":
+        path, subject = path[:-1], "got the key"
+    steps = _follow(kind, path)
+    place = ": ".join([where, *(key for key, _ in steps if key is not None)])
+    if type_ == "extra_forbidden":
+        key, fields = str(path[-1]), _list_members(steps[-2][1])[0].model_fields
+        known = [field.alias or name for name, field in fields.items()]
+        close = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "the keys are: " + ", ".join(known)
         return f"{place}: unknown key; {hint}"
-    if error["type"] == "missing":
+    if type_ == "missing":
         return f"{place}: missing; write this key"
-    got = error["input"]
-    message = f"{place}: got {got!r} ({type(got).__name__}); {error['msg']}"
-    if isinstance(got, str) and _is_number(got):
-        message += f"; this is read as text: write {float(got):.1e} for the number"
+    if type_ == "value_error":
+        return f"{place}: {error['ctx']['error']}"
+    if type_ in ("union_tag_invalid", "union_tag_not_found"):
+        key = error["ctx"]["discriminator"].strip("'")
+        tags = [tag for model in _list_members(steps[-1][1]) for tag in _list_tags(model, key)]
+        found = f"got {_show(got[key])}" if key in got else "missing"
+        return f"{place}: {key}: {found}; needed: {', '.join(tags)}"
+    if type_ in ("dict_type", "model_type", "model_attributes_type"):
+        return f"{place}: got {_show(got)}; a mapping is needed"
+    needed = error["msg"]
+    if path == error["loc"] and steps[-1][0] is None and path:  # every member gives an error
+        members = [inspect.formatannotation(one) for one in _list_members(steps[-2][1])]
+        needed = f"needed: one of {', '.join(members)}"
+    message = f"{place}: {subject} {_show(got)} ({type(got).__name__}); {needed}"
+    one_of = error.get("ctx", {}).get("expected", "").replace(",", "").split()  # texts are quoted
+    if isinstance(got, str) and (type_ in ("int_type", "float_type") or got in one_of):
+        message += _hint_at_number(got, type_)
+    elif type_ in ("string_type", "invalid_key") and isinstance(got, int | float):
+        message += "; write quotes around it for a text"
     return message
 
 
-def _is_number(text: str) -> bool:
-    """Tell whether a text is a number that YAML took for a text (1e-4)."""
+def _show(got: Any) -> str:
+    """Write what was got, cut where it is long."""
+    text = repr(got)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _hint_at_number(text: str, type_: str) -> str:
+    """Say how a number is written that was read as a text (1e-4, which YAML takes for one)."""
     try:
-        float(text)
+        number = float(text)
     except ValueError:
-        return False
-    return True
+        return ""
+    whole = type_ != "float_type"
+    if not math.isfinite(number) or (whole and not number.is_integer()):
+        return ""
+    written = str(int(number)) if whole else f"{number:.1e}"
+    if float(written) != number:
+        written = repr(number)
+    return f"; this is read as text: write {written} for the number"
 
 
-def _model_at(model: type[Strict], path: tuple[Any, ...]) -> type[Strict]:
-    """Follow a validation error's path through nested models to the one that lacks a key."""
+def _follow(kind: Any, path: Sequence[Any]) -> list[tuple[str | None, Any]]:
+    """Follow an error's path through nested types.
+
+    Returns:
+        The start and every step, each as its key (None for the start and for the name of a
+        union's member, which no file holds) and the type that is there (None where not known).
+    """
+    steps: list[tuple[str | None, Any]] = [(None, kind)]
     for part in path:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        for inner in _models_in(annotation):
-            model = inner
-            break
-    return model
+        members = _list_members(kind)
+        if len(members) > 1:
+            kind = next((one for one in members if part in _list_tags(one)), None)
+            steps.append((None, kind))
+            continue
+        kind = _find_type(members[0], part) if members else None
+        steps.append((str(part), kind))
+    return steps
 
 
-def _models_in(annotation: Any) -> list[type[Strict]]:
-    """List the models named in a type (through dict, list, union and Annotated)."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return [annotation] if issubclass(annotation, Strict) else []
-    return [found for part in typing.get_args(annotation) for found in _models_in(part)]
+def _find_type(holder: Any, key: Any) -> Any:
+    """Return the type of what a mapping, a list or a class holds under a key; None: not known."""
+    if typing.get_origin(holder) in (dict, list, tuple):
+        return typing.get_args(holder)[-1]
+    if not _is_strict(holder):
+        return None
+    for name, field in holder.model_fields.items():
+        if key in (name, field.alias):
+            return field.annotation
+    extra = typing.get_type_hints(holder).get("__pydantic_extra__")
+    return _find_type(extra, key)
+
+
+def _list_members(kind: Any) -> list[Any]:
+    """List the types that a value may have but for null; one where it is no union."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _list_members(parts[0])
+    if origin in (typing.Union, types.UnionType):
+        return [member for part in parts for member in _list_members(part)]
+    return [] if kind in (None, types.NoneType) else [kind]
+
+
+def _is_strict(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Strict)
+
+
+def _list_tags(kind: Any, key: str | None = None) -> list[Any]:
+    """List the values of the fields, or of one field, of a class that are one of a few."""
+    fields = kind.model_fields if _is_strict(kind) else {}
+    return [
+        tag
+        for name, field in fields.items()
+        if key in (None, name) and typing.get_origin(field.annotation) is Literal
+        for tag in typing.get_args(field.annotation)
+    ]

@@ -3,7 +3,7 @@
 from PIL import Image
 from PIL.Image import Resampling
 
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 
 # Pillow's own limit for an image that is not a decompression bomb: a quarter of 2**30 bytes as RGB.
 MAX_PIXELS = 2**30 // 4 // 3

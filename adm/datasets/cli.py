@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from adm.datasets.centre_crop import CROPS
-from adm.datasets.image_sources import DATASETS
+from adm.datasets.formats import DATASETS
 from adm.datasets.image_tree import LABELS
-from adm.datasets.prepare import MAX_SIZE_PX, Order, broken_path, manifest_path, prepare_dataset
+from adm.datasets.prepare import MAX_SIZE_PX, Order, broken_path, prepare_dataset
 from records.cores import count_cores
 from records.errors import UserError
+from records.events import add_event_options, open_events
 from records.files import check_writable
 from records.inputs import refuse_replacing
+from records.manifest import make_manifest, manifest_path, write_manifest
 from records.options import POSITIVE, whole_number
-from specs.spec_checks import load_spec
+from specs.datasets import DigitsSpec, OwnImagesSpec
+from specs.load import load_spec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--licence", help="licence of the images, for the manifest")
     parser.add_argument("--words", help="where the images come from, for the manifest")
+    add_event_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,30 +85,32 @@ def run(args: argparse.Namespace) -> int:
                 f"dataset: give --dataset ({', '.join(DATASETS)}) with --path and --image-size-px, "
                 "or --spec"
             )
-        return _prepare(args, by_hand)
+        return _prepare(args, by_hand, None)
     given = [name for name, value in by_hand.items() if value is not None]
     if given:
         option = given[0].replace("_", "-")
         raise UserError(f"--{option}: the spec says that; leave one of the two out")
     spec = load_spec(args.spec, "dataset")
-    if spec["dataset"] == "digits":
+    if isinstance(spec, DigitsSpec):
         from adm.datasets.digits import make_digits
 
         check_writable(args.out)
         refuse_replacing(args.out, args.spec)
-        make_digits(args.out, image_size_px=spec["image_size_px"], classes=spec["classes"])
+        about = {"name": args.out.stem, "digest": spec.digest, "spec": spec.content()}
+        with open_events(args).record(kind="dataset", job="dataset", **about) as usage:
+            make_digits(args.out, image_size_px=spec.image_size_px, classes=spec.classes)
+            write_manifest(args.out, make_manifest(kind="dataset", inputs={}, **about), usage)
         return 0
-    return _prepare(args, _take_what_decides(spec))
+    return _prepare(args, _take_what_decides(spec), spec)
 
 
-def _take_what_decides(spec: dict[str, Any]) -> dict[str, Any]:
+def _take_what_decides(spec: OwnImagesSpec) -> dict[str, Any]:
     """Take from a spec what decides the images."""
-    labels = spec.get("labels", "auto") if spec.get("num_classes") else "none"
-    keys = ("image_size_px", "crop", "classes", "num_classes", "skip_broken")
-    return {"dataset": spec["dataset"], "labels": labels, **{key: spec.get(key) for key in keys}}
+    labels = spec.labels if spec.num_classes else "none"
+    return {**spec.model_dump(exclude={"recipe", "task", "image_channels"}), "labels": labels}
 
 
-def _prepare(args: argparse.Namespace, what: dict[str, Any]) -> int:
+def _prepare(args: argparse.Namespace, what: dict[str, Any], spec: OwnImagesSpec | None) -> int:
     """Make a dataset from the user's images and say what came out."""
     dataset = what["dataset"]
     crop = what["crop"] or ("centre_box" if dataset == "lsun" else "centre")
@@ -126,7 +132,9 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any]) -> int:
             skip_broken=bool(what["skip_broken"]),
             licence=args.licence,
             words=args.words,
-        )
+        ),
+        spec=spec,
+        events=open_events(args),
     )
     size = manifest["image_size_px"]
     classes = manifest["num_classes"]
@@ -134,7 +142,7 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any]) -> int:
         f"{args.out}: {manifest['count']} images"
         + (f" of {size}x{size} px" if size else " of their own sizes")
         + (f", {classes} classes" if classes else ", without labels")
-        + f", {manifest['bytes'] / 1e6:.1f} MB, {manifest['images_per_second']:.1f} images/s"
+        + f", {manifest['num_bytes'] / 1e6:.1f} MB, {manifest['images_per_second']:.1f} images/s"
         + (f", {len(manifest['skipped'])} skipped" if manifest["skipped"] else "")
         + f"; {manifest_path(args.out)}"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError, features
 
 from adm.datasets.centre_crop import MAX_PIXELS, make_square
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # The last levels gain a percent of space for twice the time.

@@ -8,8 +8,8 @@ from typing import Any
 
 from adm.datasets.conversion import TRAITS
 from adm.datasets.imagenet_classes import NUM_TRAINING_IMAGES, WNIDS
+from adm.datasets.own_images import OwnImages, show_some
 from adm.datasets.partial import PartialZip, make_image_name
-from adm.datasets.source import Source, show_some
 from records.errors import UserError
 
 PREPROCESSING = {
@@ -65,19 +65,19 @@ def count_contents(partial: PartialZip, num_classes: int | None) -> Contents:
     return contents
 
 
-def check_contents(source: Source, contents: Contents) -> None:
+def check_contents(images: OwnImages, contents: Contents) -> None:
     """Refuse a set that the skipped images have left without images or without a class.
 
     Raises:
         UserError: with the classes.
     """
     if contents.num_images == 0:
-        raise UserError(f"{source.path}: none of its images can be used; see the list of reasons")
+        raise UserError(f"{images.path}: none of its images can be used; see the list of reasons")
     empty = [one for one, count in enumerate(contents.per_class) if count == 0]
     if empty:
-        names = [source.class_names[one] if source.class_names else str(one) for one in empty]
+        names = [images.class_names[one] if images.class_names else str(one) for one in empty]
         raise UserError(
-            f"{source.path}: no image that can be used in {len(empty)} classes: "
+            f"{images.path}: no image that can be used in {len(empty)} classes: "
             f"{show_some(names)}; fix or remove them"
         )
 
@@ -119,7 +119,7 @@ def make_about(
     return about
 
 
-def make_notes(dataset: str, source: Source, contents: Contents) -> list[str]:
+def make_notes(dataset: str, images: OwnImages, contents: Contents) -> list[str]:
     """Say what a person should know about a finished set."""
     notes = []
     of = f"of {contents.num_images} images"

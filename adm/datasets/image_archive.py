@@ -8,10 +8,10 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from adm.datasets.source import (
+from adm.datasets.own_images import (
     Listed,
+    OwnImages,
     Reader,
-    Source,
     UnusableImage,
     check_class_names,
     check_depth,
@@ -29,7 +29,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 def open_image_archive(
     path: str | Path, *, labels: str = "auto", num_classes: int | None = None
-) -> Source:
+) -> OwnImages:
     """Find the images and classes of a zip; Python keeps its directory, about 1 kB an image.
 
     Args:
@@ -73,7 +73,7 @@ def open_image_archive(
                 ]
             yield Listed(name, found.get(name), place)
 
-    return Source("zip", path, class_names, bool(found), stamp, iterate_images)
+    return OwnImages("zip", path, class_names, bool(found), stamp, iterate_images)
 
 
 def make_archive_reader(path: Path) -> Reader:

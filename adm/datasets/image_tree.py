@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from adm.datasets.source import (
+from adm.datasets.own_images import (
     Listed,
+    OwnImages,
     Reader,
-    Source,
     UnusableImage,
     check_class_names,
     check_depth,
@@ -21,7 +21,7 @@ from records.errors import UserError
 LABELS = ("auto", "folders", "prefix", "none")
 
 
-def open_image_folder(path: str | Path, *, labels: str = "auto") -> Source:
+def open_image_folder(path: str | Path, *, labels: str = "auto") -> OwnImages:
     """Find the classes of a folder of images.
 
     Args:
@@ -52,7 +52,7 @@ def open_image_folder(path: str | Path, *, labels: str = "auto") -> Source:
         return _open_tree(path, folders)
     if labels == "prefix":
         return _open_prefixed(path, files)
-    return Source("folder", path, None, False, None, lambda: _walk(path, "", None))
+    return OwnImages("folder", path, None, False, None, lambda: _walk(path, "", None))
 
 
 def has_folders(path: Path) -> bool:
@@ -98,7 +98,7 @@ def _find_inner_folders(path: Path, folders: list[str]) -> dict[str, set[str]]:
     return found
 
 
-def _open_tree(path: Path, folders: list[str]) -> Source:
+def _open_tree(path: Path, folders: list[str]) -> OwnImages:
     """Take each folder as a class."""
     check_class_names(path, folders)
     if not folders:
@@ -108,10 +108,10 @@ def _open_tree(path: Path, folders: list[str]) -> Source:
         for label, folder in enumerate(sorted(folders)):
             yield from _walk(path, folder, label)
 
-    return Source("folder", path, tuple(sorted(folders)), True, None, iterate_images)
+    return OwnImages("folder", path, tuple(sorted(folders)), True, None, iterate_images)
 
 
-def _open_prefixed(path: Path, files: list[str]) -> Source:
+def _open_prefixed(path: Path, files: list[str]) -> OwnImages:
     """Take what is before the first underscore as the class."""
     without = [name for name in files if "_" not in name]
     if without:
@@ -128,7 +128,7 @@ def _open_prefixed(path: Path, files: list[str]) -> Source:
             prefix = listed.name.split("_")[0]
             yield Listed(listed.name, labels.get(prefix), listed.place)
 
-    return Source("folder", path, tuple(names), True, None, iterate_images)
+    return OwnImages("folder", path, tuple(names), True, None, iterate_images)
 
 
 def _walk(path: Path, below: str, label: int | None, deep: bool = True) -> Iterator[Listed]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from adm.datasets.source import (
+from adm.datasets.own_images import (
     Listed,
+    OwnImages,
     Reader,
-    Source,
     check_class_names,
     is_hidden,
     is_image_name,
@@ -52,7 +52,7 @@ class _Section(io.RawIOBase):
         return content
 
 
-def open_imagenet_tar(path: str | Path) -> Source:
+def open_imagenet_tar(path: str | Path) -> OwnImages:
     """Find the classes of an ImageNet archive; labels are places in the sorted WNIDs.
 
     Args:
@@ -93,7 +93,7 @@ def open_imagenet_tar(path: str | Path) -> Source:
                         place = []
                     yield Listed(f"{wnid}.tar/{member.name}", label, place)
 
-    return Source(
+    return OwnImages(
         kind="imagenet_tar",
         path=path,
         class_names=tuple(sorted(classes)),

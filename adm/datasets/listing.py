@@ -1,4 +1,4 @@
-"""The list of a source's images, on disk: it is checked before the work, and memory stays flat."""
+"""The list of a user's images, on disk: it is checked before the work, and memory stays flat."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from adm.datasets.source import SHOWN, Listed, Source, show_some
+from adm.datasets.own_images import SHOWN, Listed, OwnImages, show_some
 from records.errors import UserError
 from records.files import read_json, sha256_file, write_json
 
@@ -19,8 +19,8 @@ class Summary:
     """What a list holds.
 
     Attributes:
-        stamp: size and time of a source that is one file.
-        class_names: names of the source's classes, see `Source`.
+        stamp: size and time of images in one file.
+        class_names: names of the images' classes, see `OwnImages`.
         labelled: whether the images have labels.
         num_images: entries of the list.
         num_classes: classes of the images; None without labels.
@@ -39,11 +39,11 @@ class Summary:
     sha256: str
 
 
-def make_listing(source: Source, folder: Path) -> tuple[Summary, int]:
-    """List the images of a source into a folder, unless that was done and nothing changed since.
+def make_listing(images: OwnImages, folder: Path) -> tuple[Summary, int]:
+    """List a user's images into a folder, unless that was done and nothing changed since.
 
     Args:
-        source: the images.
+        images: the images.
         folder: where the list is kept.
 
     Returns:
@@ -54,15 +54,15 @@ def make_listing(source: Source, folder: Path) -> tuple[Summary, int]:
         UserError: no image at all, or a class without one.
     """
     path, summary_path = folder / "listing.jsonl", folder / "listing.json"
-    if source.stamp is not None and path.exists() and summary_path.exists():
+    if images.stamp is not None and path.exists() and summary_path.exists():
         known = read_json(summary_path, "list of images")
-        same = all(known.get(name) == value for name, value in _describe(source).items())
+        same = all(known.get(name) == value for name, value in _describe(images).items())
         if same and known["sha256"] == sha256_file(path):
             return Summary(**known), known["num_images"]
     new = folder / "listing.new"
-    summary = _write_listing(source, new)
+    summary = _write_listing(images, new)
     # A single file that changed may hold other bytes at the same places.
-    num_same = _count_same_lines(path, new) if source.stamp is None and path.exists() else 0
+    num_same = _count_same_lines(path, new) if images.stamp is None and path.exists() else 0
     os.replace(new, path)
     write_json(summary_path, asdict(summary))
     return summary, num_same
@@ -75,23 +75,23 @@ def iterate_listing(folder: Path, start: int = 0) -> Iterator[Listed]:
             yield Listed(*json.loads(line))
 
 
-def _describe(source: Source) -> dict[str, Any]:
-    """Return what decides the list of a source that is one file."""
+def _describe(images: OwnImages) -> dict[str, Any]:
+    """Return what decides the list of images in one file."""
     return {
-        "stamp": source.stamp,
-        "class_names": source.class_names and list(source.class_names),
-        "labelled": source.labelled,
+        "stamp": images.stamp,
+        "class_names": images.class_names and list(images.class_names),
+        "labelled": images.labelled,
     }
 
 
-def _write_listing(source: Source, path: Path) -> Summary:
-    """Write the list of a source, one JSON array a line."""
-    counts = dict.fromkeys(range(len(source.class_names or ())), 0)
+def _write_listing(images: OwnImages, path: Path) -> Summary:
+    """Write the list of images, one JSON array a line."""
+    counts = dict.fromkeys(range(len(images.class_names or ())), 0)
     ignored: list[str] = []
     num_images, num_ignored = 0, 0
     sha256 = hashlib.sha256()
     with open(path, "wb") as file:
-        for listed in source.iterate_images():
+        for listed in images.iterate_images():
             if not listed.place:
                 num_ignored += 1
                 if len(ignored) < SHOWN:
@@ -105,17 +105,17 @@ def _write_listing(source: Source, path: Path) -> Summary:
                 counts[listed.label] = counts.get(listed.label, 0) + 1
     if num_images == 0:
         beside = f"; {num_ignored} other files, as {ignored[0]}" if ignored else ""
-        raise UserError(f"{source.path}: no image in it{beside}; give the path of the images")
-    num_classes = max(counts) + 1 if source.labelled else None
+        raise UserError(f"{images.path}: no image in it{beside}; give the path of the images")
+    num_classes = max(counts) + 1 if images.labelled else None
     empty = [one for one in range(num_classes or 0) if not counts.get(one)]
     if empty:
-        names = [source.class_names[one] if source.class_names else str(one) for one in empty]
+        names = [images.class_names[one] if images.class_names else str(one) for one in empty]
         raise UserError(
-            f"{source.path}: no image in {len(empty)} of {num_classes} classes: "
+            f"{images.path}: no image in {len(empty)} of {num_classes} classes: "
             f"{show_some(names)}; fill or remove them"
         )
     return Summary(
-        **_describe(source),
+        **_describe(images),
         num_images=num_images,
         num_classes=num_classes,
         num_ignored=num_ignored,

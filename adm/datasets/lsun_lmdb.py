@@ -4,13 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from adm.datasets.source import Listed, Reader, Source, UnusableImage, check_num_bytes, make_stamp
+from adm.datasets.own_images import (
+    Listed,
+    OwnImages,
+    Reader,
+    UnusableImage,
+    check_num_bytes,
+    make_stamp,
+)
 from records.errors import UserError
 
 NEEDED = "give the folder of data.mdb, as bedroom_train_lmdb, unpacked from LSUN's zip"
 
 
-def open_lsun(path: str | Path) -> Source:
+def open_lsun(path: str | Path) -> OwnImages:
     """Open an LSUN category.
 
     Args:
@@ -37,7 +44,7 @@ def open_lsun(path: str | Path) -> Source:
         finally:
             environment.close()
 
-    return Source("lmdb", path, None, False, make_stamp(data), iterate_images)
+    return OwnImages("lmdb", path, None, False, make_stamp(data), iterate_images)
 
 
 def make_lmdb_reader(path: Path) -> Reader:

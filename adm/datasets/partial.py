@@ -44,7 +44,7 @@ LAYOUT = struct.Struct("<BiHQII32s")
 
 
 def make_image_name(index: int) -> str:
-    """Return the name of an image in the zip: that of its place in the source, used or not."""
+    """Return the name of an image in the zip: that of its place in the list, used or not."""
     return f"{index // FOLDER_IMAGES:05d}/img{index:08d}.png"
 
 
@@ -61,7 +61,7 @@ class PartialZip:
 
         Args:
             folder: where the unfinished files are; it exists.
-            num_valid: how many records may be kept at most: the images whose source is unchanged.
+            num_valid: how many records may be kept at most: the images that are unchanged on disk.
         """
         self.zip_path, self._records_path = folder / "images.part", folder / "records.bin"
         self._sha256 = hashlib.sha256()
@@ -104,7 +104,7 @@ class PartialZip:
                 yield from map(Record._make, LAYOUT.iter_unpack(block[:whole]))
 
     def append_image(self, png: bytes, *, label: int, traits: int, pixels_sha256: bytes) -> None:
-        """Add the next image of the source."""
+        """Add the next image."""
         crc32 = zlib.crc32(png)
         record = Record(1, label, traits, self._end, len(png), crc32, pixels_sha256)
         name = make_image_name(self.num_records)
@@ -114,7 +114,7 @@ class PartialZip:
         self.num_usable += 1
 
     def append_unusable(self, *, label: int) -> None:
-        """Note that the next image of the source could not be used."""
+        """Note that the next image could not be used."""
         self._records.write(LAYOUT.pack(*Record(0, label, 0, self._end, 0, 0, bytes(32))))
         self.num_records += 1
 

@@ -25,15 +25,19 @@ from adm.datasets.describe import (
     make_about,
     make_notes,
 )
-from adm.datasets.image_sources import open_source
+from adm.datasets.formats import open_own_images
 from adm.datasets.listing import Summary, iterate_listing, make_listing
+from adm.datasets.own_images import SHOWN, Listed, OwnImages
 from adm.datasets.partial import PartialZip
-from adm.datasets.source import SHOWN, Listed, Source
 from adm.datasets.workers import Work, WorkerDied, convert_in_order
 from records.errors import UserError
+from records.events import EventLog
 from records.files import atomic_write, explain_os_error, write_json
 from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
+from records.manifest import make_manifest, write_manifest
+from records.usage import Usage
+from specs.datasets import OwnImagesSpec
 
 RECIPE = 1
 MAX_SIZE_PX = 4096
@@ -57,7 +61,7 @@ class Order:
         out: the zip to write.
         image_size_px: height and width; None with crop `none`.
         crop: see `adm.datasets.centre_crop.make_square`.
-        labels: see `adm.datasets.image_sources.open_source`.
+        labels: see `adm.datasets.formats.open_own_images`.
         classes: names of the classes to keep; None keeps all.
         num_classes: how many there must be; None takes what is found.
         num_workers: processes.
@@ -85,17 +89,14 @@ def state_folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
 
 
-def manifest_path(out: Path) -> Path:
-    """Return the path of the manifest of a dataset."""
-    return out.with_name(f"{out.stem}.manifest.json")
-
-
 def broken_path(out: Path) -> Path:
     """Return where the images that cannot be used are listed when that ends the run."""
     return out.with_name(f"{out.stem}.broken.txt")
 
 
-def prepare_dataset(order: Order) -> dict[str, Any]:
+def prepare_dataset(
+    order: Order, *, spec: OwnImagesSpec | None = None, events: EventLog | None = None
+) -> dict[str, Any]:
     """Make a dataset; the zip is the same bytes whatever the number of processes and of restarts.
 
     Finished images are kept in a hidden folder beside the output, so that the same command goes
@@ -103,17 +104,19 @@ def prepare_dataset(order: Order) -> dict[str, Any]:
 
     Args:
         order: what is to be made.
+        spec: what the workflow asked for, for the manifest.
+        events: where it is recorded what happens; None for nowhere.
 
     Returns:
         The manifest, which is also beside the zip.
 
     Raises:
-        UserError: anything wrong with the source, the order or the output's folder; images that
+        UserError: anything wrong with the images, the order or the output's folder; images that
             cannot be used, after all were tried.
         Stopped: asked to stop; what is finished is kept.
     """
     _check_order(order)
-    source = open_source(
+    images = open_own_images(
         order.dataset,
         order.path,
         labels=order.labels,
@@ -124,19 +127,26 @@ def prepare_dataset(order: Order) -> dict[str, Any]:
     with _explained(order.out), exclusive_lock(folder / "lock", str(order.out)):
         _check_options(folder, order)
         try:
-            summary, num_same = make_listing(source, folder)
+            summary, num_same = make_listing(images, folder)
         except UserError:
             if not (folder / "records.bin").exists():
                 shutil.rmtree(folder)
             raise
         _say_what_it_needs(order, summary)
-        manifest = _make(order, source, folder, summary, num_same)
+        about = {
+            "name": order.out.stem,
+            "digest": spec and spec.digest,
+            "spec": spec and spec.content(),
+        }
+        events = events or EventLog(None)
+        with events.record(kind="dataset", job="dataset", **about) as usage:
+            manifest = _make(order, images, folder, summary, num_same, about, usage)
         shutil.rmtree(folder)
     return manifest
 
 
 def _check_order(order: Order) -> None:
-    """Check what does not depend on the source."""
+    """Check what does not depend on the images."""
     size = order.image_size_px
     if order.crop not in CROPS:
         raise UserError(f"crop: got {order.crop!r}; needed: one of {', '.join(CROPS)}")
@@ -203,11 +213,17 @@ def _say_what_it_needs(order: Order, summary: Summary) -> None:
 
 
 def _make(
-    order: Order, source: Source, folder: Path, summary: Summary, num_same: int
+    order: Order,
+    images: OwnImages,
+    folder: Path,
+    summary: Summary,
+    num_same: int,
+    about: dict[str, Any],
+    usage: Usage,
 ) -> dict[str, Any]:
     """Convert all images, then give the zip its end and its name."""
     started = time.monotonic()
-    work = Work(source.kind, str(source.path), order.image_size_px, order.crop)
+    work = Work(images.kind, str(images.path), order.image_size_px, order.crop)
     broken = folder / "broken.jsonl"
     partial = _reopen(folder, num_same, work, broken)
     with closing(partial):
@@ -219,45 +235,46 @@ def _make(
         if partial.num_usable < partial.num_records and not order.skip_broken:
             raise _report_broken(order, broken, partial)
         contents = count_contents(partial, summary.num_classes)
-        check_contents(source, contents)
+        check_contents(images, contents)
         fields = {
             "name": order.out.stem,
             "image_size_px": order.image_size_px,
             "image_channels": 3,
             "num_classes": summary.num_classes,
-            "class_names": source.class_names and list(source.class_names),
+            "class_names": images.class_names and list(images.class_names),
             "count": contents.num_images,
             "preprocessing": PREPROCESSING[order.crop],
             "source": order.words or WORDS[order.dataset],
             "licence": order.licence or LICENCES[order.dataset],
         }
-        about = make_about(partial, fields=fields, labelled=source.labelled)
-        sha256, num_bytes = partial.finish(about)
+        listing = make_about(partial, fields=fields, labelled=images.labelled)
+        sha256, num_bytes = partial.finish(listing)
     manifest = {
+        **make_manifest(kind="dataset", inputs={}, **about),
         **fields,
         "file": order.out.name,
         "sha256": sha256,
-        "bytes": num_bytes,
+        "num_bytes": num_bytes,
         "pixels_sha256": contents.pixels_sha256,
         "images_per_class": contents.per_class or None,
         "dataset": order.dataset,
         "recipe": RECIPE,
         "classes_kept": order.classes and list(order.classes),
-        "source_path": str(source.path.resolve()),
-        "source_kind": source.kind,
+        "source_path": str(images.path.resolve()),
+        "source_kind": images.kind,
         "num_listed": summary.num_images,
         "num_ignored_files": summary.num_ignored,
         "some_ignored_files": summary.some_ignored,
         "traits": contents.traits,
         "skipped": list(_read_broken(broken)),
-        "notes": make_notes(order.dataset, source, contents),
+        "notes": make_notes(order.dataset, images, contents),
         "versions": {**list_versions(), "python": platform.python_version()},
         "num_workers": order.num_workers,
         "num_from_earlier_run": num_kept,
         "seconds": round(seconds, 3),
         "images_per_second": round((summary.num_images - num_kept) / max(seconds, 1e-9), 2),
     }
-    write_json(manifest_path(order.out), manifest)
+    manifest = write_manifest(order.out, manifest, usage)
     (folder / "images.part").replace(order.out)
     broken_path(order.out).unlink(missing_ok=True)
     return manifest

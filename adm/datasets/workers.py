@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adm.datasets.conversion import Converted, convert_image
-from adm.datasets.image_sources import READERS
-from adm.datasets.source import Reader, UnusableImage
+from adm.datasets.formats import READERS
+from adm.datasets.own_images import Reader, UnusableImage
 from records.errors import UserError
 
 CHUNK_IMAGES = 8
@@ -56,8 +56,8 @@ def convert_in_order(
     """Read and convert images; what comes out does not depend on the number of processes.
 
     Args:
-        places: where each image is, for the reader of the source's kind; taken as needed.
-        work: the source and the form.
+        places: where each image is, for the reader of their format; taken as needed.
+        work: the images and the form.
         num_workers: processes; 1 converts in this one.
 
     Yields:

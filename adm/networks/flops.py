@@ -7,19 +7,20 @@ no torch, asks this way.
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from adm.networks.model import make_model
+from adm.networks.model import make_network
 from adm.process.guidance import make_cond_fn
 from records.errors import main_guard
+from specs.architecture import Architecture, ClassifierArchitecture, UNetArchitecture
+from specs.strict import validated
 
 
-def count_flops(kind: str, architecture: Mapping[str, Any]) -> dict[str, int | None]:
+def count_flops(shape: Architecture) -> dict[str, int | None]:
     """Count what one image costs a network, with torch's own counter.
 
     The counter takes convolutions, linear layers and the products inside attention, a
@@ -27,32 +28,27 @@ def count_flops(kind: str, architecture: Mapping[str, Any]) -> dict[str, int | N
     sums are left out, as everywhere in the literature. All counts grow linearly with the batch.
 
     Args:
-        kind: `diffusion`, `upsampler` or `classifier`.
-        architecture: keyword arguments of `make_unet` or `make_classifier`.
+        shape: the architecture of a diffusion model, an upsampler or a classifier.
 
     Returns:
         `num_parameters`; `forward_flops`; `training_flops`, forward and backward to all weights;
         `guidance_flops`, a classifier forward and backward to its input alone, else None.
-
-    Raises:
-        UserError: the network cannot be built.
     """
     with torch.device("meta"):
-        model = make_model({"kind": kind, "architecture": architecture})
-        size = architecture["image_size_px"]
-        x_t = torch.zeros(1, architecture["in_channels"], size, size)
+        model = make_network(shape)
+        x_t = torch.zeros(1, shape.in_channels, shape.image_size_px, shape.image_size_px)
         t, y = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
         inputs: dict[str, Tensor] = {}
-        if kind != "classifier" and architecture["num_classes"] is not None:
+        if isinstance(shape, UNetArchitecture) and shape.num_classes is not None:
             inputs["y"] = y
-        if kind == "upsampler":
-            small = architecture["low_res_px"]
-            inputs["low_res"] = torch.zeros(1, architecture["in_channels"], small, small)
+        if isinstance(shape, UNetArchitecture) and shape.low_res_px is not None:
+            small = shape.low_res_px
+            inputs["low_res"] = torch.zeros(1, shape.in_channels, small, small)
         training = _count(lambda: model(x_t, t, **inputs).sum().backward())
         model.eval().requires_grad_(False)
         forward = _count(lambda: model(x_t, t, **inputs))
         guidance = None
-        if kind == "classifier":
+        if isinstance(shape, ClassifierArchitecture):
             # The counter cannot see a gradient arrive at a module's input that is a leaf.
             cond_fn = make_cond_fn(lambda x, t: model(x.view_as(x), t), y, guidance_scale=1.0)
             guidance = _count(lambda: cond_fn(x_t, t))
@@ -80,8 +76,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: a network cannot be built.
     """
-    networks = json.load(sys.stdin)
-    counts = {key: count_flops(one["kind"], one["architecture"]) for key, one in networks.items()}
+    counts = {}
+    for key, one in json.load(sys.stdin).items():
+        kind = ClassifierArchitecture if one["kind"] == "classifier" else UNetArchitecture
+        counts[key] = count_flops(validated(kind, one["architecture"], f"network {key}"))
     json.dump(counts, sys.stdout)
     return 0
 

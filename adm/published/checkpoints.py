@@ -11,12 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adm.networks.model import make_model
-from adm.published.names import NAMES, Named, Sources, find_model, published_name
-from adm.weights.files import read_spec
+from adm.networks.model import make_network
+from adm.published.names import NAMES, Catalogue, Named, find_model, published_name
+from adm.weights.files import read_header
 from adm.weights.tensors import opened, write_tensors
 from records.errors import UserError
-from records.files import atomic_write, canonical_json, spec_digest
+from records.files import atomic_write, canonical_json
+from records.manifest import make_manifest, write_manifest
+from records.usage import Usage
+from specs.architecture import Architecture, ClassifierArchitecture
+from specs.models import WeightsSpec
 
 NUM_SHOWN = 3
 EXACT_IN_FLOAT32 = (torch.float32, torch.float16, torch.bfloat16)
@@ -38,10 +42,10 @@ FOREIGN = {
 }
 
 
-def make_shapes(spec: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Return names and shapes of a model's parameters, in the order of the authors' files."""
+def make_shapes(architecture: Architecture) -> dict[str, list[int]]:
+    """Return names and shapes of a network's parameters, in the order of the authors' files."""
     with torch.device("meta"):
-        model = make_model(spec)
+        model = make_network(architecture)
     return {name: list(value.shape) for name, value in model.state_dict().items()}
 
 
@@ -165,7 +169,7 @@ def compare_shapes(needed: Mapping[str, list[int]], got: Mapping[str, list[int]]
     ]
 
 
-def find_nearest(got: Mapping[str, list[int]], sources: Sources) -> tuple[list[str], bool]:
+def find_nearest(got: Mapping[str, list[int]], catalogue: Catalogue) -> tuple[list[str], bool]:
     """Find the models of a scale whose parameters are nearest to a file's.
 
     Returns:
@@ -174,10 +178,10 @@ def find_nearest(got: Mapping[str, list[int]], sources: Sources) -> tuple[list[s
     """
     items = {(name, tuple(shape)) for name, shape in got.items()}
     scores: dict[str, float] = {}
-    for model in sources.scale.models:
+    for model in catalogue.scale.models:
         own = {
             (name, tuple(shape))
-            for name, shape in make_shapes(find_model(model, sources).spec).items()
+            for name, shape in make_shapes(find_model(model, catalogue).spec.architecture).items()
         }
         scores[model] = len(items & own) / len(items | own)
     best = max(scores.values())
@@ -185,18 +189,18 @@ def find_nearest(got: Mapping[str, list[int]], sources: Sources) -> tuple[list[s
     return sorted(names, key=lambda name: name not in NAMES), best == 1  # published ones first
 
 
-def check_architecture(
-    path: str | Path, shapes: Mapping[str, list[int]], named: Named, sources: Sources
+def check_tensors(
+    path: str | Path, shapes: Mapping[str, list[int]], named: Named, catalogue: Catalogue
 ) -> None:
     """Refuse weights of another architecture.
 
     Raises:
         UserError: with the keys that differ and the model that fits, or is nearest.
     """
-    differences = compare_shapes(make_shapes(named.spec), shapes)
+    differences = compare_shapes(make_shapes(named.spec.architecture), shapes)
     if not differences:
         return
-    names, exact = find_nearest(shapes, sources)
+    names, exact = find_nearest(shapes, catalogue)
     some = " or ".join(names[:NUM_SHOWN]) + (", ..." if len(names) > NUM_SHOWN else "")
     hint = f"they are those of {some}: name it" if exact else f"nearest: {names[0]}"
     raise UserError(
@@ -209,7 +213,7 @@ def import_checkpoint(
     path: str | Path,
     out_path: str | Path,
     named: Named,
-    sources: Sources,
+    catalogue: Catalogue,
     *,
     about: Mapping[str, str] | None = None,
 ) -> None:
@@ -219,31 +223,42 @@ def import_checkpoint(
         path: the pickled state dict.
         out_path: safetensors to write.
         named: whose weights they are; mark and iteration are those at which its training ends.
-        sources: where another model is looked for, for the message.
+        catalogue: where another model is looked for, for the message.
         about: more texts for the header (where the file is from).
 
     Raises:
         UserError: see `read_state_dict`; another architecture; values that are not finite.
     """
+    usage = Usage()
     tensors = read_state_dict(path)
-    check_architecture(
-        path, {name: list(one.shape) for name, one in tensors.items()}, named, sources
-    )
+    check_tensors(path, {name: list(one.shape) for name, one in tensors.items()}, named, catalogue)
     for name, one in tensors.items():
         if not torch.isfinite(one).all():
             raise UserError(f"{path}: {name} holds values that are not finite; fetch it again")
     metadata = {
         **(about or {}),
-        "spec": canonical_json(named.spec),
-        "digest": spec_digest(named.spec),
+        "spec": canonical_json(named.spec.content()),
+        "digest": named.spec.digest,
         "mark": named.mark,
         "iteration": str(named.iteration),
-        "recipe": str(named.spec["recipe"]),
+        "recipe": str(named.spec.recipe),
     }
-    write_tensors(out_path, {name: tensors[name] for name in make_shapes(named.spec)}, metadata)
+    write_tensors(
+        out_path, {name: tensors[name] for name in make_shapes(named.spec.architecture)}, metadata
+    )
+    manifest = make_manifest(
+        kind="weights",
+        name=named.name,
+        spec=named.spec.content(),
+        digest=named.spec.digest,
+        inputs={"checkpoint": path},
+        mark=named.mark,
+        iteration=named.iteration,
+    )
+    write_manifest(out_path, manifest, usage)
 
 
-def export_checkpoint(path: str | Path, out_path: str | Path) -> dict[str, Any]:
+def export_checkpoint(path: str | Path, out_path: str | Path) -> WeightsSpec:
     """Write weights as the authors' scripts read them: a pickled state dict of float32 tensors.
 
     Args:
@@ -256,8 +271,8 @@ def export_checkpoint(path: str | Path, out_path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: no weights file, tensors that are not those of its spec, no space.
     """
-    spec = read_spec(path)["spec"]
-    shapes = make_shapes(spec)
+    spec = read_header(path).spec
+    shapes = make_shapes(spec.architecture)
     with opened(path, "weights file") as file:
         got = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         if differences := compare_shapes(shapes, got):
@@ -268,55 +283,55 @@ def export_checkpoint(path: str | Path, out_path: str | Path) -> dict[str, Any]:
     return spec
 
 
-def format_flags(spec: Mapping[str, Any]) -> str:
+def format_flags(spec: WeightsSpec) -> str:
     """Write a spec as the options of the authors' scripts.
 
     Returns:
         Options to put behind their sampling scripts; those of a classifier begin with
         `--classifier_`. Empty for what their code cannot build (other sizes, channels, classes).
     """
-    shape, training = spec["architecture"], spec["training"]
-    known = AUTHORS_UPSAMPLER_MULT if spec["kind"] == "upsampler" else AUTHORS_MULT
+    shape = spec.architecture
+    known = AUTHORS_UPSAMPLER_MULT if spec.kind == "upsampler" else AUTHORS_MULT
     if (
-        shape["in_channels"] != 3
-        or shape["num_groups"] != 32
-        or shape["num_classes"] not in (None, 1000)
-        or shape["channel_mult"] != known.get(shape["image_size_px"])
-        or shape.get("rescale_residual")
+        shape.in_channels != 3
+        or shape.num_groups != 32
+        or shape.num_classes not in (None, 1000)
+        or shape.channel_mult != known.get(shape.image_size_px)
+        or shape.rescale_residual
     ):
         return ""
-    resolutions = ",".join(map(str, shape["attention_resolutions"]))
-    adagn = shape["embedding"] == "adagn"
-    if spec["kind"] == "classifier":
+    resolutions = ",".join(map(str, shape.attention_resolutions))
+    adagn = shape.embedding == "adagn"
+    if isinstance(shape, ClassifierArchitecture):
         options: Iterable[tuple[str, Any]] = [
-            ("image_size", shape["image_size_px"]),
+            ("image_size", shape.image_size_px),
             ("classifier_attention_resolutions", resolutions),
-            ("classifier_depth", shape["depth"]),
-            ("classifier_width", shape["channels"]),
-            ("classifier_pool", shape["pool"]),
-            ("classifier_resblock_updown", shape["biggan_updown"]),
+            ("classifier_depth", shape.depth),
+            ("classifier_width", shape.channels),
+            ("classifier_pool", shape.pool),
+            ("classifier_resblock_updown", shape.biggan_updown),
             ("classifier_use_scale_shift_norm", adagn),
         ]
         return " ".join(f"--{name} {value}" for name, value in options)
-    heads = ("num_heads", shape["heads"])
-    if shape["head_channels"] is not None:
-        heads = ("num_head_channels", shape["head_channels"])
-    size = [("image_size", shape["image_size_px"])]
-    if spec["kind"] == "upsampler":
-        size = [("large_size", shape["image_size_px"]), ("small_size", shape["low_res_px"])]
+    heads = ("num_heads", shape.heads)
+    if shape.head_channels is not None:
+        heads = ("num_head_channels", shape.head_channels)
+    size = [("image_size", shape.image_size_px)]
+    if shape.low_res_px is not None:
+        size = [("large_size", shape.image_size_px), ("small_size", shape.low_res_px)]
     options = [
         ("attention_resolutions", resolutions),
-        ("class_cond", shape["num_classes"] is not None),
-        ("diffusion_steps", training["num_timesteps"]),
-        ("dropout", shape["dropout"]),
+        ("class_cond", shape.num_classes is not None),
+        ("diffusion_steps", spec.training.num_timesteps),
+        ("dropout", shape.dropout),
         *size,
-        ("learn_sigma", shape["out_channels"] == 2 * shape["in_channels"]),
-        ("noise_schedule", training["schedule"]),
-        ("num_channels", shape["channels"]),
+        ("learn_sigma", shape.out_channels == 2 * shape.in_channels),
+        ("noise_schedule", spec.training.schedule),
+        ("num_channels", shape.channels),
         heads,
-        ("num_res_blocks", shape["depth"]),
-        ("resblock_updown", shape["biggan_updown"]),
-        ("use_new_attention_order", shape["qkv_order"] == "new"),
+        ("num_res_blocks", shape.depth),
+        ("resblock_updown", shape.biggan_updown),
+        ("use_new_attention_order", shape.qkv_order == "new"),
         ("use_scale_shift_norm", adagn),
     ]
     return " ".join(f"--{name} {value}" for name, value in options)

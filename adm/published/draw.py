@@ -12,16 +12,15 @@ from torch import Tensor
 from adm.published.load import is_file_name, load, load_classifier_for
 from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier
 from adm.published.names import (
-    Sources,
+    Catalogue,
     find_base,
     find_published_sampler,
     find_scale_of,
-    load_sources,
+    load_catalogue,
 )
 from adm.sampling.draw import draw_labels
 from records.errors import UserError
-from records.files import spec_digest
-from records.provenance import environment
+from records.manifest import make_manifest
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Drawn:
     labels: np.ndarray | None
     num_classes: int | None
     heading: list[str]
-    protocol: dict[str, Any]
+    manifest: dict[str, Any]
 
 
 def draw_named(
@@ -81,8 +80,8 @@ def draw_named(
     steps = {"respacing": respacing, "device": device}
     first_name, first = name, model
     if isinstance(model, ADM_U):
-        sources = _sources_of(name, lists)
-        first_name = base or _name_base(name, model.spec["name"], sources)
+        catalogue = _catalogue_of(name, lists)
+        first_name = base or _name_base(name, model.spec.name, catalogue)
         first = load(first_name, device=device, **lists)
         if not isinstance(first, (ADM, ADM_G)):
             raise UserError(f"{first_name}: not a diffusion model, which a base must be")
@@ -91,7 +90,7 @@ def draw_named(
     settings = _choose_settings(
         first_name,
         first,
-        sources=_sources_of(first_name, lists),
+        catalogue=_catalogue_of(first_name, lists),
         wants_guidance=guidance_scale is not None or classifier is not None,
         guidance_scale=guidance_scale,
         classifier=classifier,
@@ -106,13 +105,13 @@ def draw_named(
         settings = _choose_settings(
             name,
             model,
-            sources=_sources_of(name, lists),
+            catalogue=_catalogue_of(name, lists),
             wants_guidance=False,
             guidance_scale=None,
             classifier=None,
             **steps,
         )
-        takes_labels = model.spec["architecture"]["num_classes"] is not None
+        takes_labels = model.spec.architecture.num_classes is not None
         images = model.sample(
             num_images,
             labels=drawn if takes_labels else None,
@@ -127,24 +126,27 @@ def draw_named(
         labels=shown,
         num_classes=num_classes,
         heading=[*(_write_heading(half) for half in halves), f"seed {seed}"],
-        protocol={
-            "sampling": {"halves": halves, "seed": seed},
-            "labels": None if shown is None else shown.tolist(),
-            "precision": "float32",
-            **environment(),
-        },
+        manifest=make_manifest(
+            kind="samples",
+            name=str(name),
+            inputs={},
+            seeds={"sampling": seed},
+            sampling={"halves": halves, "seed": seed},
+            labels=None if shown is None else shown.tolist(),
+            precision="float32",
+        ),
     )
 
 
-def _sources_of(name: str, lists: dict[str, Any]) -> Sources:
+def _catalogue_of(name: str, lists: dict[str, Any]) -> Catalogue:
     """Return where a model's settings stand: the scale in whose results it is, or as named."""
     own = find_scale_of(name) if is_file_name(name) else None
-    return load_sources(own or lists["scale"], lists["tables"], lists["released"])
+    return load_catalogue(own or lists["scale"], lists["tables"], lists["released"])
 
 
-def _name_base(name: str, model: str, sources: Sources) -> str:
+def _name_base(name: str, model: str, catalogue: Catalogue) -> str:
     """Return the base of an upsampler: by its name, or the file beside the upsampler's."""
-    found = find_base(model.partition("-seed")[0], sources)
+    found = find_base(model.partition("-seed")[0], catalogue)
     if found is None:
         raise UserError(f"{name}: is an upsampler and its base is not known; give --base")
     if not is_file_name(name):
@@ -159,7 +161,7 @@ def _choose_settings(
     name: str,
     model: ADM | ADM_U | ADM_G,
     *,
-    sources: Sources,
+    catalogue: Catalogue,
     wants_guidance: bool,
     guidance_scale: float | None,
     classifier: str | None,
@@ -173,17 +175,17 @@ def _choose_settings(
         guide = model.classifier
     elif wants_guidance or isinstance(model, ADM_G):
         guide = load_classifier_for(
-            alone, name, given=classifier, device=device, sources=sources, progress=True
+            alone, name, given=classifier, device=device, catalogue=catalogue, progress=True
         )
     published = find_published_sampler(
-        alone.spec["name"].partition("-seed")[0],
-        sources,
+        alone.spec.name.partition("-seed")[0],
+        catalogue,
         guided=guide is not None,
         respacing=respacing,
     )
     if published is None:  # steps that the paper does not have for this model
         published_steps = alone.respacing if respacing is None else respacing
-        steps = sources.scale.sampling.respacing.get(published_steps or "", published_steps)
+        steps = catalogue.scale.sampling.respacing.get(published_steps or "", published_steps)
     else:
         steps = published.respacing
     if guide is not None:
@@ -203,8 +205,8 @@ def _choose_settings(
 
 def _count_classes(model: Any, classifier: ADM_classifier | None) -> int | None:
     """Return how many classes can be asked for."""
-    own = model.spec["architecture"]["num_classes"]
-    return classifier.spec["architecture"]["num_classes"] if classifier is not None else own
+    own = model.spec.architecture.num_classes
+    return classifier.spec.architecture.num_classes if classifier is not None else own
 
 
 def _choose_labels(
@@ -223,10 +225,10 @@ def _describe(name: str, model: Any, settings: dict[str, Any]) -> dict[str, Any]
     guide = settings["classifier"]
     return {
         "name": str(name),
-        "model": model.spec["name"],
-        "digest": spec_digest(model.spec),
+        "model": model.spec.name,
+        "digest": model.spec.digest,
         "respacing": settings["respacing"],
-        "classifier": guide and guide.spec["name"],
+        "classifier": guide and guide.spec.name,
         "guidance_scale": settings["guidance_scale"],
     }
 

@@ -12,8 +12,8 @@ from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier, Sampling
 from adm.published.names import (
     GUIDED,
     SHORT,
+    Catalogue,
     Named,
-    Sources,
     classifier_name,
     explain_absence,
     explain_short,
@@ -21,11 +21,11 @@ from adm.published.names import (
     find_model,
     find_published_sampler,
     find_scale_of,
-    load_sources,
+    load_catalogue,
 )
-from adm.weights.files import load_network_of, read_spec
+from adm.weights.files import load_network_of, read_header
 from records.errors import UserError
-from records.files import sha256_file, spec_digest
+from records.files import sha256_file
 from specs.released import cached_path, fetch_artefact, find_checkpoint
 
 CLASSES: dict[str, type[ADM] | type[ADM_U] | type[ADM_classifier]] = {
@@ -71,37 +71,37 @@ def load(
         UserError: an unknown name, weights that were never published (with the way to train
             them), a download that failed, a file that is not what it should be.
     """
-    sources = None if is_file_name(name) else load_sources(scale, tables, released)
-    return load_from(name, sources, device=device, progress=progress)
+    catalogue = None if is_file_name(name) else load_catalogue(scale, tables, released)
+    return load_from(name, catalogue, device=device, progress=progress)
 
 
 def load_from(
     name: str | Path,
-    sources: Sources | None,
+    catalogue: Catalogue | None,
     *,
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Loaded:
-    """Do what `load` does, with names looked up in sources that were read before.
+    """Do what `load` does, with names looked up in a catalogue that was read before.
 
     Raises:
         UserError: see `load`.
     """
-    if sources is None or is_file_name(name):
+    if catalogue is None or is_file_name(name):
         return load_file(name, device=device)
     name = str(name)
     if (note := explain_short(name)) and progress:
         print(note, file=sys.stderr)
     name = SHORT.get(name, name)
     if name not in GUIDED:
-        named = find_model(name, sources)
-        path = find_weights(named, sources, progress=progress)
-        return _load_any(path, device, named.model, sources)
-    parts = [find_model(one, sources) for one in (GUIDED[name], classifier_name(GUIDED[name]))]
-    paths = [find_weights(one, sources, progress=progress) for one in parts]
-    model = _load(ADM, paths[0], device, parts[0].model, sources)
-    classifier = _load(ADM_classifier, paths[1], device, parts[1].model, sources)
-    sampler = find_published_sampler(parts[0].model, sources, guided=True)
+        named = find_model(name, catalogue)
+        path = find_weights(named, catalogue, progress=progress)
+        return _load_any(path, device, named.model, catalogue)
+    parts = [find_model(one, catalogue) for one in (GUIDED[name], classifier_name(GUIDED[name]))]
+    paths = [find_weights(one, catalogue, progress=progress) for one in parts]
+    model = _load(ADM, paths[0], device, parts[0].model, catalogue)
+    classifier = _load(ADM_classifier, paths[1], device, parts[1].model, catalogue)
+    sampler = find_published_sampler(parts[0].model, catalogue, guided=True)
     return ADM_G(model, classifier, guidance_scale=sampler and sampler.guidance_scale)
 
 
@@ -125,18 +125,15 @@ def load_file(path: str | Path, *, device: str | torch.device = "cpu") -> Loaded
         UserError: missing, cut short, of another format, without a spec, or not fitting it.
     """
     scale = find_scale_of(path)
-    name = str(read_spec(path)["spec"].get("name", "")).partition("-seed")[0]
-    return _load_any(path, device, name, load_sources(scale or "paper"))
+    name = read_header(path).spec.name.partition("-seed")[0]
+    return _load_any(path, device, name, load_catalogue(scale or "paper"))
 
 
 def _load_any(
-    path: str | Path, device: str | torch.device, model_name: str, sources: Sources
+    path: str | Path, device: str | torch.device, model_name: str, catalogue: Catalogue
 ) -> Loaded:
     """Load a network of the class that fits its kind."""
-    kind = read_spec(path)["spec"].get("kind")
-    if kind not in CLASSES:
-        raise UserError(f"{path}: its model is a {kind}; needed: {', '.join(CLASSES)}")
-    return _load(CLASSES[kind], path, device, model_name, sources)
+    return _load(CLASSES[read_header(path).spec.kind], path, device, model_name, catalogue)
 
 
 def _load(
@@ -144,22 +141,22 @@ def _load(
     path: str | Path,
     device: str | torch.device,
     model_name: str,
-    sources: Sources,
+    catalogue: Catalogue,
 ) -> Network:
     """Load a network of a class, with the published steps where it is one that draws."""
     model = load_network_of(path, make, device=device)
     if isinstance(model, Sampling):
-        sampler = find_published_sampler(model_name, sources, guided=False)
+        sampler = find_published_sampler(model_name, catalogue, guided=False)
         model.respacing = sampler and sampler.respacing
     return model
 
 
-def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Path:
+def find_weights(named: Named, catalogue: Catalogue, *, progress: bool = True) -> Path:
     """Return the safetensors of a published model; fetch and convert them where that is due.
 
     Args:
         named: the model.
-        sources: for addresses and hashes.
+        catalogue: for addresses and hashes.
         progress: show the download, and say on stderr what was made.
 
     Returns:
@@ -168,10 +165,10 @@ def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Pa
     Raises:
         UserError: never published, not available, or not the weights of this model.
     """
-    found = find_checkpoint(sources.released, named.model)
+    found = find_checkpoint(catalogue.released, named.model)
     if found is None:
-        raise explain_absence(named, sources)
-    here, there = sources.scale.name, sources.released.scale
+        raise explain_absence(named, catalogue)
+    here, there = catalogue.scale.name, catalogue.released.scale
     if there not in (None, here):
         raise UserError(
             f"{named.name}: published weights are those of scale {there}, and scale {here} is "
@@ -182,15 +179,15 @@ def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Pa
     if path.exists() and _is_conversion(path, named):
         return path
     if progress:
-        print(f"licence: {sources.released.licence.weights}", file=sys.stderr)
-    pickled = fetch_artefact(sources.released, checkpoint, progress=progress)
+        print(f"licence: {catalogue.released.licence.weights}", file=sys.stderr)
+    pickled = fetch_artefact(catalogue.released, checkpoint, progress=progress)
     about = {
-        "source": sources.released.base + checkpoint.path,
+        "source": catalogue.released.base + checkpoint.path,
         "source_sha256": checkpoint.sha256 or sha256_file(pickled),
-        "licence": sources.released.licence.weights,
+        "licence": catalogue.released.licence.weights,
     }
     try:
-        import_checkpoint(pickled, path, named, sources, about=about)
+        import_checkpoint(pickled, path, named, catalogue, about=about)
     except UserError as error:
         raise UserError(
             f"{error}. It was published at {about['source']}: delete it, and the .sha256 beside "
@@ -204,10 +201,10 @@ def find_weights(named: Named, sources: Sources, *, progress: bool = True) -> Pa
 def _is_conversion(path: Path, named: Named) -> bool:
     """Tell whether a kept conversion is whole and of the model's present spec."""
     try:
-        about = read_spec(path)
+        header = read_header(path)
     except UserError:
         return False
-    return about["digest"] == spec_digest(named.spec) and about["iteration"] == named.iteration
+    return header.digest == named.spec.digest and header.iteration == named.iteration
 
 
 def load_classifier_for(
@@ -216,7 +213,7 @@ def load_classifier_for(
     *,
     given: str | Path | None,
     device: str | torch.device,
-    sources: Sources,
+    catalogue: Catalogue,
     progress: bool = True,
 ) -> ADM_classifier:
     """Load the classifier that guides a model: as given, else the published one, else beside it.
@@ -226,29 +223,29 @@ def load_classifier_for(
         name: as the user named it.
         given: what the user named as classifier.
         device: where to put it.
-        sources: for the scale's classifiers.
+        catalogue: for the scale's classifiers.
         progress: see `load`.
 
     Raises:
         UserError: none fits or none is there.
     """
     if given is None:
-        found = find_classifier(model.spec["task"], sources.scale)
+        found = find_classifier(model.spec.task, catalogue.scale)
         if found is None:
             raise UserError(
-                f"{name}: there is no classifier for {model.spec['task']}; give --classifier"
+                f"{name}: there is no classifier for {model.spec.task}; give --classifier"
             )
         if not is_file_name(name):
-            named = find_model(found, sources)
-            path = find_weights(named, sources, progress=progress)
-            return _load(ADM_classifier, path, device, found, sources)
+            named = find_model(found, catalogue)
+            path = find_weights(named, catalogue, progress=progress)
+            return _load(ADM_classifier, path, device, found, catalogue)
         given = Path(name).parent.parent / found / Path(name).name
         if not given.exists():
             raise UserError(
                 f"{name}: guidance needs a classifier and there is none at {given}; give "
                 "--classifier PATH, or train it"
             )
-    chosen = load_from(given, sources, device=device, progress=progress)
+    chosen = load_from(given, catalogue, device=device, progress=progress)
     if not isinstance(chosen, ADM_classifier):
         raise UserError(f"--classifier {given}: not a classifier; give one")
     return chosen

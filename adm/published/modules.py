@@ -1,53 +1,72 @@
 """The published modules by name: ADM, ADM_classifier, ADM_U, and ADM_G that joins two of them.
 
 Each is a torch module whose parameters have the names of the published checkpoints, made from a
-model spec or from the keywords of `make_unet` and `make_classifier`.
+model spec or from keywords.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from adm.networks.classifier import Classifier
-from adm.networks.model import make_model
 from adm.networks.unet import UNet
 from adm.process.diffusion import from_uint8, to_uint8
-from adm.sampling.draw import SAMPLERS, draw_labels, draw_samples
-from adm.training.losses import choose_variance
+from adm.sampling.draw import draw_labels, draw_samples, make_respaced
 from adm.training.precision import use_exact_float32
 from records.errors import UserError
-from specs.schedule import make_schedule
+from specs.architecture import ClassifierArchitecture, UNetArchitecture, make_architecture
+from specs.models import AnyWeightsSpec, ModelSpec, WeightsSpec
+from specs.sampling import Sampler
+from specs.strict import validated
+
+AnySpec: TypeAlias = ModelSpec | WeightsSpec
 
 
-def _complete_spec(
-    kind: str,
-    spec: Mapping[str, Any] | None,
-    architecture: dict[str, Any],
-    schedule: str | None,
-    num_timesteps: int,
-) -> dict[str, Any]:
-    """Return the spec as given, or make one of keywords."""
+def describe_model(
+    kind: str, /, *, schedule: str = "linear", num_timesteps: int = 1000, **architecture: Any
+) -> WeightsSpec:
+    """Make the spec of a model that is described by keywords.
+
+    Args:
+        kind: diffusion, upsampler or classifier.
+        schedule: the noise schedule, linear or cosine.
+        num_timesteps: length of the chain.
+        architecture: fields of `specs.architecture.UNetArchitecture`, or of ClassifierArchitecture
+            for a classifier; those left out are as in the published models.
+
+    Raises:
+        UserError: an architecture that cannot be built.
+    """
     name = {"diffusion": "ADM", "classifier": "ADM_classifier", "upsampler": "ADM_U"}[kind]
+    guides = kind == "classifier"
+    shape = make_architecture(
+        ClassifierArchitecture if guides else UNetArchitecture, name, **architecture
+    )
+    learned = not guides and shape.out_channels != shape.in_channels
+    objective = "cross_entropy" if guides else "hybrid" if learned else "simple"
+    training = {"schedule": schedule, "num_timesteps": num_timesteps, "objective": objective}
+    content = {"kind": kind, "recipe": 1, "name": name, "task": "", "training": training}
+    return validated(AnyWeightsSpec, {**content, "architecture": shape}, name)
+
+
+def _complete_spec(kind: str, spec: AnySpec | None, keywords: dict[str, Any]) -> AnySpec:
+    """Return the spec as given, or make one of keywords."""
     if spec is None:
-        learned = architecture.get("out_channels") != architecture.get("in_channels", 3)
-        objective = "hybrid" if learned else "simple"
-        architecture = {"in_channels": 3, "num_classes": None, **architecture}
-        process = {"schedule": schedule, "num_timesteps": num_timesteps, "objective": objective}
-        return {"kind": kind, "name": name, "architecture": architecture, "training": process}
-    if architecture or schedule is not None:
+        return describe_model(kind, **keywords)
+    if keywords:
         raise UserError(
-            f"{name}: a spec and keywords ({', '.join([*architecture] or ['schedule'])}) are "
-            "given; give one of the two"
+            f"{spec.name}: a spec and keywords ({', '.join(keywords)}) are given; give one of the "
+            "two"
         )
-    if spec.get("kind") != kind:
+    if spec.kind != kind:
         raise UserError(
-            f"{name}: the spec is of a {spec.get('kind')}; a {kind} is needed: take its own class "
+            f"{spec.name}: the spec is of a {spec.kind}; a {kind} is needed: take its own class "
             "(ADM, ADM_classifier or ADM_U)"
         )
-    return dict(spec)
+    return spec
 
 
 class Sampling(UNet):
@@ -55,30 +74,20 @@ class Sampling(UNet):
 
     kind: str
 
-    def __init__(
-        self,
-        spec: Mapping[str, Any] | None = None,
-        /,
-        *,
-        schedule: str | None = None,
-        num_timesteps: int = 1000,
-        **architecture: Any,
-    ) -> None:
+    def __init__(self, spec: AnySpec | None = None, /, **keywords: Any) -> None:
         """Make the network with fresh weights.
 
         Args:
-            spec: a model spec (as in the header of a weights file, or `python -m adm spec NAME`).
-            schedule: without a spec: the noise schedule, linear or cosine; needed for sampling.
-            num_timesteps: without a spec: length of the chain.
-            architecture: without a spec: keywords of `adm.networks.unet.make_unet`.
+            spec: a model spec (`specs.load.load_spec`, or the header of a weights file).
+            keywords: without a spec: see `describe_model`.
 
         Raises:
             UserError: an architecture that cannot be built, a spec of another kind.
         """
-        full = _complete_spec(self.kind, spec, architecture, schedule, num_timesteps)
-        # The maker checks the architecture; what it has made becomes this object's own.
-        vars(self).update(vars(make_model(full)))
-        self.spec: dict[str, Any] = full
+        spec = _complete_spec(self.kind, spec, keywords)
+        assert isinstance(spec.architecture, UNetArchitecture)
+        super().__init__(spec.architecture)
+        self.spec = spec
         self.respacing: str | None = None  # the published steps, set where weights are loaded
 
     def sample(
@@ -87,7 +96,7 @@ class Sampling(UNet):
         *,
         seed: int,
         labels: int | Sequence[int] | Tensor | None = None,
-        sampler: str | None = None,
+        method: str | None = None,
         respacing: str | None = None,
         eta: float = 0.0,
         low_res: Tensor | None = None,
@@ -106,7 +115,7 @@ class Sampling(UNet):
             seed: sampling seed.
             labels: a class for all, or one for each image; None: drawn at random where the model
                 or the classifier needs them.
-            sampler: ancestral or ddim; None: ddim where respacing begins with it.
+            method: ancestral or ddim; None: ddim where respacing begins with it.
             respacing: steps: "250", "ddim25", "90,60,60,20,20"; None: the published ones.
             eta: share of noise in DDIM.
             low_res: uint8 [num_images, h, w, c], the images to enlarge (ADM_U alone).
@@ -122,22 +131,22 @@ class Sampling(UNet):
         Raises:
             UserError: settings that do not fit the model or each other.
         """
-        name, shape, process = self.spec["name"], self.spec["architecture"], self.spec["training"]
+        name, process = self.spec.name, self.spec.training
         respacing = self.respacing if respacing is None else respacing
-        if respacing is None or process.get("schedule") is None:
-            raise UserError(
-                f"{name}: the steps are not known; give respacing (such as '250'), and the noise "
-                "schedule ('linear' or 'cosine') where the model is made"
-            )
-        method = sampler or ("ddim" if respacing.startswith("ddim") else "ancestral")
-        if method not in SAMPLERS:
-            raise UserError(f"{name}: sampler {method!r}; choose one of {', '.join(SAMPLERS)}")
+        if respacing is None:
+            raise UserError(f"{name}: the steps are not known; give respacing (such as '250')")
+        method = method or ("ddim" if respacing.startswith("ddim") else "ancestral")
         if (classifier is None) != (guidance_scale is None):
             raise UserError(f"{name}: give classifier and guidance_scale together, or neither")
-        try:
-            schedule = make_schedule(process["schedule"], process["num_timesteps"], respacing)
-        except ValueError as error:
-            raise UserError(f"{name}: {error}") from None
+        settings = {
+            "method": method,
+            "respacing": respacing,
+            "eta": float(eta),
+            "guidance_scale": None if guidance_scale is None else float(guidance_scale),
+            "schedule": process.schedule,
+            "num_timesteps": process.num_timesteps,
+        }
+        sampler = validated(Sampler, settings, name)
         if batch_size < 1:
             raise UserError(f"{name}: batch_size is {batch_size}; give at least 1")
         if classifier is not None:
@@ -145,11 +154,10 @@ class Sampling(UNet):
             classifier.eval()
         drawn = self._choose_labels(num_images, labels, seed=seed, start=start, guide=classifier)
         self._check_low_res(num_images, low_res)
-        size, channels = shape["image_size_px"], shape["in_channels"]
         use_exact_float32()
         images = []
         with tqdm(
-            total=schedule.num_steps * -(-num_images // batch_size),
+            total=make_respaced(sampler).num_steps * -(-num_images // batch_size),
             desc=name,
             unit="step",
             disable=not progress,
@@ -167,18 +175,12 @@ class Sampling(UNet):
                     sample = draw_samples(
                         range(start + part.start, start + part.stop),
                         model=self,
-                        schedule=schedule,
-                        shape=(channels, size, size),
-                        method=method,
-                        eta=eta,
+                        spec=self.spec,
+                        sampler=sampler,
                         seed=seed,
-                        stage=self.spec["kind"],
                         labels=None if drawn is None else drawn[part],
-                        conditional=shape["num_classes"] is not None,
                         low_res=None if low_res is None else from_uint8(low_res[part]),
                         classifier=classifier,
-                        guidance_scale=guidance_scale,
-                        variance=choose_variance(process["objective"]),
                         device=str(next(self.parameters()).device),
                     )
                     images.append(to_uint8(sample))
@@ -197,12 +199,12 @@ class Sampling(UNet):
         guide: "ADM_classifier | None",
     ) -> Tensor | None:
         """Return a label for each image; None where neither model nor classifier takes any."""
-        name = self.spec["name"]
+        name = self.spec.name
         if num_images < 1:
             raise UserError(f"{name}: num_images is {num_images}; give at least 1")
-        num_classes = self.spec["architecture"]["num_classes"]
+        num_classes = self.spec.architecture.num_classes
         if guide is not None:
-            guided = guide.spec["architecture"]["num_classes"]
+            guided = guide.spec.architecture.num_classes
             if num_classes not in (None, guided):
                 raise UserError(
                     f"{name}: has {num_classes} classes and the classifier {guided}; join models "
@@ -236,14 +238,14 @@ class Sampling(UNet):
 
     def _check_low_res(self, num_images: int, low_res: Tensor | None) -> None:
         """Demand the images that an upsampler enlarges, and none for another model."""
-        name, shape = self.spec["name"], self.spec["architecture"]
-        small = shape.get("low_res_px")
+        name, shape = self.spec.name, self.architecture
+        small = shape.low_res_px
         if (small is None) != (low_res is None):
             need = "takes no low_res" if small is None else f"needs low_res, images of {small} px"
             raise UserError(f"{name}: {need}; correct that")
         if low_res is None:
             return
-        needed = [num_images, small, small, shape["in_channels"]]
+        needed = [num_images, small, small, shape.in_channels]
         if list(low_res.shape) != needed or low_res.dtype != torch.uint8:
             raise UserError(
                 f"{name}: low_res is {low_res.dtype} {list(low_res.shape)}; uint8 {needed} is "
@@ -269,19 +271,12 @@ class ADM_U(Sampling):
 class ADM_classifier(Classifier):
     """The classifier of noisy images, called as classifier(x_t, t) (paper, section 4)."""
 
-    def __init__(self, spec: Mapping[str, Any] | None = None, /, **architecture: Any) -> None:
-        """Make the network with fresh weights.
-
-        Args:
-            spec: a model spec.
-            architecture: without a spec: keywords of `adm.networks.classifier.make_classifier`.
-
-        Raises:
-            UserError: an architecture that cannot be built, a spec of another kind.
-        """
-        full = _complete_spec("classifier", spec, architecture, None, 1000)
-        vars(self).update(vars(make_model(full)))
-        self.spec: dict[str, Any] = full
+    def __init__(self, spec: AnySpec | None = None, /, **keywords: Any) -> None:
+        """Make the network with fresh weights; for arguments and errors see `ADM`."""
+        spec = _complete_spec("classifier", spec, keywords)
+        assert isinstance(spec.architecture, ClassifierArchitecture)
+        super().__init__(spec.architecture)
+        self.spec = spec
 
 
 class ADM_G(nn.Module):
@@ -349,18 +344,15 @@ def check_pair(model: Sampling, classifier: ADM_classifier) -> None:
             f"got {type(model).__name__} as model and {type(classifier).__name__} as classifier; "
             "needed: ADM or ADM_U, and ADM_classifier, in this order"
         )
-    one, other = model.spec, classifier.spec
     for part, key in (
         ("architecture", "image_size_px"),
         ("architecture", "in_channels"),
         ("training", "schedule"),
         ("training", "num_timesteps"),
     ):
-        left, right = one.get(part, {}).get(key), other.get(part, {}).get(key)
-        if part == "training" and None in (left, right):
-            continue  # made of keywords: its noise is not known
+        left, right = (getattr(getattr(one.spec, part), key) for one in (model, classifier))
         if left != right:
             raise UserError(
-                f"{one['name']} has {key} {left} and {other['name']} {right}; a classifier guides "
-                "a model of the same images and noise: take the one of that size"
+                f"{model.spec.name} has {key} {left} and {classifier.spec.name} {right}; a "
+                "classifier guides a model of the same images and noise: take the one of that size"
             )

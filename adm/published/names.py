@@ -9,17 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
-from specs.config import (
-    Classifier,
-    Diffusion,
-    Sampler,
-    Scale,
-    Table,
-    load_scale,
-    load_tables,
-)
-from specs.models import make_model_spec
+from specs.datasets import OwnImagesSpec
+from specs.models import ModelSpec
 from specs.released import Released, load_released
+from specs.sampling import RowSampler
+from specs.scale import Classifier, Diffusion, Scale, load_scale, make_model_spec
+from specs.tables import Table, load_tables
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
 IMAGE_SIZES_PX = (64, 128, 256, 512)
@@ -44,7 +39,7 @@ SHORT = {"ADM_U": "ADM_U_64_256", "ADM_G": "ADM_G_256"}
 
 
 @dataclass(frozen=True)
-class Sources:
+class Catalogue:
     """Where names are looked up: a scale, the tables and what was published."""
 
     scale: Scale
@@ -58,43 +53,43 @@ class Named:
 
     name: str
     model: str
-    spec: dict[str, Any]
+    spec: ModelSpec
     mark: str
     iteration: int
 
 
 @cache
-def load_sources(
+def load_catalogue(
     scale: str | Path = "paper",
     tables_path: str | Path | None = None,
     released_path: str | Path | None = None,
-) -> Sources:
+) -> Catalogue:
     """Read a scale (a name in params/scales/ or a path), the tables and what was published.
 
     Raises:
         UserError: anything wrong in the files.
     """
     is_path = str(scale).endswith((".yaml", ".yml"))
-    return Sources(
+    return Catalogue(
         load_scale(scale if is_path else PARAMS / "scales" / f"{scale}.yaml"),
         load_tables(tables_path or PARAMS / "tables.yaml"),
         load_released(released_path),
     )
 
 
-def find_model(name: str, sources: Sources) -> Named:
+def find_model(name: str, catalogue: Catalogue) -> Named:
     """Find what a name stands for.
 
     Args:
         name: a published name (ADM_diffusion_256_conditioned), a model of the scale
             (imagenet_256), or a published file without its ending (256x256_diffusion).
-        sources: where to look.
+        catalogue: where to look.
 
     Raises:
         UserError: no such name (with the nearest), or a name of two models joined (ADM_G_...).
     """
     name = SHORT.get(name, name)
-    scale, checkpoints = sources.scale, sources.released.checkpoints
+    scale, checkpoints = catalogue.scale, catalogue.released.checkpoints
     if name in GUIDED:
         raise UserError(
             f"{name}: is a diffusion model and a classifier joined; {GUIDED[name]} is its model "
@@ -109,20 +104,20 @@ def find_model(name: str, sources: Sources) -> Named:
     if entry is None and model.endswith(UNCONDITIONED) and type(conditional) is Diffusion:
         entry = conditional.model_copy(update={"class_conditional": False})
     if entry is None:
-        raise _unknown(name, sources)
+        raise _unknown(name, catalogue)
     mark = max(entry.marks, key=lambda one: entry.marks[one])
     spec = make_model_spec(scale, model, entry, entry.seeds[0])
     return Named(name, model, spec, mark, entry.marks[mark])
 
 
-def _unknown(name: str, sources: Sources) -> UserError:
+def _unknown(name: str, catalogue: Catalogue) -> UserError:
     """Make the error for a name that stands for nothing."""
     if name in NAMES:
         return UserError(
-            f"{name}: is model {NAMES[name]}, which scale {sources.scale.name} does not have; its "
-            f"models are {', '.join(sources.scale.models)}"
+            f"{name}: is model {NAMES[name]}, which scale {catalogue.scale.name} does not have; "
+            f"its models are {', '.join(catalogue.scale.models)}"
         )
-    known = [*NAMES, *GUIDED, *SHORT, *sources.scale.models, *sources.released.checkpoints]
+    known = [*NAMES, *GUIDED, *SHORT, *catalogue.scale.models, *catalogue.released.checkpoints]
     close = difflib.get_close_matches(name, known, n=2)
     names = ", ".join((*NAMES, *GUIDED, *SHORT))
     hint = f"did you mean {' or '.join(close)}?" if close else f"the names are {names}"
@@ -148,10 +143,10 @@ def find_classifier(task: str, scale: Scale) -> str | None:
     return None
 
 
-def find_base(model: str, sources: Sources) -> tuple[str, Sampler] | None:
+def find_base(model: str, catalogue: Catalogue) -> tuple[str, RowSampler] | None:
     """Return the low-resolution model of an upsampler's stack and how it is sampled unguided."""
-    same = sources.scale.same_as.models
-    for table in sources.tables.values():
+    same = catalogue.scale.same_as.models
+    for table in catalogue.tables.values():
         for row in table.rows.values():
             if row.model == model and row.base and row.base.sampler.classifier is None:
                 return same.get(row.base.model, row.base.model), row.base.sampler
@@ -159,13 +154,13 @@ def find_base(model: str, sources: Sources) -> tuple[str, Sampler] | None:
 
 
 def find_published_sampler(
-    model: str, sources: Sources, *, guided: bool, respacing: str | None = None
-) -> Sampler | None:
+    model: str, catalogue: Catalogue, *, guided: bool, respacing: str | None = None
+) -> RowSampler | None:
     """Find how the paper samples a model, at the steps of the scale.
 
     Args:
         model: a model of the scale.
-        sources: for the rows of all tables and the bases of their stacks.
+        catalogue: for the rows of all tables and the bases of their stacks.
         guided: with the classifier, or without.
         respacing: these steps as the paper or the scale calls them; None: as many as the first
             row without DDIM has.
@@ -174,12 +169,12 @@ def find_published_sampler(
         The settings of the first row that fits, `respacing` being the scale's; those of its twin
         for an unconditional model without a row of its own; None when the paper has no such row.
     """
-    steps, same = sources.scale.sampling.respacing, sources.scale.same_as.models
+    steps, same = catalogue.scale.sampling.respacing, catalogue.scale.same_as.models
     halves = [
         (half.model, half.sampler)
-        for table in sources.tables.values()
+        for table in catalogue.tables.values()
         for row in table.rows.values()
-        for half in ((row, row.base) if row.base else (row,))
+        for half in reversed(row.halves)
         if half.model is not None and half.sampler is not None
     ]
     for name, sampler in halves:
@@ -192,16 +187,18 @@ def find_published_sampler(
             return sampler.model_copy(update={"respacing": own})
     if model.endswith(UNCONDITIONED) and not guided:
         twin = model.removesuffix(UNCONDITIONED)
-        return find_published_sampler(twin, sources, guided=False, respacing=respacing)
+        return find_published_sampler(twin, catalogue, guided=False, respacing=respacing)
     return None
 
 
-def explain_absence(named: Named, sources: Sources) -> UserError:
+def explain_absence(named: Named, catalogue: Catalogue) -> UserError:
     """Make the error for a model without published weights, with the way to train it."""
-    why = sources.released.never_released.get(
+    why = catalogue.released.never_released.get(
         named.model, "the authors published no weights of this model"
     )
-    commands = ", then ".join(f"`{shlex.join(one)}`" for one in list_training(named, sources.scale))
+    commands = ", then ".join(
+        f"`{shlex.join(one)}`" for one in list_training(named, catalogue.scale)
+    )
     return UserError(
         f"{named.name}: no weights are available: {why}; train it: {commands}, and give that file "
         "in place of the name"
@@ -215,22 +212,22 @@ def list_training(named: Named, scale: Scale) -> list[list[str]]:
         named: the model.
         scale: where its images are, and on what its models are trained.
     """
-    images = named.spec["training"]["dataset"]
-    data, spec, machine = f"{images['task']}.zip", f"{named.model}.json", scale.compute
+    images = named.spec.training.dataset
+    data, spec, machine = f"{images.task}.zip", f"{named.model}.json", scale.compute
     adm = ["python", "-m", "adm"]
-    if "place" in images:
+    if isinstance(images, OwnImagesSpec):
         options = {
-            "dataset": images["dataset"],
-            "path": scale.places[images["place"]],
-            "crop": images["crop"],
-            "image-size-px": images["image_size_px"],
-            "num-classes": images["num_classes"],
-            "labels": None if images["num_classes"] else "none",
+            "dataset": images.dataset,
+            "path": scale.places[images.place],
+            "crop": images.crop,
+            "image-size-px": images.image_size_px,
+            "num-classes": images.num_classes,
+            "labels": None if images.num_classes else "none",
             "out": data,
         }
         made = [*adm, "dataset", *_write_options(options)]
-        made += ["--classes", *images["classes"]] if images["classes"] else []
-        made += ["--skip-broken"] if images["skip_broken"] else []
+        made += ["--classes", *images.classes] if images.classes else []
+        made += ["--skip-broken"] if images.skip_broken else []
     else:  # embedded images: only the workflow makes them
         data = f"results/{scale.name}/data/{data}"
         made = ["snakemake", "--cores", "all", "--config", f"scale={scale.name}", "--", data]

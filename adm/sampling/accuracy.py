@@ -1,8 +1,7 @@
 """How often a noisy classifier reads an image's label, by the noise on the image."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +14,13 @@ from adm.sampling.draw import load_network
 from adm.training.batches import open_dataset
 from adm.training.precision import use_exact_float32
 from records.errors import UserError
-from records.files import sha256_file, spec_digest, write_json
-from records.provenance import environment
+from records.events import EventLog
+from records.files import write_json
+from records.manifest import make_manifest, write_manifest
+from specs.models import GuideWeights
+from specs.sampling import AccuracySpec
 from specs.schedule import Schedule, make_schedule
 
-FORMAT = 1
 PHOTOGRAPHS = ("dataset", "place", "classes")  # of an image set's spec: which images, however cut
 
 
@@ -116,83 +117,93 @@ def count_correct(
 
 
 def write_accuracy(
-    spec: Mapping[str, Any],
+    spec: AccuracySpec,
     *,
     weights_path: str | Path,
     data_path: str | Path,
     out_path: str | Path,
     batch_size: int,
     device: str = "cpu",
+    events: EventLog | None = None,
 ) -> None:
     """Measure a noisy classifier's accuracy by range of timesteps and write it with its protocol.
 
     Args:
-        spec: accuracy spec: `classifier` (name, digest, mark, iteration), `dataset` (the dataset
-            spec of the images), `num_ranges`, `max_images`, `seed`.
+        spec: accuracy spec.
         weights_path: the classifier's weights.
         data_path: labelled images of the classifier's size.
         out_path: JSON file to write.
         batch_size: images at a time; changes nothing but the speed.
         device: a torch device.
+        events: where it is recorded what happens; None for nowhere.
 
     Raises:
         UserError: weights of another spec, of an incomplete one, or of no classifier; more ranges
             than timesteps; images that do not fit the classifier.
     """
     use_exact_float32()
-    classifier, model_spec = load_network(weights_path, spec["classifier"], device)
-    if model_spec["kind"] != "classifier":
+    classifier, model_spec = load_network(weights_path, spec.classifier, device)
+    if not isinstance(model_spec, GuideWeights):
         raise UserError(
-            f"{weights_path}: {model_spec['name']} is a {model_spec['kind']} model; accuracy needs "
-            "the weights of a classifier"
+            f"{weights_path}: {model_spec.name} is a {model_spec.kind} model; accuracy needs the "
+            "weights of a classifier"
         )
-    training, num_ranges = model_spec["training"], spec["num_ranges"]
-    for key in ("dataset", "augmentation"):
-        if not training.get(key):
+    training, num_ranges = model_spec.training, spec.num_ranges
+    for key, known in (("dataset", training.dataset), ("augmentation", training.augmentation)):
+        if not known:
             raise UserError(
                 f"{weights_path}: model spec in its header: training: {key}: missing; it says "
                 "which images the classifier knows: train it again"
             )
-    if not 1 <= num_ranges <= training["num_timesteps"]:
+    if not 1 <= num_ranges <= training.num_timesteps:
         raise UserError(
-            f"{spec['name']}: num_ranges is {num_ranges}; needed: 1 to {training['num_timesteps']},"
-            " the classifier's timesteps"
+            f"{spec.name}: num_ranges is {num_ranges}; needed: 1 to {training.num_timesteps}, the "
+            "classifier's timesteps"
         )
     dataset = open_dataset(model_spec, data_path)
-    indices = choose_images(len(dataset), max_images=spec["max_images"], seed=spec["seed"])
-    edges = compute_range_edges(training["num_timesteps"], num_ranges)
-    correct = count_correct(
-        classifier,
-        make_schedule(training["schedule"], training["num_timesteps"]),
-        dataset,
-        indices=indices,
-        edges=edges,
-        in_channels=model_spec["architecture"]["in_channels"],
-        seed=spec["seed"],
-        batch_size=batch_size,
-        device=device,
-    )
-    write_json(
-        out_path,
-        {
-            "format": FORMAT,
-            "name": spec["name"],
-            "spec": spec,
-            "digest": spec_digest(spec),
-            "num_images": len(indices),
-            "num_classes": model_spec["architecture"]["num_classes"],
-            "num_timesteps": training["num_timesteps"],
-            "schedule": training["schedule"],
-            "trained_on_these_images": all(
-                training["dataset"].get(key) == spec["dataset"].get(key) for key in PHOTOGRAPHS
-            ),
-            "ranges": [
-                {"first": first, "last": stop - 1, "num_correct": number}
-                for first, stop, number in zip(edges[:-1], edges[1:], correct, strict=True)
-            ],
-            "weights": {"sha256": sha256_file(weights_path)},
-            "data": {"sha256": sha256_file(data_path)},
-            "precision": "float32",
-            **environment(),
-        },
-    )
+    indices = choose_images(len(dataset), max_images=spec.max_images, seed=spec.seed)
+    edges = compute_range_edges(training.num_timesteps, num_ranges)
+    images, trained = spec.dataset.content(), training.dataset or {}
+    events = events or EventLog(None)
+    about = {"name": model_spec.name, "digest": spec.classifier.digest, "spec": None}
+    with events.record(kind="model", job="accuracy", device=device, **about) as usage:
+        correct = count_correct(
+            classifier,
+            make_schedule(training.schedule, training.num_timesteps),
+            dataset,
+            indices=indices,
+            edges=edges,
+            in_channels=model_spec.architecture.in_channels,
+            seed=spec.seed,
+            batch_size=batch_size,
+            device=device,
+        )
+        share = sum(correct) / (len(indices) * num_ranges)
+        events.write("accuracy", num_images=len(indices), accuracy=round(share, 6))
+        manifest = make_manifest(
+            kind="accuracy",
+            name=spec.name,
+            spec=spec.content(),
+            digest=spec.digest,
+            inputs={"weights": weights_path, "data": data_path},
+            seeds={"evaluation": spec.seed},
+            precision="float32",
+        )
+        write_json(
+            out_path,
+            {
+                **manifest,
+                "num_images": len(indices),
+                "num_classes": model_spec.architecture.num_classes,
+                "num_timesteps": training.num_timesteps,
+                "schedule": training.schedule,
+                "trained_on_these_images": all(
+                    trained.get(key) == images.get(key) for key in PHOTOGRAPHS
+                ),
+                "ranges": [
+                    {"first": first, "last": stop - 1, "num_correct": number}
+                    for first, stop, number in zip(edges[:-1], edges[1:], correct, strict=True)
+                ],
+            },
+        )
+        write_manifest(out_path, manifest, usage)

@@ -1,19 +1,23 @@
 """Draw samples: sample i depends on the weights, the seed and i, on nothing else."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adm.networks.model import make_model
+from adm.networks.model import make_network
 from adm.process.guidance import make_cond_fn
 from adm.process.sampler import sample_ancestral, sample_ddim
 from adm.process.seeds import make_generator
-from adm.weights.files import load_network_of, read_spec
+from adm.training.losses import choose_variance
+from adm.weights.files import load_network_of, read_header
 from records.errors import UserError
-from specs.schedule import Schedule
+from specs.architecture import UNetArchitecture
+from specs.models import ModelSpec, WeightsSpec
+from specs.sampling import Sampler, WeightsAt
+from specs.schedule import Schedule, make_schedule
 
 SAMPLERS = {"ancestral": sample_ancestral, "ddim": sample_ddim}
 
@@ -46,79 +50,81 @@ def draw_samples(
     indices: Sequence[int],
     *,
     model: nn.Module,
-    schedule: Schedule,
-    shape: tuple[int, int, int],
-    method: str,
-    eta: float,
+    spec: ModelSpec | WeightsSpec,
+    sampler: Sampler,
     seed: int,
-    stage: str,
     labels: Tensor | None = None,
-    conditional: bool = False,
     low_res: Tensor | None = None,
     classifier: nn.Module | None = None,
-    guidance_scale: float | None = None,
-    variance: str = "learned_range",
     device: str = "cpu",
 ) -> Tensor:
     """Draw the samples of some indices, each from its own stream of noise.
 
+    The two halves of a stack, a diffusion model and an upsampler, draw different noise.
+
     Args:
         indices: sample numbers i >= 0.
         model: the denoiser.
-        schedule: the (respaced) process.
-        shape: channels, height and width of an image.
-        method: `ancestral` or `ddim`.
-        eta: share of noise in DDIM, 0 to 1.
+        spec: of the denoiser.
+        sampler: method, steps, share of noise in DDIM, guidance, and the denoiser's process.
         seed: sampling seed.
-        stage: which half of a stack this is; the halves draw different noise.
         labels: int64 [n] for a conditional model or a classifier.
-        conditional: the model takes the labels.
         low_res: [n, c, h, w] in [-1, 1] for an upsampler.
         classifier: noisy classifier for guidance.
-        guidance_scale: factor of its gradient.
-        variance: what the model says of the variance, see `adm.process.diffusion.p_mean_variance`.
         device: where the networks are.
 
     Returns:
         Images [n, c, h, w] in about [-1, 1], on the CPU.
     """
-    generators = [make_generator("noise", stage, seed, i) for i in indices]
+    shape = spec.architecture
+    assert isinstance(shape, UNetArchitecture)
+    size = (shape.in_channels, shape.image_size_px, shape.image_size_px)
+    generators = [make_generator("noise", spec.kind, seed, i) for i in indices]
 
     def draw_noise(step_index: int = 0) -> Tensor:
-        return torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device)
+        return torch.stack([torch.randn(size, generator=one) for one in generators]).to(device)
 
     model_kwargs: dict[str, Tensor] = {}
-    if conditional:
+    if shape.num_classes is not None:
         assert labels is not None
         model_kwargs["y"] = labels.to(device)
     if low_res is not None:
         model_kwargs["low_res"] = low_res.to(device)
     cond_fn = None
     if classifier is not None:
-        assert labels is not None and guidance_scale is not None
-        cond_fn = make_cond_fn(classifier, labels.to(device), guidance_scale)
-    options = {"eta": eta} if method == "ddim" else {}
-    sample = SAMPLERS[method](
+        assert labels is not None and sampler.guidance_scale is not None
+        cond_fn = make_cond_fn(classifier, labels.to(device), sampler.guidance_scale)
+    options = {"eta": sampler.eta} if sampler.method == "ddim" else {}
+    sample = SAMPLERS[sampler.method](
         model,
-        schedule,
+        make_respaced(sampler),
         draw_noise(),
         noise_fn=draw_noise,
         cond_fn=cond_fn,
         model_kwargs=model_kwargs,
-        variance=variance,
+        variance=choose_variance(spec.training.objective),
         **options,
     )
     return sample.cpu()
 
 
+# The constants are put on the device once for each schedule.
+_make_schedule_once = lru_cache(maxsize=8)(make_schedule)
+
+
+def make_respaced(sampler: Sampler) -> Schedule:
+    """Return the chain that a sampler goes along."""
+    return _make_schedule_once(sampler.schedule, sampler.num_timesteps, sampler.respacing)
+
+
 def load_network(
-    path: str | Path, expected: dict[str, Any], device: str
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Load the weights that a sample spec names.
+    path: str | Path, expected: WeightsAt, device: str
+) -> tuple[nn.Module, WeightsSpec]:
+    """Load a network for inference and check that it is the one that a spec names.
 
     Args:
-        path: weights with their spec in the metadata.
-        expected: `name`, `digest`, `mark` and `iteration` from the sample spec.
+        path: weights with their spec in the header.
+        expected: the weights that are needed.
         device: where to put the network.
 
     Returns:
@@ -127,12 +133,17 @@ def load_network(
     Raises:
         UserError: the file is of another spec, another iteration, truncated or foreign.
     """
-    metadata = read_spec(path)
-    if metadata["digest"] != expected["digest"] or metadata["iteration"] != expected["iteration"]:
+    header = read_header(path)
+    if header.digest != expected.digest or header.iteration != expected.iteration:
         raise UserError(
-            f"{path}: holds {metadata['spec']['name']} (spec {metadata['digest'][:12]}, iteration "
-            f"{metadata['iteration']}); {expected['name']} (spec {expected['digest'][:12]}, "
-            f"iteration {expected['iteration']}) is needed: train it again, or take its own file"
+            f"{path}: holds {header.spec.name} (spec {header.digest[:12]}, iteration "
+            f"{header.iteration}); {expected.name} (spec {expected.digest[:12]}, "
+            f"iteration {expected.iteration}) is needed: train it again, or take its own file"
         )
-    model = load_network_of(path, make_model, device=device, expected_digest=expected["digest"])
-    return model.requires_grad_(False), metadata["spec"]
+    model = load_network_of(
+        path,
+        lambda spec: make_network(spec.architecture),
+        device=device,
+        expected_digest=expected.digest,
+    )
+    return model.requires_grad_(False), header.spec

@@ -78,13 +78,13 @@ def shorten(text: str, width_px: int, font: Any) -> str:
     return text if font.getlength(text) <= width_px else text.partition(" ")[0]
 
 
-def save_grid(path: str | Path, sheet: Image.Image, protocol: Mapping[str, Any]) -> None:
-    """Write a sheet as PNG, atomically, with how it was made as its text `protocol` (JSON).
+def save_grid(path: str | Path, sheet: Image.Image, manifest: Mapping[str, Any]) -> None:
+    """Write a sheet as PNG, atomically, with how it was made as its text `manifest` (JSON).
 
     Raises:
         UserError: it cannot be written.
     """
     info = PngInfo()
-    info.add_text("protocol", json.dumps(protocol, sort_keys=True))
+    info.add_text("manifest", json.dumps(manifest, sort_keys=True))
     with atomic_write(path) as file:
         sheet.save(file, format="PNG", pnginfo=info)

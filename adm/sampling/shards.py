@@ -13,15 +13,15 @@ from tqdm import tqdm
 
 from adm.process.diffusion import from_uint8, to_uint8
 from adm.sampling.draw import draw_labels, draw_samples, load_network
-from adm.training.losses import choose_variance
 from adm.training.precision import use_exact_float32
-from records.batches import join_batches, protocol_path, read_batch, read_protocol, write_batch
+from records.batches import join_batches, read_batch, write_batch
 from records.errors import UserError
 from records.events import EventLog
-from records.files import remove_leftovers, sha256_file, spec_digest
+from records.files import remove_leftovers, sha256_file
 from records.locks import exclusive_lock
-from records.provenance import environment
-from specs.schedule import make_schedule
+from records.manifest import make_manifest, manifest_path, read_manifest
+from specs.architecture import UNetArchitecture
+from specs.sampling import BatchRef, SampleSpec
 
 Draw = Callable[[range], tuple[np.ndarray, np.ndarray | None]]
 IMAGES_PER_SHARD = 1000
@@ -30,7 +30,7 @@ WHERE = ("git_commit", "platform", "cpus")  # what may differ between the shards
 
 
 def write_samples(
-    spec: dict[str, Any],
+    spec: SampleSpec,
     *,
     weights_path: str | Path,
     classifier_path: str | Path | None,
@@ -67,105 +67,89 @@ def write_samples(
         UserError: a range outside the spec, weights of another spec, a base with other images, or
             another process is at the same work.
     """
-    if not 0 <= start < stop <= spec["num_images"]:
+    if not 0 <= start < stop <= spec.num_samples:
         raise UserError(
-            f"{spec['name']}: range {start}:{stop}; "
-            f"0 <= start < stop <= {spec['num_images']} is needed"
+            f"{spec.name}: range {start}:{stop}; 0 <= start < stop <= {spec.num_samples} is needed"
         )
-    if min(batch_size, images_per_shard) < 1:
-        raise UserError(
-            f"{spec['name']}: batches of {batch_size} and shards of {images_per_shard} images; "
-            "both need at least 1"
-        )
-    for what, path in (("classifier", classifier_path), ("low_res", low_res_path)):
-        if path is None and spec[what] is not None:
+    for what, path, needed in (
+        ("classifier", classifier_path, spec.classifier),
+        ("low_res", low_res_path, spec.low_res),
+    ):
+        if path is None and needed is not None:
             raise UserError(
-                f"{spec['name']}: no {what} given; its spec needs {spec[what]['name']}: give its "
-                f"file with --{what.replace('_', '-')}"
+                f"{spec.name}: no {what} given; its spec needs {needed.name}: give its file with "
+                f"--{what.replace('_', '-')}"
             )
-        if path is not None and spec[what] is None:
+        if path is not None and needed is None:
             raise UserError(
-                f"{spec['name']}: {what} {path} given, and its spec has none: leave "
+                f"{spec.name}: {what} {path} given, and its spec has none: leave "
                 f"--{what.replace('_', '-')} out"
             )
     use_exact_float32()
-    model, model_spec = load_network(weights_path, spec["model"], device)
+    model, model_spec = load_network(weights_path, spec.model, device)
+    shape = model_spec.architecture
+    if not isinstance(shape, UNetArchitecture):
+        raise UserError(f"{weights_path}: a classifier, which draws nothing; give a denoiser")
     classifier = None
-    if classifier_path is not None:
-        classifier, _ = load_network(classifier_path, spec["classifier"], device)
-    architecture, sampler = model_spec["architecture"], spec["sampler"]
+    if classifier_path is not None and spec.classifier is not None:
+        classifier, _ = load_network(classifier_path, spec.classifier, device)
     base = None
-    if low_res_path is not None:
-        base = _read_base(spec, low_res_path, stop, architecture["low_res_px"])
-    size, channels = architecture["image_size_px"], architecture["in_channels"]
-    schedule = make_schedule(sampler["schedule"], sampler["num_timesteps"], sampler["respacing"])
+    if low_res_path is not None and spec.low_res is not None:
+        base = _read_base(spec, spec.low_res, low_res_path, stop, shape.low_res_px)
 
     def draw(indices: range) -> tuple[np.ndarray, np.ndarray | None]:
-        y, low_res = _choose_conditions(spec, indices, base, channels)
+        y, low_res = _choose_conditions(spec, indices, base, shape.in_channels)
         sample = draw_samples(
             indices,
             model=model,
-            schedule=schedule,
-            shape=(channels, size, size),
-            method=sampler["method"],
-            eta=sampler["eta"],
-            seed=spec["seed"],
-            stage=model_spec["kind"],
+            spec=model_spec,
+            sampler=spec.sampler,
+            seed=spec.seed,
             labels=y,
-            conditional=architecture["num_classes"] is not None,
             low_res=low_res,
             classifier=classifier,
-            guidance_scale=sampler["guidance_scale"],
-            variance=choose_variance(model_spec["training"]["objective"]),
             device=device,
         )
         pixels = to_uint8(sample).numpy()
-        images = np.repeat(pixels, 3, axis=-1) if channels == 1 else pixels
+        images = np.repeat(pixels, 3, axis=-1) if shape.in_channels == 1 else pixels
         return images, None if y is None else y.numpy()
 
-    protocol = {
-        "spec": spec,
-        "digest": spec_digest(spec),
-        "precision": "float32",
-        "model": model_spec,
-        "inputs": {
-            what: sha256_file(path)
-            for what, path in (
-                ("weights", weights_path),
-                ("classifier", classifier_path),
-                ("low_res", low_res_path),
-            )
-            if path is not None
-        },
-        **environment(),
-    }
+    about: dict[str, Any] = {"name": spec.name, "digest": spec.digest, "spec": spec.content()}
+    manifest = make_manifest(
+        kind="samples",
+        **about,
+        inputs={"weights": weights_path, "classifier": classifier_path, "low_res": low_res_path},
+        seeds={"sampling": spec.seed},
+        precision="float32",
+        model=model_spec.content(),
+    )
     state_dir = Path(out_path).with_suffix(".shards") if state_dir is None else Path(state_dir)
     events = events or EventLog(None)
-    about = {"name": spec["name"], "digest": spec_digest(spec), "spec": spec}
     with (
-        exclusive_lock(state_dir / "lock", f"samples {spec['name']}"),
-        events.record(kind="row", job="sample", device=device, **about),
+        exclusive_lock(state_dir / "lock", f"samples {spec.name}"),
+        events.record(kind="row", job="sample", device=device, **about) as usage,
     ):
         ranges = {
             state_dir / f"{first:06d}-{last:06d}.npz": range(first, last)
             for first, last in split_range(start, stop, images_per_shard)
         }
-        with tqdm(total=stop - start, desc=spec["name"], unit="image", mininterval=5.0) as progress:
+        with tqdm(total=stop - start, desc=spec.name, unit="image", mininterval=5.0) as progress:
             for path, indices in ranges.items():
-                if is_finished(path, protocol):
+                if is_finished(path, manifest):
                     progress.update(len(indices))
                 else:
                     began = time.monotonic()
-                    _write_shard(path, indices, draw, protocol, batch_size, progress)
+                    _write_shard(path, indices, draw, manifest, batch_size, progress)
                     events.write(
                         "progress",
                         images=indices.stop - start,
                         images_per_second=round(len(indices) / (time.monotonic() - began), 2),
                     )
         shards = list(ranges)
-        made = [read_protocol(path) or {} for path in shards]
-        places = [{name: one[name] for name in ("range", *WHERE)} for one in made]
-        join_batches(out_path, shards, {**protocol, "range": [start, stop], "shards": places})
+        made = [read_manifest(path) or {} for path in shards]
+        origins = [{name: one[name] for name in ("range", *WHERE)} for one in made]
+        joined = {**manifest, "range": [start, stop], "shards": origins}
+        join_batches(out_path, shards, joined, usage)
         _remove_shards(state_dir, shards)
 
 
@@ -178,26 +162,26 @@ def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[
         first = last
 
 
-def is_finished(path: Path, protocol: dict[str, Any]) -> bool:
-    """Tell whether a shard is whole and of the same protocol: spec, weights, precision, versions.
+def is_finished(path: Path, manifest: dict[str, Any]) -> bool:
+    """Tell whether a shard is whole and made the same way: spec, weights, precision, versions.
 
     Commit and machine may differ: a spec's recipe says when code moves numbers.
     """
     try:
-        found = read_protocol(path)
+        found = read_manifest(path)
     except UserError:
         return False
     return (
         found is not None
         and path.exists()
-        and all(found.get(name) == protocol[name] for name in SAME)
+        and all(found.get(name) == manifest[name] for name in SAME)
         and found["sha256"] == sha256_file(path)
     )
 
 
 def _remove_shards(state_dir: Path, shards: Sequence[Path]) -> None:
     """Remove the shards of a batch that is written, and their folder if nothing else is in it."""
-    for path in (*shards, *map(protocol_path, shards)):
+    for path in (*shards, *map(manifest_path, shards)):
         path.unlink()
     remove_leftovers(state_dir)
     (state_dir / "lock").unlink()
@@ -209,7 +193,7 @@ def _write_shard(
     path: Path,
     indices: range,
     draw: Draw,
-    protocol: dict[str, Any],
+    manifest: dict[str, Any],
     batch_size: int,
     progress: "tqdm[Any]",
 ) -> None:
@@ -226,12 +210,12 @@ def _write_shard(
         path,
         np.concatenate(images),
         np.concatenate(labels) if labels else None,
-        {**protocol, "range": [indices.start, indices.stop]},
+        {**manifest, "range": [indices.start, indices.stop]},
     )
 
 
 def _choose_conditions(
-    spec: dict[str, Any],
+    spec: SampleSpec,
     indices: range,
     base: tuple[np.ndarray, np.ndarray | None] | None,
     channels: int,
@@ -242,39 +226,38 @@ def _choose_conditions(
         labels = base[1]
         y = None if labels is None else torch.from_numpy(labels[indices.start : indices.stop])
         return y, low_res
-    if spec["num_classes"] is None:
+    if spec.num_classes is None:
         return None, None
     y = draw_labels(
         indices,
-        seed=spec["seed"],
-        num_classes=spec["num_classes"],
-        label_policy=spec["label_policy"],
+        seed=spec.seed,
+        num_classes=spec.num_classes,
+        label_policy=spec.label_policy,
     )
     return y, None
 
 
 def _read_base(
-    spec: dict[str, Any], path: str | Path, stop: int, low_res_px: int
+    spec: SampleSpec, needed: BatchRef, path: str | Path, stop: int, low_res_px: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read the low-resolution batch of a stack and check that it is the one that the spec names."""
-    needed = spec["low_res"]
-    found = (read_protocol(path) or {}).get("digest")
-    if found != needed["digest"]:
-        got = f"spec {found[:12]}" if found else "no protocol beside it that names a spec"
+    found = (read_manifest(path) or {}).get("digest")
+    if found != needed.digest:
+        got = f"spec {found[:12]}" if found else "no manifest beside it that names a spec"
         raise UserError(
-            f"{path}: {got}; {spec['name']} enlarges {needed['name']}, spec "
-            f"{needed['digest'][:12]}: draw the base's samples again, or give their own file"
+            f"{path}: {got}; {spec.name} enlarges {needed.name}, spec {needed.digest[:12]}: draw "
+            "the base's samples again, or give their own file"
         )
     images, labels = read_batch(path)
     if images.shape[1:3] != (low_res_px, low_res_px):
         raise UserError(
-            f"{path}: images of {images.shape[2]}x{images.shape[1]} pixels; {spec['name']} "
+            f"{path}: images of {images.shape[2]}x{images.shape[1]} pixels; {spec.name} "
             f"enlarges {low_res_px}x{low_res_px}: give the base's own samples"
         )
-    if len(images) < stop or (labels is None) != (spec["num_classes"] is None):
+    if len(images) < stop or (labels is None) != (spec.num_classes is None):
         raise UserError(
             f"{path}: {len(images)} images {'without' if labels is None else 'with'} labels; "
-            f"{spec['name']} needs at least {stop} {'with' if spec['num_classes'] else 'without'}: "
+            f"{spec.name} needs at least {stop} {'with' if spec.num_classes else 'without'}: "
             "draw the base's samples again"
         )
     return images, labels

@@ -1,7 +1,7 @@
 """From an image set to the inputs of a training step: order, augmentation, noise."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from math import ceil, floor
@@ -18,29 +18,30 @@ from adm.datasets.image_zip import ImageZip
 from adm.process.diffusion import from_uint8
 from adm.process.seeds import make_generator
 from records.errors import UserError
+from specs.models import ModelSpec, WeightsSpec
 
 MAX_CROP_FRACTION, MIN_CROP_FRACTION = 1.0, 0.8
 
 
-def open_dataset(spec: Mapping[str, Any], data_path: str | Path) -> ImageZip:
+def open_dataset(spec: ModelSpec | WeightsSpec, data_path: str | Path) -> ImageZip:
     """Open the image set of a spec and check that it is one that this model can learn from.
 
     Raises:
         UserError: another size, colour for a grey model, no labels or another number of classes.
     """
-    architecture, training = spec["architecture"], spec["training"]
-    size = architecture["image_size_px"]
-    cropped = training["augmentation"]["random_crop"]
-    dataset = ImageZip(data_path, image_size_px=None if cropped else size)
-    if dataset.image_channels > architecture["in_channels"]:
+    shape = spec.architecture
+    augmentation = spec.training.augmentation
+    cropped = augmentation is not None and augmentation.random_crop
+    dataset = ImageZip(data_path, image_size_px=None if cropped else shape.image_size_px)
+    if dataset.image_channels > shape.in_channels:
         raise UserError(
-            f"{data_path}: colour images; {spec['name']} has in_channels "
-            f"{architecture['in_channels']}: give a grey dataset, or set image_channels to 3"
+            f"{data_path}: colour images; {spec.name} has in_channels {shape.in_channels}: give a "
+            "grey dataset, or set image_channels to 3"
         )
-    num_classes = architecture["num_classes"]
+    num_classes = shape.num_classes
     if num_classes is not None and dataset.num_classes != num_classes:
         raise UserError(
-            f"{data_path}: {dataset.num_classes or 'no'} classes; {spec['name']} needs labels of "
+            f"{data_path}: {dataset.num_classes or 'no'} classes; {spec.name} needs labels of "
             f"{num_classes}: give the dataset of its task"
         )
     return dataset
@@ -192,7 +193,7 @@ def make_inputs(
     images: np.ndarray,
     labels: np.ndarray | None,
     *,
-    spec: Mapping[str, Any],
+    spec: ModelSpec,
     iteration: int,
     device: str,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
@@ -208,13 +209,11 @@ def make_inputs(
     Returns:
         x_start [n, c, h, w] in [-1, 1], y int64 [n] or None, t int64 [n] uniform, eps like x_start.
     """
-    training, architecture = spec["training"], spec["architecture"]
-    pixels = torch.from_numpy(images[..., : architecture["in_channels"]]).to(device)
+    training, shape = spec.training, spec.architecture
+    pixels = torch.from_numpy(images[..., : shape.in_channels]).to(device)
     x_start = from_uint8(pixels)
-    y = None if architecture["num_classes"] is None else torch.from_numpy(labels).to(device)
-    generator = make_generator("training", training["seed"], "noise", iteration, device=device)
-    t = torch.randint(
-        training["num_timesteps"], (len(x_start),), generator=generator, device=device
-    )
+    y = None if shape.num_classes is None else torch.from_numpy(labels).to(device)
+    generator = make_generator("training", training.seed, "noise", iteration, device=device)
+    t = torch.randint(training.num_timesteps, (len(x_start),), generator=generator, device=device)
     eps = torch.randn(x_start.shape, generator=generator, device=device)
     return x_start, y, t, eps

@@ -7,14 +7,13 @@ k are all that a run continues from: killed and resumed, it ends in the same bit
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from adm.datasets.image_zip import ImageZip
-from adm.networks.model import make_model
+from adm.networks.model import make_network
 from adm.process.seeds import seed_for
 from adm.training.batches import iterate_batches, make_inputs, open_dataset
 from adm.training.ema import make_ema
@@ -24,17 +23,20 @@ from adm.training.precision import LossScale, check_precision, use_exact_float32
 from adm.training.state import TrainState, drop_state, load_state, save_state
 from adm.training.step import compute_learning_rate, train_step
 from adm.training.watchdog import Diverged, Watchdog
-from adm.weights.files import load_weights, read_spec, save_weights
+from adm.weights.files import load_weights, read_header, save_weights
 from records.errors import UserError
 from records.events import EventLog
-from records.files import link_or_copy, remove_leftovers, spec_digest
+from records.files import link_or_copy, remove_leftovers
 from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
+from records.manifest import make_manifest, write_manifest
+from records.usage import Usage
+from specs.models import ModelSpec
 
 NUM_LOADING_THREADS = 4
 
 
-def make_state(spec: Mapping[str, Any], device: str | torch.device = "cpu") -> TrainState:
+def make_state(spec: ModelSpec, device: str | torch.device = "cpu") -> TrainState:
     """Make the state before the first iteration; the weights follow from the training seed.
 
     Args:
@@ -44,22 +46,22 @@ def make_state(spec: Mapping[str, Any], device: str | torch.device = "cpu") -> T
     Returns:
         Network, average (a copy of the weights), AdamW (betas 0.9 and 0.999, eps 1e-8).
     """
-    training = spec["training"]
-    torch.manual_seed(seed_for("training", training["seed"], "weights"))
-    model = make_model(spec).to(device).train()
+    training = spec.training
+    torch.manual_seed(seed_for("training", training.seed, "weights"))
+    model = make_network(spec.architecture).to(device).train()
     optimiser = torch.optim.AdamW(
         model.parameters(),
-        lr=training["learning_rate"],
+        lr=training.learning_rate,
         betas=(0.9, 0.999),
         eps=1e-8,
-        weight_decay=training["weight_decay"],
+        weight_decay=training.weight_decay,
         fused=True,  # on one CPU core 3 ms for 3M parameters; 11 ms with foreach
     )
     return TrainState(model, make_ema(list(model.parameters())), optimiser, LossScale())
 
 
 def train(
-    spec: Mapping[str, Any],
+    spec: ModelSpec,
     *,
     data_path: str | Path,
     state_dir: str | Path,
@@ -100,16 +102,17 @@ def train(
         Diverged: loss or gradients stopped being finite.
         Stopped: SIGTERM or SIGUSR1 came; the state is saved.
     """
-    anneal_iterations = spec["training"]["anneal_iterations"]
+    anneal_iterations = spec.training.anneal_iterations
     if iterations < 1 or (anneal_iterations is not None and iterations > anneal_iterations):
         limit = "" if anneal_iterations is None else f" to anneal_iterations, {anneal_iterations}"
-        raise UserError(f"{spec['name']}: mark {mark}: {iterations} iterations; needed: 1{limit}")
-    check_precision(spec["training"]["precision"], device)
+        raise UserError(f"{spec.name}: mark {mark}: {iterations} iterations; needed: 1{limit}")
+    check_precision(spec.training.precision, device)
     use_exact_float32()
     torch.set_num_threads(threads)
     state_dir = Path(state_dir)
     kept = _kept_path(state_dir, iterations)
-    with exclusive_lock(state_dir / "lock", f"model {spec['name']}"):
+    usage = events.start_usage()
+    with exclusive_lock(state_dir / "lock", f"model {spec.name}"):
         remove_leftovers(state_dir)
         if _is_kept(kept, spec, iterations):
             _begin(events, "restored", spec, mark=mark, iteration=iterations)
@@ -126,6 +129,7 @@ def train(
                 "save_every_iterations": save_every_iterations,
                 "save_every_seconds": save_every_seconds,
                 "log_every_iterations": log_every_iterations,
+                "usage": usage,
             }
             _announce(load_state(state_dir, state, spec), events)
             if state.iteration > iterations:
@@ -138,37 +142,48 @@ def train(
                 shutil.rmtree(replay_dir)
             else:
                 _run(state, state_dir=state_dir, **options)
-        _write_out(kept, out_path, spec, mark, device)
+        _write_out(kept, out_path, spec, mark)
+        manifest = make_manifest(
+            kind="weights",
+            name=spec.name,
+            spec=spec.content(),
+            digest=spec.digest,
+            inputs={"data": data_path},
+            seeds={"training": spec.training.seed or 0},
+            mark=mark,
+            iteration=iterations,
+            threads=threads,
+            device=str(device),
+        )
+        write_manifest(out_path, manifest, usage)
         if not keep_state:
             drop_state(state_dir)
-            events.write("dropped", name=spec["name"], mark=mark)
+            events.write("dropped", name=spec.name, mark=mark)
 
 
 def _kept_path(state_dir: Path, iterations: int) -> Path:
     return state_dir / f"ema-{iterations}.safetensors"
 
 
-def _is_kept(kept: Path, spec: Mapping[str, Any], iterations: int) -> bool:
+def _is_kept(kept: Path, spec: ModelSpec, iterations: int) -> bool:
     """Tell whether the averaged weights of an iteration are there, whole and of this spec."""
     if not kept.exists():
         return False
     try:
-        about = read_spec(kept)
+        about = read_header(kept)
     except UserError as error:
         print(f"{error}; training goes over it", file=sys.stderr)
         return False
-    return about["digest"] == spec_digest(spec) and about["iteration"] == iterations
+    return about.digest == spec.digest and about.iteration == iterations
 
 
-def _write_out(
-    kept: Path, out_path: str | Path, spec: Mapping[str, Any], mark: str, device: str
-) -> None:
+def _write_out(kept: Path, out_path: str | Path, spec: ModelSpec, mark: str) -> None:
     """Give kept weights their place; written again where they carry another mark or name."""
-    about = read_spec(kept)
-    if about["mark"] == mark and about["spec"] == spec:
+    about = read_header(kept)
+    if about.mark == mark and about.spec.content() == spec.content():
         link_or_copy(kept, out_path)
         return
-    model = make_model(spec)
+    model = make_network(spec.architecture)
     load_weights(kept, model)
     save_weights(
         out_path,
@@ -176,19 +191,19 @@ def _write_out(
         list(model.parameters()),
         spec=spec,
         mark=mark,
-        iteration=about["iteration"],
+        iteration=about.iteration,
     )
 
 
-def _begin(events: EventLog, event: str, spec: Mapping[str, Any], **fields: Any) -> None:
+def _begin(events: EventLog, event: str, spec: ModelSpec, **fields: Any) -> None:
     """Record which model the events that follow are about."""
     events.begin(
         event=event,
         kind="model",
         job="train",
-        name=spec["name"],
-        digest=spec_digest(spec),
-        spec=spec,
+        name=spec.name,
+        digest=spec.digest,
+        spec=spec.content(),
         **fields,
     )
 
@@ -202,7 +217,7 @@ def _announce(notices: list[str], events: EventLog) -> None:
 def _run(
     state: TrainState,
     *,
-    spec: Mapping[str, Any],
+    spec: ModelSpec,
     state_dir: Path,
     mark: str,
     iterations: int,
@@ -212,10 +227,12 @@ def _run(
     save_every_iterations: int | None,
     save_every_seconds: float,
     log_every_iterations: int,
+    usage: Usage,
 ) -> None:
     """Order the iterations from a state to a mark: batches, steps, events, saves."""
-    name, training, architecture = spec["name"], spec["training"], spec["architecture"]
-    seed, batch_size = training["seed"], training["batch_size"]
+    name, training = spec.name, spec.training
+    seed, batch_size = training.seed, training.batch_size
+    assert seed is not None  # published weights alone have none
     loss_fn = make_loss_fn(spec, state.model, device)
     _begin(
         events,
@@ -230,18 +247,18 @@ def _run(
         threads=torch.get_num_threads(),
     )
     saved = state.iteration
-    watchdog = Watchdog(name, precision=training["precision"], batch_size=batch_size, device=device)
+    watchdog = Watchdog(name, precision=training.precision, batch_size=batch_size, device=device)
     meter = Meter(batch_size)
-    started, last_save = time.monotonic(), time.monotonic()
+    last_save = time.monotonic()
     batches = iterate_batches(
         dataset,
         first_iteration=state.iteration,
         stop_iteration=iterations,
         num_threads=NUM_LOADING_THREADS,
-        image_size_px=architecture["image_size_px"],
+        image_size_px=spec.architecture.image_size_px,
         batch_size=batch_size,
         seed=seed,
-        **training["augmentation"],
+        **training.augmentation.content(),
     )
     bar = make_progress_bar(
         name, done=state.iteration, iterations=iterations, batch_size=batch_size
@@ -252,7 +269,7 @@ def _run(
                 images, labels, spec=spec, iteration=state.iteration, device=device
             )
             learning_rate = compute_learning_rate(
-                training["learning_rate"], state.iteration, training["anneal_iterations"]
+                training.learning_rate, state.iteration, training.anneal_iterations
             )
             # Dropout is the only thing that draws from torch's own generators.
             torch.manual_seed(seed_for("training", seed, "dropout", state.iteration))
@@ -264,16 +281,16 @@ def _run(
                     y,
                     t,
                     eps,
-                    microbatch_size=training["microbatch_size"],
+                    microbatch_size=training.microbatch_size,
                     learning_rate=learning_rate,
-                    ema_decay=training["ema_decay"],
-                    grad_clip=training["grad_clip"],
-                    precision=training["precision"],
+                    ema_decay=training.ema_decay,
+                    grad_clip=training.grad_clip,
+                    precision=training.precision,
                 )
             except torch.OutOfMemoryError:
                 raise UserError(
                     f"{name}: the GPU's memory is too small for microbatch_size "
-                    f"{training['microbatch_size']}; lower it in the scale's file (the batch, and "
+                    f"{training.microbatch_size}; lower it in the scale's file (the batch, and "
                     "so the result, stays the same but for rounding)"
                 ) from None
             done = state.iteration
@@ -315,9 +332,4 @@ def _run(
     kept = _kept_path(state_dir, iterations)
     save_weights(kept, state.model, state.ema, spec=spec, mark=mark, iteration=iterations)
     events.write("mark", mark=mark, iteration=iterations, path=str(kept))
-    events.write(
-        "end",
-        iteration=iterations,
-        wall_seconds=round(time.monotonic() - started, 3),
-        cpu_seconds=round(time.process_time(), 3),
-    )
+    events.write("end", iteration=iterations, **usage.read())

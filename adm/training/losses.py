@@ -1,8 +1,7 @@
 """What a batch costs: denoising losses, and cross entropy on noised images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from adm.process.diffusion import q_sample, training_losses
 from adm.training.precision import make_autocast
+from specs.models import GuideSpec, ModelSpec
 from specs.schedule import Schedule, make_schedule
 
 NUM_QUARTERS = 4
@@ -110,7 +110,7 @@ def compute_classifier_losses(
     }
 
 
-def make_loss_fn(spec: Mapping[str, Any], model: nn.Module, device: str | torch.device) -> LossFn:
+def make_loss_fn(spec: ModelSpec, model: nn.Module, device: str | torch.device) -> LossFn:
     """Make the function (x_start, y, t, eps) -> losses per image that a model spec asks for.
 
     Args:
@@ -121,19 +121,19 @@ def make_loss_fn(spec: Mapping[str, Any], model: nn.Module, device: str | torch.
     Returns:
         `compute_classifier_losses` or `compute_denoising_losses` of that network.
     """
-    training = spec["training"]
-    schedule = make_schedule(training["schedule"], training["num_timesteps"])
+    training = spec.training
+    schedule = make_schedule(training.schedule, training.num_timesteps)
 
     def run_network(x_t: Tensor, t: Tensor, **model_kwargs: Tensor) -> Tensor:
-        with make_autocast(training["precision"], device):
+        with make_autocast(training.precision, device):
             return model(x_t, t, **model_kwargs)
 
-    if spec["kind"] == "classifier":
+    if isinstance(spec, GuideSpec):
         return partial(compute_classifier_losses, run_network, schedule)
     return partial(
         compute_denoising_losses,
         run_network,
         schedule,
-        objective=training["objective"],
-        low_res_px=spec["architecture"].get("low_res_px"),
+        objective=training.objective,
+        low_res_px=spec.architecture.low_res_px,
     )

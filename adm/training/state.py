@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from adm.training.precision import LossScale
 from adm.weights.tensors import read_tensors, write_tensors
 from records.errors import UserError
-from records.files import canonical_json, link_or_copy, spec_digest
+from records.files import canonical_json, link_or_copy
+from specs.models import ModelSpec
 
 STATE_FORMAT = "training state 1"
 STATE_NAME, PREVIOUS_NAME = "state.safetensors", "previous.safetensors"
@@ -37,7 +38,7 @@ class TrainState:
     iteration: int = 0
 
 
-def save_state(state_dir: str | Path, state: TrainState, spec: Mapping[str, Any]) -> None:
+def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec) -> None:
     """Write the state of a run as one file; the state before it stays beside it.
 
     At every moment, also when the process is killed inside this function, `state.safetensors` is a
@@ -60,8 +61,8 @@ def save_state(state_dir: str | Path, state: TrainState, spec: Mapping[str, Any]
             tensors[f"{key}.{name}"] = value
     metadata = {
         "format": STATE_FORMAT,
-        "spec": canonical_json(spec),
-        "digest": spec_digest(spec),
+        "spec": canonical_json(spec.content()),
+        "digest": spec.digest,
         "iteration": str(state.iteration),
         "loss_scale": canonical_json(vars(state.loss_scale)),
     }
@@ -76,7 +77,7 @@ def drop_state(state_dir: str | Path) -> None:
         (Path(state_dir) / name).unlink(missing_ok=True)
 
 
-def load_state(state_dir: str | Path, state: TrainState, spec: Mapping[str, Any]) -> list[str]:
+def load_state(state_dir: str | Path, state: TrainState, spec: ModelSpec) -> list[str]:
     """Continue from the state in a folder, if there is one.
 
     Args:
@@ -117,15 +118,15 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, texts
 
 
-def _check_same_spec(path: Path, texts: Mapping[str, str], spec: Mapping[str, Any]) -> None:
+def _check_same_spec(path: Path, texts: Mapping[str, str], spec: ModelSpec) -> None:
     """Refuse a state that another spec made."""
-    if texts["digest"] == spec_digest(spec):
+    if texts["digest"] == spec.digest:
         return
-    there, here = _flatten(json.loads(texts["spec"])), _flatten(spec)
+    there, here = _flatten(json.loads(texts["spec"])), _flatten(spec.content())
     keys = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
     changes = [f"{key} {there.get(key)!r} there, {here.get(key)!r} here" for key in keys]
     raise UserError(
-        f"{path}: state of spec {texts['digest'][:12]}; {spec_digest(spec)[:12]} is needed. They "
+        f"{path}: state of spec {texts['digest'][:12]}; {spec.digest[:12]} is needed. They "
         f"differ in {'; '.join(changes)}. Give another state folder, or delete this one to start "
         "over"
     )

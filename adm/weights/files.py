@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +12,22 @@ from torch.overrides import TorchFunctionMode
 
 from adm.weights.tensors import fill_tensors, opened, write_tensors
 from records.errors import UserError
-from records.files import canonical_json, spec_digest
-from specs.spec_checks import check_header
+from records.files import canonical_json
+from specs.load import parse_header
+from specs.models import ModelSpec, WeightsSpec
 
 NUM_SHOWN = 5
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """What a weights file says of itself; `digest` is that of the spec when it was written."""
+
+    spec: WeightsSpec
+    digest: str
+    mark: str
+    iteration: int
 
 
 def save_weights(
@@ -23,7 +35,7 @@ def save_weights(
     model: nn.Module,
     weights: list[Tensor],
     *,
-    spec: Mapping[str, Any],
+    spec: ModelSpec | WeightsSpec,
     mark: str,
     iteration: int,
 ) -> None:
@@ -42,20 +54,17 @@ def save_weights(
     """
     names = [name for name, _ in model.named_parameters()]
     metadata = {
-        "spec": canonical_json(spec),
-        "digest": spec_digest(spec),
+        "spec": canonical_json(spec.content()),
+        "digest": spec.digest,
         "mark": mark,
         "iteration": str(iteration),
-        "recipe": str(spec["recipe"]),
+        "recipe": str(spec.recipe),
     }
     write_tensors(path, dict(zip(names, weights, strict=True)), metadata)
 
 
-def read_spec(path: str | Path) -> dict[str, Any]:
+def read_header(path: str | Path) -> WeightsHeader:
     """Read what a weights file says of itself.
-
-    Returns:
-        `spec` (the model spec), `digest`, `mark`, `iteration` and `recipe` (whole numbers).
 
     Raises:
         UserError: missing, truncated or foreign.
@@ -64,18 +73,15 @@ def read_spec(path: str | Path) -> dict[str, Any]:
         return _parse_metadata(path, file.metadata() or {})
 
 
-def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> dict[str, Any]:
+def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader:
     """Turn a weights file's texts into values."""
     try:
-        spec = json.loads(texts["spec"])
-        check_header(spec, path)
-        return {
-            "spec": spec,
-            "digest": texts["digest"],
-            "mark": texts["mark"],
-            "iteration": int(texts["iteration"]),
-            "recipe": int(texts["recipe"]),
-        }
+        return WeightsHeader(
+            spec=parse_header(json.loads(texts["spec"]), path),
+            digest=texts["digest"],
+            mark=texts["mark"],
+            iteration=int(texts["iteration"]),
+        )
     except (KeyError, ValueError):
         raise UserError(
             f"{path}: a safetensors file without a model spec in its header; it was not written "
@@ -85,7 +91,7 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> dict[str, Any
 
 def load_network_of(
     path: str | Path,
-    make: Callable[[Mapping[str, Any]], Network],
+    make: Callable[[WeightsSpec], Network],
     *,
     device: str | torch.device,
     expected_digest: str | None = None,
@@ -105,7 +111,7 @@ def load_network_of(
         UserError: see `load_weights`; or its spec cannot be built.
     """
     with torch.device("meta"), _NoFreshWeights():  # shapes without memory
-        model = make(read_spec(path)["spec"])
+        model = make(read_header(path).spec)
     _check_weights(path, model, expected_digest)
     weights = {
         name: torch.empty(one.shape, device=device) for name, one in model.named_parameters()
@@ -136,7 +142,7 @@ class _NoFreshWeights(TorchFunctionMode):
 
 def load_weights(
     path: str | Path, model: nn.Module, expected_digest: str | None = None
-) -> dict[str, Any]:
+) -> WeightsHeader:
     """Load a weights file into a network; every name and shape must agree.
 
     Args:
@@ -145,34 +151,33 @@ def load_weights(
         expected_digest: digest of the spec that is needed, if it matters.
 
     Returns:
-        What `read_spec` returns.
+        What `read_header` returns.
 
     Raises:
         UserError: missing, truncated, foreign, or of another spec; the network is untouched.
     """
-    metadata = _check_weights(path, model, expected_digest)
+    header = _check_weights(path, model, expected_digest)
     fill_tensors(path, "weights file", dict(model.named_parameters()))
-    return metadata
+    return header
 
 
 def _check_weights(
     path: str | Path, model: nn.Module, expected_digest: str | None
-) -> dict[str, Any]:
+) -> WeightsHeader:
     """Check a weights file against a network, whose memory is left alone; see `load_weights`."""
     with opened(path, "weights file") as file:
-        metadata = _parse_metadata(path, file.metadata() or {})
+        header = _parse_metadata(path, file.metadata() or {})
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         stored = {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
     different = _describe_differences(dict(model.named_parameters()), stored)
-    other_spec = expected_digest is not None and metadata["digest"] != expected_digest
+    other_spec = expected_digest is not None and header.digest != expected_digest
     if other_spec or different:
-        name = metadata["spec"].get("name", "a model")
         needed = f"; {expected_digest[:12]} is needed" if expected_digest else ""
         raise UserError(
-            f"{path}: weights of {name}, spec {metadata['digest'][:12]}{needed}"
+            f"{path}: weights of {header.spec.name}, spec {header.digest[:12]}{needed}"
             f"{': ' + different if different else ''}; train the model again or give its own file"
         )
-    return metadata
+    return header
 
 
 def _describe_differences(

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from adm.published.checkpoints import make_shapes
-from adm.published.names import find_model, load_sources
+from adm.published.names import find_model, load_catalogue
 from specs.released import RELEASED_PATH
 from tests.records.file_server import FileServer, run_file_server
 
@@ -32,10 +32,10 @@ class Published:
 def make_weights(model, seed=0):
     """Draw weights that are not zero anywhere, as torch.save wants them."""
     generator = torch.Generator().manual_seed(seed)
-    spec = find_model(model, load_sources(SCALE)).spec
+    spec = find_model(model, load_catalogue(SCALE)).spec
     return {
         name: 0.05 * torch.randn(shape, generator=generator)
-        for name, shape in make_shapes(spec).items()
+        for name, shape in make_shapes(spec.architecture).items()
     }
 
 
@@ -57,7 +57,7 @@ def write_released(path, base):
 @contextmanager
 def publish(folder, *models):
     """Serve checkpoints of some models until the block ends."""
-    released = load_sources("paper").released
+    released = load_catalogue("paper").released
     names = {one.model: one.path for one in released.checkpoints.values()}
     with run_file_server() as server:
         weights = {}

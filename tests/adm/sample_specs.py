@@ -2,10 +2,11 @@
 
 import torch
 
-from adm.networks.classifier import make_classifier
-from adm.networks.unet import make_unet
+from adm.networks.model import make_network
 from adm.weights.files import save_weights
-from records.files import spec_digest
+from specs.architecture import ClassifierArchitecture, UNetArchitecture, make_architecture
+from specs.load import parse_header, parse_spec
+from specs.sampling import WeightsAt
 
 SHAPE = dict(
     channels=16,
@@ -22,6 +23,7 @@ SHAPE = dict(
 
 
 def randomise(network, seed):
+    """Move every parameter off its start, where last layers are zero and hide the rest."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -30,61 +32,73 @@ def randomise(network, seed):
 
 
 def unet_architecture(**changes):
-    return dict(
-        image_size_px=8, in_channels=1, out_channels=2, num_classes=10, dropout=0.0,
-        rescale_residual=False, **SHAPE, **changes,
-    )  # fmt: skip
+    own = dict(image_size_px=8, in_channels=1, out_channels=2, num_classes=10)
+    return make_architecture(UNetArchitecture, "test", **{**own, **SHAPE, **changes})
+
+
+def classifier_architecture(**changes):
+    own = dict(image_size_px=8, in_channels=1, num_classes=10)
+    return make_architecture(ClassifierArchitecture, "test", **{**own, **SHAPE, **changes})
+
+
+def make_random(architecture, seed):
+    """Make a network with random weights, in eval mode."""
+    return randomise(make_network(architecture), seed)
 
 
 def make_networks():
     """Return a conditional model and a classifier of 8x8 images."""
-    model = randomise(make_unet(**unet_architecture()), 1)
-    classifier = randomise(make_classifier(**classifier_architecture()), 2)
-    return model, classifier
+    return make_random(unet_architecture(), 1), make_random(classifier_architecture(), 2)
 
 
-def classifier_architecture(**changes):
-    return dict(image_size_px=8, in_channels=1, num_classes=10, pool="attention", **SHAPE) | changes
-
-
-def model_spec(kind, architecture):
-    return {
+def model_spec(kind, architecture, name=None):
+    """Make the spec of a model, as much of it as drawing needs."""
+    content = {
         "kind": kind,
         "recipe": 1,
-        "name": kind,
+        "name": name or kind,
         "task": "digits",
-        "architecture": architecture,
+        "architecture": architecture.content(),
         "training": {"schedule": "linear", "num_timesteps": 1000, "objective": "hybrid"},
     }
+    return parse_header(content, "test")
 
 
 def weights(path, spec, network):
+    """Write a network's weights and return how a sample spec names them."""
     tensors = [parameter.detach() for parameter in network.parameters()]
     save_weights(path, network, tensors, spec=spec, mark="final", iteration=1)
-    return {"name": spec["name"], "digest": spec_digest(spec), "mark": "final", "iteration": 1}
+    return WeightsAt(name=spec.name, digest=spec.digest, mark="final", iteration=1)
 
 
-def make_sample(folder, num_images, **changes):
-    """Write a model's weights to `folder`/m and return a sample spec that names them."""
-    model, _ = make_networks()
-    return {
+def sample_spec(**changes):
+    """Make a sample spec of typed values or plain data; `sampler` changes single settings."""
+    sampler = {
+        "method": "ancestral",
+        "respacing": "2",
+        "eta": 0.0,
+        "guidance_scale": None,
+        "schedule": "linear",
+        "num_timesteps": 1000,
+    }
+    content = {
         "recipe": 1,
         "name": "drawn",
         "task": "digits",
-        "num_images": num_images,
+        "num_images": 4,
         "seed": 0,
         "label_policy": "random",
         "num_classes": 10,
-        "model": weights(folder / "m", model_spec("diffusion", unet_architecture()), model),
         "classifier": None,
-        "sampler": {
-            "method": "ancestral",
-            "respacing": "2",
-            "eta": 0.0,
-            "guidance_scale": None,
-            "schedule": "linear",
-            "num_timesteps": 1000,
-        },
         "low_res": None,
         **changes,
+        "sampler": {**sampler, **changes.get("sampler", {})},
     }
+    return parse_spec(content, "sample", "test")
+
+
+def make_sample(folder, num_samples, **changes):
+    """Write a model's weights to `folder`/m and return a sample spec that names them."""
+    model, _ = make_networks()
+    named = weights(folder / "m", model_spec("diffusion", unet_architecture()), model)
+    return sample_spec(**{"num_images": num_samples, "model": named, **changes})

@@ -12,8 +12,8 @@ import torch
 
 from adm.cli import main
 from records.batches import read_batch
-from records.files import spec_digest, write_json
-from workflow.accuracy import make_accuracy_spec
+from records.files import write_json
+from specs.sampling import AccuracySpec, WeightsAt
 from workflow.settings import load_plan
 
 
@@ -26,11 +26,11 @@ def plan():
 def trained(plan, tmp_path_factory):
     """Data and a model after two iterations, made by the commands."""
     folder = tmp_path_factory.mktemp("cli")
-    write_json(folder / "data.json", plan.datasets["imagenet_64"])
+    write_json(folder / "data.json", plan.datasets["imagenet_64"].content())
     assert main(["dataset", "--spec", f"{folder}/data.json", "--out", f"{folder}/data.zip"]) == 0
     spec = plan.models["imagenet_64"]
-    write_json(folder / "model.json", spec)
-    assert main(train_arguments(folder, "--digest", spec_digest(spec))) == 0
+    write_json(folder / "model.json", spec.content())
+    assert main(train_arguments(folder, "--digest", spec.digest)) == 0
     return folder
 
 
@@ -46,10 +46,24 @@ def train_arguments(folder, *more):
     return ["train", *paths, "--mark", "final", "--iterations", "2", *more]
 
 
-def sample_spec(plan, **changes):
-    spec = dict(plan.samples["t4_64_adm_dropout"], num_images=5, **changes)
-    spec["model"] = {**spec["model"], "iteration": 2}
-    return spec
+def sample_spec(plan):
+    spec = plan.samples["t4_64_adm_dropout"]
+    model = spec.model.model_copy(update={"iteration": 2})
+    return spec.model_copy(update={"num_samples": 5, "model": model}).content()
+
+
+def accuracy_spec(plan):
+    digest = plan.models["classifier_64"].digest
+    spec = AccuracySpec(
+        recipe=1,
+        name="classifier_64",
+        classifier=WeightsAt(name="classifier_64", digest=digest, mark="final", iteration=2),
+        dataset=plan.datasets["imagenet_64"],
+        num_ranges=10,
+        max_images=100,
+        seed=0,
+    )
+    return spec.content()
 
 
 def test_from_data_to_samples(plan, trained, tmp_path):
@@ -103,7 +117,7 @@ def work(plan, trained, tmp_path, monkeypatch):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     (tmp_path / "ema.npz").symlink_to("ema.safetensors")
     write_json(tmp_path / "s.json", sample_spec(plan))
-    write_json(tmp_path / "accuracy.json", make_accuracy_spec(plan, "classifier_64", "final"))
+    write_json(tmp_path / "accuracy.json", accuracy_spec(plan))
     images = {"dataset": "images", "image_size_px": 4, "num_classes": None}
     write_json(tmp_path / "x.manifest.json", images)
     (tmp_path / "tables.yaml").write_bytes(Path("params/tables.yaml").read_bytes())
@@ -177,11 +191,15 @@ def test_a_device_that_is_not_there_is_told(work, capsys, command):
 
 
 @pytest.mark.parametrize("number", ["-4", "0"])
-def test_an_accuracy_of_no_batches_is_not_written(work, capsys, number):
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(ACCURACY, "--batch-size"), (SAMPLE, "--batch-size"), (SAMPLE, "--images-per-shard")],
+)
+def test_nothing_is_made_in_batches_or_shards_of_none(work, capsys, command, option, number):
     with pytest.raises(SystemExit, match="2"):
-        main([*ACCURACY.split(), "--out", "new.json", "--batch-size", number])
-    assert f"argument --batch-size: got '{number}'" in capsys.readouterr().err
-    assert not (work / "new.json").exists()
+        main([*command.split(), "--out", "new.npz", option, number])
+    assert f"argument {option}: got '{number}'" in capsys.readouterr().err
+    assert not (work / "new.npz").exists()
 
 
 def test_help_needs_no_torch():

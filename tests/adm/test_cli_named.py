@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 from adm.cli import main
-from adm.networks.model import make_model
+from adm.networks.model import make_network
 from adm.published.draw import draw_named
-from adm.published.names import find_model, load_sources
-from adm.weights.files import load_weights, read_spec
-from records.batches import read_batch, read_protocol
+from adm.published.names import find_model, load_catalogue
+from adm.weights.files import load_weights, read_header
+from records.batches import read_batch
 from records.errors import UserError
-from records.files import spec_digest
+from records.manifest import read_manifest
+from specs.load import parse_spec
 from tests.adm.published_miniature import make_weights, pickle_bytes, publish
 from workflow.settings import load_plan
 
@@ -56,8 +57,8 @@ def draw(published, name, out, *more):
 
 def read_sampling(path):
     with Image.open(path) as image:
-        protocol = json.loads(image.text["protocol"])
-    return protocol["sampling"], protocol
+        manifest = json.loads(image.text["manifest"])
+    return manifest["sampling"], manifest
 
 
 def test_a_guided_grid_of_the_unconditional_model(published, tmp_path, capsys):
@@ -66,7 +67,7 @@ def test_a_guided_grid_of_the_unconditional_model(published, tmp_path, capsys):
     options = ("--label", "3", "--guidance-scale", "10", "--num-images", "4")
     assert draw(published, name, out, *options) == 0
     assert "grid.png: 4 images" in capsys.readouterr().out
-    sampling, protocol = read_sampling(out)
+    sampling, manifest = read_sampling(out)
     (half,) = sampling["halves"]
     assert half == {
         "name": name,
@@ -76,7 +77,7 @@ def test_a_guided_grid_of_the_unconditional_model(published, tmp_path, capsys):
         "classifier": "classifier_256",
         "guidance_scale": 10.0,
     }
-    assert protocol["labels"] == [3] * 4 and sampling["seed"] == 0
+    assert manifest["labels"] == [3] * 4 and sampling["seed"] == 0
 
 
 def test_joined_names_take_the_published_scale_and_labels_in_turn(published, tmp_path):
@@ -85,7 +86,7 @@ def test_joined_names_take_the_published_scale_and_labels_in_turn(published, tmp
     assert draw(published, "ADM_G", out, *options) == 0
     images, labels = read_batch(out)
     assert images.shape == (3, 8, 8, 3) and labels.tolist() == [3, 5, 3]
-    (half,) = read_protocol(out)["sampling"]["halves"]
+    (half,) = read_manifest(out)["sampling"]["halves"]
     assert (half["respacing"], half["guidance_scale"]) == ("ddim10", 2.5)
     again = tmp_path / "again.npz"
     assert draw(published, "ADM_G", again, *options, "--batch-size", "2") == 0
@@ -158,9 +159,9 @@ def test_specs_are_written_for_training(tmp_path, capsys):
     name = "ADM_diffusion_64_unconditioned"
     assert main(["spec", name, "--out", str(out)]) == 0
     assert "540000 iterations to mark final, data imagenet_64" in capsys.readouterr().out
-    assert json.loads(out.read_text()) == find_model(name, load_sources()).spec
+    assert json.loads(out.read_text()) == find_model(name, load_catalogue()).spec.content()
     assert main(["spec", "imagenet_256", "--scale", "digits", "--out", str(out)]) == 0
-    assert json.loads(out.read_text()) == load_plan({}).models["imagenet_256"]
+    assert json.loads(out.read_text()) == load_plan({}).models["imagenet_256"].content()
 
 
 @pytest.mark.parametrize(
@@ -266,19 +267,20 @@ def test_settings_that_cannot_be_done(published, name, settings, words):
 
 
 def test_the_header_of_imported_weights_is_the_workflows(tmp_path):
-    about = read_spec(place(tmp_path, "classifier_256"))
+    about = read_header(place(tmp_path, "classifier_256"))
     plan = load_plan({})
-    assert about["spec"] == plan.models["classifier_256"]
-    assert about["iteration"] == plan.marks["classifier_256"][about["mark"]]
+    assert about.spec.content() == plan.models["classifier_256"].content()
+    assert about.iteration == plan.marks["classifier_256"][about.mark]
 
 
 def write_case(folder, name):
     """Write a model's weights as a checkpoint, and its spec as the workflow plans it."""
-    spec = load_plan({}).models[name]
-    spec = {**spec, "training": {**spec["training"], "seed": None, "released": f"{name}.pt"}}
-    model = make_model(spec)
+    content = load_plan({}).models[name].content()
+    content["training"] |= {"seed": None, "released": f"{name}.pt"}
+    spec = parse_spec(content, "model", name)
+    model = make_network(spec.architecture)
     torch.save(model.state_dict(), folder / f"{name}.pt")
-    (folder / f"{name}.json").write_text(json.dumps(spec))
+    (folder / f"{name}.json").write_text(json.dumps(spec.content()))
     return spec, model
 
 
@@ -292,11 +294,11 @@ def import_planned(folder, checkpoint, spec):
 def test_weights_carry_the_planned_spec(tmp_path):
     spec, model = write_case(tmp_path, "imagenet_64")
     assert import_planned(tmp_path, "imagenet_64.pt", "imagenet_64.json") == 0
-    found = read_spec(tmp_path / "out.safetensors")
-    assert found["spec"] == spec and found["digest"] == spec_digest(spec)
-    assert (found["mark"], found["iteration"]) == ("final", 7)
-    other = make_model(spec)
-    load_weights(tmp_path / "out.safetensors", other, expected_digest=spec_digest(spec))
+    found = read_header(tmp_path / "out.safetensors")
+    assert found.spec.content() == spec.content() and found.digest == spec.digest
+    assert (found.mark, found.iteration) == ("final", 7)
+    other = make_network(spec.architecture)
+    load_weights(tmp_path / "out.safetensors", other, expected_digest=spec.digest)
     for name, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[name])
 

@@ -9,10 +9,11 @@ import pytest
 from adm.datasets.digits import make_digits
 from adm.sampling.shards import write_samples
 from adm.training.loop import train
-from adm.weights.files import read_spec
-from records.batches import read_batch, read_protocol
+from adm.weights.files import read_header
+from records.batches import read_batch
 from records.events import EventLog, read_events
-from records.files import spec_digest
+from records.manifest import read_manifest
+from specs.sampling import BatchRef, WeightsAt
 from workflow.settings import load_plan
 
 RECIPES = {"models": 1, "sampling": 1}
@@ -58,7 +59,7 @@ def weights(plan, tmp_path_factory):
 @pytest.mark.parametrize("scale", ["digits", "cifar10", "paper"])
 def test_recipes_are_those_of_the_stored_numbers(scale):
     plan = load_plan({"scale": scale})
-    assert {spec["recipe"] for spec in plan.models.values()} == {RECIPES["models"]}
+    assert {spec.recipe for spec in plan.models.values()} == {RECIPES["models"]}
     assert plan.scale.sampling.recipe == RECIPES["sampling"]
 
 
@@ -72,27 +73,24 @@ def test_training(weights, name):
 
 def names_weights(folder, name):
     """Return what a sample spec says of weights that lie in a folder."""
-    digest = spec_digest(read_spec(folder / f"{name}.safetensors")["spec"])
-    return {"name": name, "digest": digest, "mark": "golden", "iteration": 3}
+    digest = read_header(folder / f"{name}.safetensors").spec.digest
+    return WeightsAt(name=name, digest=digest, mark="golden", iteration=3)
 
 
 def draw(folder, spec, out, low_res=None):
     """Draw the first 8 samples of a planned batch with the weights in a folder."""
-    classifier = spec["classifier"]
-    spec = {
-        **spec,
-        "num_images": 8,
-        "model": names_weights(folder, spec["model"]["name"]),
-        "classifier": classifier and names_weights(folder, classifier["name"]),
-    }
+    classifier = spec.classifier
+    changes = {"num_samples": 8, "model": names_weights(folder, spec.model.name)}
     if classifier:  # one of 3 iterations knows little: its gradients must count
-        spec["sampler"] = {**spec["sampler"], "guidance_scale": 500.0}
+        changes["classifier"] = names_weights(folder, classifier.name)
+        changes["sampler"] = spec.sampler.model_copy(update={"guidance_scale": 500.0})
     if low_res is not None:
-        spec["low_res"] = {**spec["low_res"], "digest": read_protocol(low_res)["digest"]}
+        digest = read_manifest(low_res)["digest"]
+        changes["low_res"] = BatchRef(name=spec.low_res.name, digest=digest)
     write_samples(
-        spec,
-        weights_path=folder / f"{spec['model']['name']}.safetensors",
-        classifier_path=classifier and folder / f"{classifier['name']}.safetensors",
+        spec.model_copy(update=changes),
+        weights_path=folder / f"{spec.model.name}.safetensors",
+        classifier_path=classifier and folder / f"{classifier.name}.safetensors",
         low_res_path=low_res,
         out_path=out,
         start=0,
@@ -105,9 +103,9 @@ def draw(folder, spec, out, low_res=None):
 @pytest.mark.parametrize("row", SAMPLED)
 def test_sampling(weights, plan, tmp_path, row):
     low_res = None
-    if plan.samples[row]["low_res"]:
+    if plan.samples[row].low_res:
         low_res = tmp_path / "base.npz"
-        draw(weights, plan.samples[plan.samples[row]["low_res"]["name"]], low_res)
+        draw(weights, plan.samples[plan.samples[row].low_res.name], low_res)
     images, labels = draw(weights, plan.samples[row], tmp_path / "s.npz", low_res)
     assert labels.tolist() == LABELS
     got = (float(images.mean()), float(images.std()))

@@ -18,7 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = 7
 # Dropout, annealing, decay, accumulation and clipping: all that could lose its place.
 SPEC = make_spec(
-    microbatch_size=3, weight_decay=0.1, anneal_iterations=20, grad_clip=1.0, learning_rate=5e-3
+    batch_size=9,
+    microbatch_size=3,
+    weight_decay=0.1,
+    anneal_iterations=20,
+    grad_clip=1.0,
+    learning_rate=5e-3,
 )
 
 # Runs in its own process, and has itself killed at the n-th call of a function.

@@ -1,20 +1,16 @@
 """Complete sampling runs of the authors' code, step by step, with the same noise."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from adm.networks.classifier import make_classifier
-from adm.networks.unet import make_unet
+from adm.networks.model import make_network
 from adm.process.diffusion import to_uint8
 from adm.process.guidance import make_cond_fn
 from adm.process.sampler import sample_ancestral, sample_ddim
 from specs.schedule import make_schedule
+from tests.adm.reference_networks import NETWORKS, fill, translate
 
-FOLDER = Path(__file__).parents[1] / "data" / "reference"
 LOOPS = (
     "ancestral",
     "ancestral_guided",
@@ -29,40 +25,10 @@ LOOPS = (
 )
 
 
-def load_reference_network(name, num_classes=None):
+def load_reference_network(name):
     """A network of unet.json with its chirp weights."""
-    about = json.loads((FOLDER / "unet.json").read_text())["models"][name]
-    paper = about["paper"]
-    options = {
-        "image_size_px": paper["image_size"],
-        "channels": paper["base_channels"],
-        "depth": paper["depth_res_blocks_per_resolution"],
-        "channel_mult": paper["channel_multiples"],
-        "heads": paper["heads"],
-        "head_channels": paper["channels_per_head"],
-        "attention_resolutions": paper["attention_resolutions"],
-        "biggan_updown": paper["biggan_up_downsample"],
-        "embedding": "adagn" if paper["adaptive_group_norm_scale_shift"] else "addition",
-        "qkv_order": paper["attention_qkv_order"],
-    }
-    if "pool" in paper:
-        network = make_classifier(num_classes=paper["classes"], pool=paper["pool"], **options)
-    else:
-        network = make_unet(
-            out_channels=paper["out_channels"],
-            num_classes=paper["class_conditional_classes"],
-            low_res_px=4 if paper.get("low_res_conditioning") else None,
-            **options,
-        )
-    weights = {}
-    for j, (key, stored) in enumerate(sorted(network.state_dict().items())):
-        i = np.arange(stored.numel(), dtype=np.int64)
-        k = (311 * i * i + 17 * i) % 1009
-        values = 0.12 * np.sin(2 * np.pi * k / 1009 + 1.7 * j + 0.5)
-        values += 1.0 if key in about["norm_weights"] else 0.0
-        weights[key] = torch.from_numpy(values.astype(np.float32)).view(stored.shape)
-    network.load_state_dict(weights)
-    return network.eval().requires_grad_(False)
+    network = make_network(translate(NETWORKS[name]["paper"]))
+    return fill(network, "chirp").requires_grad_(False)
 
 
 @pytest.mark.parametrize("case", LOOPS)

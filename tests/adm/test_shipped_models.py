@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from adm.networks.model import make_model
+from adm.networks.model import make_network
+from specs.architecture import UNetArchitecture
 from workflow.settings import load_plan
 
 MODELS = {name: spec for name, spec in load_plan({}).models.items() if "-seed" not in name}
@@ -20,13 +21,13 @@ def randomise(model):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_label_and_timestep_move_the_output(name):
-    spec = MODELS[name]
-    shape = spec["architecture"]
-    model = randomise(make_model(spec))
-    size, channels = shape["image_size_px"], shape["in_channels"]
+    shape = MODELS[name].architecture
+    model = randomise(make_network(shape))
+    size, channels = shape.image_size_px, shape.in_channels
     x_t = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(1))
-    conditional = spec["kind"] != "classifier" and shape["num_classes"] is not None
-    low_res = shape.get("low_res_px")
+    is_denoiser = isinstance(shape, UNetArchitecture)
+    conditional = is_denoiser and shape.num_classes is not None
+    low_res = shape.low_res_px if is_denoiser else None
 
     def run(t, y):
         options = {"y": torch.tensor([y, y])} if conditional else {}
@@ -44,15 +45,14 @@ def test_label_and_timestep_move_the_output(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_no_group_of_one_channel_and_no_map_of_one_pixel(name):
-    shape = MODELS[name]["architecture"]
-    widths = [int(shape["channels"] * mult) for mult in shape["channel_mult"]]
-    assert min(widths) // shape["num_groups"] >= 2
-    assert shape["image_size_px"] // 2 ** (len(widths) - 1) >= 2
+    shape = MODELS[name].architecture
+    assert min(shape.widths) // shape.num_groups >= 2
+    assert shape.image_size_px // 2 ** (len(shape.widths) - 1) >= 2
 
 
 def test_depth_and_width_are_compared_at_equal_size():
     sizes = [
-        sum(one.numel() for one in make_model(MODELS[name]).parameters())
+        sum(one.numel() for one in make_network(MODELS[name].architecture).parameters())
         for name in ("arch_baseline", "arch_deeper")
     ]
     assert abs(sizes[0] - sizes[1]) < 0.06 * sizes[0]

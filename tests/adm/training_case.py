@@ -1,13 +1,12 @@
 """A tiny model spec, its images, and a call of train() with short defaults."""
 
-import copy
-
 import numpy as np
 
 from adm.datasets.digits import make_digits
 from adm.datasets.image_zip import write_image_zip
 from adm.training.loop import train
 from records.events import EventLog
+from specs.load import parse_spec
 
 SHAPE = {
     "image_size_px": 8,
@@ -25,8 +24,9 @@ SHAPE = {
     "num_classes": 10,
 }
 DENOISER = {"out_channels": 2, "rescale_residual": False, "dropout": 0.1}
+IMAGES = {"dataset": "digits", "task": "imagenet_256", "image_size_px": 8, "classes": None}
 TRAINING = {
-    "dataset": {"task": "imagenet_256"},
+    "dataset": IMAGES,
     "schedule": "linear",
     "num_timesteps": 100,
     "objective": "hybrid",
@@ -44,20 +44,20 @@ TRAINING = {
 
 
 def make_spec(kind="diffusion", *, architecture=None, **training):
+    """Make the spec of a small model, of which a test changes what it is about."""
     shape = {**SHAPE, **({"pool": "attention"} if kind == "classifier" else DENOISER)}
     if kind == "upsampler":
         shape["low_res_px"] = 4
     objective = {"objective": "cross_entropy"} if kind == "classifier" else {}
-    return copy.deepcopy(
-        {
-            "kind": kind,
-            "recipe": 1,
-            "name": f"tiny_{kind}",
-            "task": "imagenet_256",
-            "architecture": {**shape, **(architecture or {})},
-            "training": {**TRAINING, **objective, **training},
-        }
-    )
+    content = {
+        "kind": kind,
+        "recipe": 1,
+        "name": f"tiny_{kind}",
+        "task": "imagenet_256",
+        "architecture": {**shape, **(architecture or {})},
+        "training": {**TRAINING, **objective, **training},
+    }
+    return parse_spec(content, "model", "test")
 
 
 def make_data(folder):

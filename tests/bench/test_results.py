@@ -21,7 +21,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = load_plan({"results": "results"})
     for name in ("table1", "table4"):
-        spec = make_table_spec(plan, name)
+        spec = make_table_spec(plan, name).content()
         for group in ("metrics", "ceilings"):
             for path in table_inputs(plan, name)[group]:
                 (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -31,6 +31,7 @@ def root(tmp_path, monkeypatch):
         path = tmp_path / f"{name}.spec.json"
         path.write_text(json.dumps(without_pictures(spec)))
         write_table(path, tmp_path / "results/digits/report")
+        (tmp_path / f"results/digits/report/{name}.manifest.json").unlink()  # what this test took
     for job, line in {"train/arch_heads-700K": "10 8 1", "sample/t3_cond": "5 4 0.5"}.items():
         path = tmp_path / f"results/digits/logs/{job}.times"
         path.parent.mkdir(parents=True)
@@ -80,7 +81,7 @@ def test_the_page_is_the_same_when_made_again(root, page):
 def test_costs_are_those_of_the_report_where_it_has_an_index(root, page):
     costs = {"models": [], "rows": [], "stages": {"train": {"jobs": 3, "cpu_seconds": 7200.0}}}
     costs |= {"total_cpu_seconds": 7200.0, "peak_memory_mb": 606.4}
-    (root / "report/allotment.json").write_text(json.dumps(costs))
+    (root / "report/costs.json").write_text(json.dumps(costs))
     assert results.main([str(root), "--page", str(page)]) == 0
     assert "took 120.0 minutes of CPU time in all. The largest used 606 MB" in page.read_text()
 

@@ -89,13 +89,13 @@ def test_samples_are_graded_and_their_faults_show(tmp_path):
 def save_miniature_models(folder):
     """Save what `make table3` leaves, of small networks with random weights."""
     model, classifier = make_networks()
-    for name, kind, architecture, network in (
-        ("imagenet_256", "diffusion", unet_architecture(), model),
-        ("classifier_256", "classifier", classifier_architecture(), classifier),
+    for spec, network in (
+        (model_spec("diffusion", unet_architecture(), "imagenet_256"), model),
+        (model_spec("classifier", classifier_architecture(), "classifier_256"), classifier),
     ):
-        path = folder / name / "ema-final.safetensors"
+        path = folder / spec.name / "ema-final.safetensors"
         path.parent.mkdir(parents=True)
-        weights(path, {**model_spec(kind, architecture), "name": name}, network)
+        weights(path, spec, network)
 
 
 def test_digits_are_drawn_from_trained_models(tmp_path):

@@ -130,9 +130,9 @@ def made(tmp_path_factory):
     """Data and a model after two iterations, in a folder that can be written."""
     folder = tmp_path_factory.mktemp("made")
     plan = load_plan({})
-    write_json(folder / "data.json", plan.datasets["imagenet_64"])
-    write_json(folder / "model.json", plan.models["imagenet_64"])
-    spec = dict(plan.samples["t4_64_adm_dropout"], num_images=5)
+    write_json(folder / "data.json", plan.datasets["imagenet_64"].content())
+    write_json(folder / "model.json", plan.models["imagenet_64"].content())
+    spec = plan.samples["t4_64_adm_dropout"].content() | {"num_images": 5}
     write_json(folder / "sample.json", spec | {"model": {**spec["model"], "iteration": 2}})
     assert main(dataset(folder, folder)) == 0
     assert main(train(folder, folder, folder, folder)) == 0
@@ -189,8 +189,8 @@ def test_an_output_is_looked_at_before_the_work(made, tmp_path, capsys):
     """No input is there, so whatever is read first would be what is told."""
     (tmp_path / "out").mkdir()
     plan = load_plan({})
-    name = next(name for name, one in plan.models.items() if one["kind"] == "classifier")
-    write_json(tmp_path / "accuracy.json", make_accuracy_spec(plan, name, "final"))
+    name = next(name for name, one in plan.models.items() if one.kind == "classifier")
+    write_json(tmp_path / "accuracy.json", make_accuracy_spec(plan, name, "final").content())
     state = ["--state", f"{tmp_path}/state", "--events", f"{tmp_path}/events", "--mark", "final"]
     for command in (
         ["train", "--spec", f"{made}/model.json", "--data", "no", *state, "--iterations", "1"],

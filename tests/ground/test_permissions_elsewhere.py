@@ -44,7 +44,7 @@ def made(tmp_path_factory):
     for command in (network(folder, folder), reference(folder, folder)):
         assert run_eval(command) == 0
     plan = load_plan({})
-    write_json(folder / "table.json", make_table_spec(plan, "table3"))
+    write_json(folder / "table.json", make_table_spec(plan, "table3").content())
     write_table(folder / "table.json", folder)
     return folder
 

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from records.batches import write_batch
+from reports.tables import make_table
+from specs.page import PageSpec
+from specs.results import MetricsFile
+from specs.strict import validated
 
 DEFAULT = {"fid": 10.0, "precision": 0.6}
+
+NO_CELL = {"metrics": None, "samples": None, "shared_with": None, "seeds": [], "others": {}}
 
 ACCURACY = {
     "format": 1,
@@ -70,9 +76,29 @@ def metrics_content(
     }
 
 
+def read_page(spec):
+    """What a page shows, as a command reads it from a file."""
+    return validated(PageSpec, json.loads(json.dumps(spec)), "spec.json")
+
+
+def evaluate(spec):
+    """The table of a page."""
+    return make_table(read_page(spec))
+
+
 @pytest.fixture
 def metrics():
     return metrics_content
+
+
+@pytest.fixture
+def make_metrics():
+    """Make the value of a metrics file."""
+
+    def make(**options):
+        return validated(MetricsFile, metrics_content(**options), "row.json")
+
+    return make
 
 
 @pytest.fixture
@@ -120,7 +146,7 @@ def row_spec(row_id, metrics=None, **options):
         "notes": [],
         "assumed": [],
         "reason": None,
-        "cells": {"final": {"metrics": metrics, "samples": None, "shared_with": None, "seeds": []}},
+        "cells": {"final": {**NO_CELL, "metrics": metrics}},
         "recipe_words": {"model": row_id, "iterations": "500"},
     }
     return {**row, **options}
@@ -148,68 +174,73 @@ def make_classifier():
     return make
 
 
+def page_content(rows, layout="plain", claims=(), seed_groups=(), **options):
+    return {
+        "format": 1,
+        "scale": "digits",
+        "source": "retrain",
+        "root": "results/digits",
+        "table": {
+            "name": "table3",
+            "neurips": 3,
+            "arxiv_v4": 4,
+            "alias": "guidance",
+            "title": "Classifier guidance",
+            "about": "With and without.",
+            "layout": layout,
+            "settings": ["guidance"],
+            "metrics": ["fid", "precision"],
+            "marks": ["final"],
+        },
+        "scale_notes": ["values compare only among themselves"],
+        "rows": rows,
+        "ceilings": {},
+        "claims": list(claims),
+        "classifiers": [],
+        "agreement": None,
+        "artefacts": [],
+        "known_evaluation": None,
+        "pages": [],
+        "seed_groups": list(seed_groups),
+        **options,
+    }
+
+
 @pytest.fixture
 def make_spec():
-    def make(rows, layout="plain", claims=(), seed_groups=(), **options):
-        return {
-            "format": 1,
-            "scale": "digits",
-            "source": "retrain",
-            "root": "results/digits",
-            "table": {
-                "name": "table3",
-                "neurips": 3,
-                "arxiv_v4": 4,
-                "alias": "guidance",
-                "title": "Classifier guidance",
-                "about": "With and without.",
-                "layout": layout,
-                "settings": ["guidance"],
-                "metrics": ["fid", "precision"],
-                "marks": ["final"],
-            },
-            "scale_notes": ["values compare only among themselves"],
-            "rows": rows,
-            "ceilings": {},
-            "claims": list(claims),
-            "classifiers": [],
-            "agreement": None,
-            "artefacts": [],
-            "known_evaluation": None,
-            "seed_groups": list(seed_groups),
-            **options,
-        }
+    return page_content
 
-    return make
+
+def claim_content(
+    metric, left, relation, right, towards=None, differ=False, sources=None, **options
+):
+    def cell(row):
+        return None if row is None else {"row": row, "mark": "final"}
+
+    return {
+        "id": f"claim_{left}",
+        "text": f"{left} {relation} {right}",
+        "where": "Section 4",
+        "sources": sources,
+        "comparisons": [
+            {
+                "metric": metric,
+                "left": cell(left),
+                "relation": relation,
+                "right": cell(right),
+                "factor": 1.0,
+                "margin": 0.0,
+                "towards": cell(towards),
+                "trained_models_differ": differ,
+                **options,
+            }
+        ],
+    }
 
 
 @pytest.fixture
 def make_claim():
-    def make(metric, left, relation, right, towards=None, differ=False, sources=None, **options):
-        def cell(row):
-            return None if row is None else {"row": row, "mark": "final"}
-
-        return {
-            "id": f"claim_{left}",
-            "text": f"{left} {relation} {right}",
-            "where": "Section 4",
-            "sources": sources,
-            "comparisons": [
-                {
-                    "metric": metric,
-                    "left": cell(left),
-                    "relation": relation,
-                    "right": cell(right),
-                    "factor": 1.0,
-                    "margin": 0.0,
-                    "towards": cell(towards),
-                    "trained_models_differ": differ,
-                    **options,
-                }
-            ],
-        }
-
-    return make
+    return claim_content
 
 
 # Per row: conditional, guidance scale, precision and recall as measured, as published.

@@ -1,14 +1,16 @@
 """Whether a number is the published one, by source."""
 
+import json
+
 import pytest
 
 from records.errors import UserError
 from reports.agreement import judge_agreement
 from reports.render import render_table
-from reports.spec import check_spec
-from reports.tables import make_table
+from specs.page import Agreement
+from tests.reports.conftest import evaluate, read_page
 
-COMPARED = {"reference_images": 1000}
+COMPARED = Agreement(reference_images=1000)
 
 
 @pytest.mark.parametrize(
@@ -28,27 +30,27 @@ COMPARED = {"reference_images": 1000}
         ("retrain", "fid", (4.45, None), 4.59, "differs"),
     ],
 )
-def test_each_source_has_its_rule(metrics, source, metric, value, published, verdict):
-    content = metrics(**{metric: value})
+def test_each_source_has_its_rule(make_metrics, source, metric, value, published, verdict):
+    content = make_metrics(**{metric: value})
     assert judge_agreement(COMPARED, source, content, metric, published)["verdict"] == verdict
 
 
-def test_without_an_interval_new_samples_cannot_be_judged(metrics):
-    found = judge_agreement(COMPARED, "resample", metrics(fid=(4.6, None)), "fid", 4.59)
+def test_without_an_interval_new_samples_cannot_be_judged(make_metrics):
+    found = judge_agreement(COMPARED, "resample", make_metrics(fid=(4.6, None)), "fid", 4.59)
     assert found == {"verdict": None, "words": "no interval"}
 
 
-def test_few_reference_images_make_precision_and_recall_no_verdict(metrics):
-    content = metrics(precision=0.8, fid=4.59, num_reference=1000)
-    agreement = {"reference_images": 10_000}
+def test_few_reference_images_make_precision_and_recall_no_verdict(make_metrics):
+    content = make_metrics(precision=0.8, fid=4.59, num_reference=1000)
+    agreement = Agreement(reference_images=10_000)
     found = judge_agreement(agreement, "rescore", content, "precision", 0.8)
     assert found == {"verdict": None, "words": "1,000 reference images"}
     assert judge_agreement(agreement, "rescore", content, "fid", 4.59)["verdict"] == "agrees"
 
 
-def test_what_does_not_compare_is_not_judged(metrics):
-    assert judge_agreement(None, "retrain", metrics(), "fid", 10.0) is None
-    assert judge_agreement(COMPARED, "rescore", metrics(), "fid", None) is None
+def test_what_does_not_compare_is_not_judged(make_metrics):
+    assert judge_agreement(None, "retrain", make_metrics(), "fid", 10.0) is None
+    assert judge_agreement(COMPARED, "rescore", make_metrics(), "fid", None) is None
     assert judge_agreement(COMPARED, "rescore", None, "fid", 10.0) is None
 
 
@@ -67,12 +69,13 @@ def spec(project, make_spec, make_row):
     absent["cells"]["final"]["others"] = {
         "resample": written(project.write_metrics("c", fid=(5.02, 0.01)))
     }
-    (project.folder / "file.json").write_text('{"sha256": "abc", "retrieved": "2026-01-02"}')
+    manifest = {"licence": "for all", "sha256": "abc", "num_bytes": 5, "retrieved": "2026-01-02"}
+    (project.folder / "file.json").write_text(json.dumps({"format": 1, **manifest}))
     file = {"url": "https://a.example/x.npz", "licence": "for research", "sha256": None}
     return make_spec(
         [row, absent],
         source="rescore",
-        agreement=COMPARED,
+        agreement=COMPARED.content(),
         artefacts=[
             {**file, "used_for": ["a", "b"], "manifest": "file.json"},
             {**file, "used_for": ["c"], "manifest": "none.json"},
@@ -81,8 +84,7 @@ def spec(project, make_spec, make_row):
 
 
 def test_sources_stand_side_by_side(spec):
-    check_spec(spec, "spec")
-    table = make_table(spec)
+    table = evaluate(spec)
     first, second = (row["cells"][0] for row in table["groups"][0]["rows"])
     assert first["agreement"]["verdict"] == "agrees"
     assert [other["source"] for other in first["others"]] == ["resample"]
@@ -99,7 +101,7 @@ def test_sources_stand_side_by_side(spec):
 
 def test_a_number_of_older_settings_is_not_shown(spec, project):
     spec["rows"][0]["cells"]["final"]["others"]["resample"]["digest"] = "e" * 64
-    table = make_table(spec)
+    table = evaluate(spec)
     other = table["groups"][0]["rows"][0]["cells"][0]["others"][0]
     assert (other["status"], other["measured"], other["agreement"]) == (
         "older settings", None, None,
@@ -111,13 +113,19 @@ def test_a_number_of_older_settings_is_not_shown(spec, project):
 
 
 def test_published_files_are_listed_with_hash_and_licence(spec):
-    table = make_table(spec)
+    table = evaluate(spec)
     assert [file["sha256"] for file in table["artefacts"]] == ["abc", None]
     page = render_table(table, [], [])
     assert "https://a.example/x.npz" in page and "for research" in page and "2026-01-02" in page
-    assert "not fetched yet" in page
+    assert "for all" in page and "not fetched yet" in page
+
+
+def test_a_broken_manifest_is_named(spec, project):
+    (project.folder / "file.json").write_text("[]")
+    with pytest.raises(UserError, match=r"^file\.json: got \[\]; .*; delete it and fetch again$"):
+        evaluate(spec)
 
 
 def test_an_unknown_source_cannot_be_compared(spec):
     with pytest.raises(UserError, match="source: got 'guess'"):
-        check_spec({**spec, "source": "guess"}, "spec")
+        read_page({**spec, "source": "guess"})

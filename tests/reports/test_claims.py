@@ -21,15 +21,21 @@ from reports.claims import (
     judge_published,
     refuse_comparison,
 )
+from specs.page import CellAddress, PageComparison
 
 
 def comparison(relation="greater", factor=1.0, margin=0.0, differ=False):
-    return {
-        "relation": relation,
-        "factor": factor,
-        "margin": margin,
-        "trained_models_differ": differ,
-    }
+    left, right, towards = (CellAddress(row=name, mark="final") for name in "abc")
+    return PageComparison(
+        metric="fid",
+        left=left,
+        relation=relation,
+        right=right,
+        factor=factor,
+        margin=margin,
+        towards=towards,
+        trained_models_differ=differ,
+    )
 
 
 def cell(value, std_error=0.1, num_samples=1000):

@@ -9,8 +9,7 @@ from records.errors import UserError
 from reports.evaluator import TOLERANCES
 from reports.export import render_markdown
 from reports.render import render_index, render_table
-from reports.spec import check_spec
-from reports.tables import make_table
+from tests.reports.conftest import evaluate, read_page
 
 AUTHORS = {
     "is": 215.8370361328125,
@@ -33,13 +32,12 @@ def make_graded(project, make_spec, make_row):
         ]
         known = {"row": "both", "values": AUTHORS}
         spec = make_spec(rows, source="rescore", **{"known_evaluation": known, **options})
-        check_spec(spec, "spec")
-        return make_table(spec)
+        return evaluate(spec)
 
     return make
 
 
-def read_page(table):
+def read_html(table):
     return html.unescape(render_table(table, [], []))
 
 
@@ -53,7 +51,7 @@ def test_an_evaluator_within_tolerance_is_said_to_agree(make_graded):
     table = make_graded({name: 0.9 * limit for name, limit in TOLERANCES.items()})
     assert [line["exceeded"] for line in table["evaluator"]] == [False] * 5
     assert table["flags"] == []
-    page = read_page(table)
+    page = read_html(table)
     words = (
         "FID of “ADM-G, ADM-U”: evaluator: here 3.9435, authors' README 3.9426, difference +0.0009 "
         '(within 0.001): <span class="agreement agrees">agrees</span>'
@@ -71,7 +69,7 @@ def test_a_difference_that_is_too_large_is_flagged(make_graded, metric, sign):
     assert exceeded == {**dict.fromkeys(TOLERANCES, False), metric: True}
     (flag,) = table["flags"]
     assert f"(more than {TOLERANCES[metric]:g})" in flag and "evaluator: here" in flag
-    page = read_page(table)
+    page = read_html(table)
     assert "Check before using these numbers" in page and f"<li>{flag}</li>" in page
     assert page.count('<span class="agreement differs">differs</span>') == 1
     assert "1 thing to check" in render_index([table], None)
@@ -83,25 +81,25 @@ def test_without_a_known_evaluation_or_a_measurement_there_is_no_line(make_grade
     unmeasured = make_graded({}, known_evaluation={"row": "first", "values": AUTHORS})
     assert [line["metric"] for line in unmeasured["evaluator"]] == ["fid", "precision"]
     table = make_graded({}, known_evaluation=None)
-    assert "evaluator: here" not in read_page(table)
+    assert "evaluator: here" not in read_html(table)
 
 
 def test_a_row_that_is_not_run_has_no_line(make_spec, make_row):
     known = {"row": "both", "values": AUTHORS}
-    table = make_table(make_spec([make_row("both", "later.json")], known_evaluation=known))
+    table = evaluate(make_spec([make_row("both", "later.json")], known_evaluation=known))
     assert table["evaluator"] == [] and table["flags"] == []
 
 
 @pytest.mark.parametrize(
     ("known", "words"),
     [
-        ({"row": "none", "values": {}}, "known_evaluation.row: got 'none'; one of a is needed"),
-        ({"row": "a", "values": {"kid": 1.0}}, "known_evaluation.values: got 'kid'"),
-        ({"row": "a", "values": {"fid": None}}, "known_evaluation.values.fid: got None; give a"),
-        ({"row": "a"}, "known_evaluation: values missing"),
+        ({"row": "none", "values": {}}, "known_evaluation: row: got 'none'; one of a is needed"),
+        ({"row": "a", "values": {"kid": 1.0}}, "known_evaluation: values: got the name 'kid'"),
+        ({"row": "a", "values": {"fid": None}}, "known_evaluation: values: fid: got None"),
+        ({"row": "a"}, "known_evaluation: values: missing"),
     ],
 )
 def test_what_is_wrong_is_named(make_spec, make_row, known, words):
     with pytest.raises(UserError) as error:
-        check_spec(make_spec([make_row("a")], known_evaluation=known), "s.json")
+        read_page(make_spec([make_row("a")], known_evaluation=known))
     assert words in str(error.value)

@@ -4,7 +4,7 @@ import io
 import pytest
 
 from reports.export import CSV_COLUMNS, make_frame, render_csv, render_latex, render_markdown
-from reports.tables import make_table
+from tests.reports.conftest import evaluate
 
 HOSTILE = r'<script>alert("&%_|$")</script>'
 
@@ -17,7 +17,7 @@ def table(project, make_spec, make_row, make_claim):
     ]
     ceilings = {"imagenet_256": project.write_metrics("real", fid=0.25)}
     claims = [make_claim("fid", "a", "less", "gan")]
-    return make_table(make_spec(rows, claims=claims, ceilings=ceilings))
+    return evaluate(make_spec(rows, claims=claims, ceilings=ceilings))
 
 
 def test_csv_has_a_line_per_number(table):
@@ -41,7 +41,7 @@ def compared(project, make_spec, make_row):
     for row, name, digest in ((rows[0], "c", "e"), (rows[1], "d", "d")):
         path = project.write_metrics(name, fid=14.001, num_samples=500)
         row["cells"]["final"]["others"] = {"rescore": {"path": path, "digest": digest * 64}}
-    return make_table(make_spec(rows, layout="deltas", agreement={"reference_images": 1000}))
+    return evaluate(make_spec(rows, layout="deltas", agreement={"reference_images": 1000}))
 
 
 def test_other_sources_are_lines_of_the_csv(compared):
@@ -94,12 +94,12 @@ def test_numbers_are_the_same_in_all_three_formats(compared):
 
 def test_groups_have_rules_and_headings(project, make_spec, make_row):
     rows = [make_row("a", project.write_metrics("a")), make_row("b", task="other_task")]
-    text = render_latex(make_table(make_spec(rows, layout="by_task")))
+    text = render_latex(evaluate(make_spec(rows, layout="by_task")))
     assert text.count(r"\midrule") == 2
     heading = r"\multicolumn{6}{l}{\emph{other\_task: 8x8 digits}} \\"
     assert text.splitlines().index(heading) > 6
-    assert render_latex(make_table(make_spec(rows))).count("midrule") == 2
-    markdown = render_markdown(make_table(make_spec(rows, layout="by_task")))
+    assert render_latex(evaluate(make_spec(rows))).count("midrule") == 2
+    markdown = render_markdown(evaluate(make_spec(rows, layout="by_task")))
     assert r"## other\_task: 8x8 digits" in markdown and markdown.count("\n| --- ") == 2
 
 

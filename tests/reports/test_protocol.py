@@ -1,4 +1,6 @@
 from reports.protocol import find_facts, find_mixtures, flatten, make_headline
+from specs.results import MetricsFile
+from specs.strict import validated
 
 
 def test_flatten_is_sorted_and_complete():
@@ -11,16 +13,16 @@ def test_flatten_is_sorted_and_complete():
     ]
 
 
-def test_facts_are_found_at_any_depth(metrics):
-    assert find_facts(metrics(recipe=7)["protocol"], "recipe") == {
+def test_facts_are_found_at_any_depth(make_metrics):
+    assert find_facts(make_metrics(recipe=7).protocol.content(), "recipe") == {
         "network.recipe": "1",
         "recipe": "1",
         "samples.spec.recipe": "7",
     }
 
 
-def test_headline_holds_what_must_be_published(metrics):
-    headline = dict(make_headline(metrics()))
+def test_headline_holds_what_must_be_published(make_metrics):
+    headline = dict(make_headline(make_metrics()))
     assert headline["reference"].endswith("sha256 " + "a" * 64)
     assert headline["samples"] == "1,000 images, sha256 " + "b" * 64
     assert headline["labels"] == "random"
@@ -36,6 +38,7 @@ def test_headline_holds_what_must_be_published(metrics):
 def test_missing_facts_are_said_and_flagged(metrics):
     content = metrics()
     content["protocol"]["samples"] = {}
+    content = validated(MetricsFile, content, "row.json")
     headline = dict(make_headline(content))
     assert headline["labels"] == "not recorded"
     assert headline["sampler"] == "not recorded"

@@ -3,8 +3,9 @@ from html.parser import HTMLParser
 import pytest
 
 from reports.pictures import make_pictures
-from reports.render import make_allotment_tables, make_allotment_totals, render_index, render_table
-from reports.tables import make_table
+from reports.render import make_cost_tables, make_cost_totals, render_index, render_table
+from specs.page import PageLink
+from tests.reports.conftest import evaluate, read_page
 
 HOSTILE = '<script>alert("&%_")</script>'
 VOID = {"meta", "link", "img", "br"}
@@ -57,7 +58,7 @@ def spec(project, make_spec, make_row, make_claim):
 @pytest.mark.parametrize("layout", ["plain", "deltas", "by_task"])
 def test_page_is_whole_offline_and_accessible(spec, layout):
     spec["table"]["layout"] = layout
-    page = Page(render_table(make_table(spec), make_pictures(spec), []))
+    page = Page(render_table(evaluate(spec), make_pictures(read_page(spec)), []))
     tags = [tag for tag, _ in page.tags]
     assert "script" not in tags
     assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
@@ -71,7 +72,7 @@ def test_page_is_whole_offline_and_accessible(spec, layout):
 
 
 def test_page_says_numbers_verdicts_and_reasons_in_words(spec):
-    page = Page(render_table(make_table(spec), make_pictures(spec), []))
+    page = Page(render_table(evaluate(spec), make_pictures(read_page(spec)), []))
     text = " ".join(page.text.split())
     assert HOSTILE in text
     for words in (
@@ -93,13 +94,13 @@ def test_page_says_numbers_verdicts_and_reasons_in_words(spec):
 
 
 def test_rows_that_share_samples_share_a_sheet(spec):
-    sheets = make_pictures(spec)[0]["sheets"]
+    sheets = make_pictures(read_page(spec))[0]["sheets"]
     assert [sheet["title"] for sheet in sheets] == [f"{HOSTILE} = b"]
 
 
 def test_pages_are_linked(spec):
-    pages = [{"name": f"table{one}", "title": f"Table {one}: x"} for one in (1, 3)]
-    page = Page(render_table(make_table(spec), [], pages))
+    pages = [PageLink(name=f"table{one}", title=f"Table {one}: x") for one in (1, 3)]
+    page = Page(render_table(evaluate(spec), [], pages))
     assert {"index.html", "table1.html", "table3.csv", "table3.tex"} <= set(page.links)
     assert "table3.html" not in page.links and ("b", {"aria-current": "page"}) in page.tags
     assert "Some pages may not have been made yet; reproduce_all makes all." in page.text
@@ -108,7 +109,7 @@ def test_pages_are_linked(spec):
 def test_verdicts_stand_beside_the_values_that_they_judge(spec):
     spec["table"]["layout"] = "deltas"
     spec["agreement"] = {"reference_images": 1000}
-    numbers, values = render_table(make_table(spec), [], []).split('<h3 id="absolute">')
+    numbers, values = render_table(evaluate(spec), [], []).split('<h3 id="absolute">')
     values, _, rest = values.partition("</table>")
     assert 'class="agreement' not in numbers and 'class="agreement differs">' in values
     assert "paper 10.00" in values  # the first row's 5.00 and the second's +5.00
@@ -117,25 +118,25 @@ def test_verdicts_stand_beside_the_values_that_they_judge(spec):
 
 def test_a_hyphenated_word_of_a_label_is_not_broken(spec):
     spec["rows"][1]["label"] = "ADM-G, ADM-U"
-    page = render_table(make_table(spec), [], [])
+    page = render_table(evaluate(spec), [], [])
     whole = [f'<span class="whole">{word}</span>' for word in ("ADM-G,", "ADM-U")]
     assert f'<th scope="row">{" ".join(whole)}' in page
 
 
 def test_equal_inputs_give_equal_pages(spec):
-    first = render_table(make_table(spec), make_pictures(spec), [])
-    assert render_table(make_table(spec), make_pictures(spec), []) == first
+    first = render_table(evaluate(spec), make_pictures(read_page(spec)), [])
+    assert render_table(evaluate(spec), make_pictures(read_page(spec)), []) == first
 
 
 def test_index_puts_claims_first_and_links_them(spec):
-    allotment = {
+    costs = {
         "models": [{"name": "m", "iterations": 500, "cpu_seconds": 90.0}],
         "stages": {"train": {"jobs": 2, "cpu_seconds": 90.0}},
         "total_cpu_seconds": 7200.0,
     }
-    text = render_index([make_table(spec)], allotment)
+    text = render_index([evaluate(spec)], costs)
     page = Page(text)
-    assert page.ids.index("claims") < page.ids.index("tables") < page.ids.index("allotment")
+    assert page.ids.index("claims") < page.ids.index("tables") < page.ids.index("costs")
     assert "table3.html#claim-claim_a" in page.links
     words = " ".join(page.text.split())
     assert "4 claims of the paper" in words
@@ -145,19 +146,19 @@ def test_index_puts_claims_first_and_links_them(spec):
 
 
 def test_index_flags_mixed_sources(spec):
-    one, other = make_table(spec), {**make_table(spec), "name": "table9", "source": "rescore"}
+    one, other = evaluate(spec), {**evaluate(spec), "name": "table9", "source": "rescore"}
     assert "from different sources" in render_index([one, other], None)
     assert "from different sources" not in render_index([one], None)
 
 
-def test_allotment_keeps_what_it_does_not_know():
-    allotment = {
+def test_costs_keeps_what_it_does_not_know():
+    costs = {
         "rows": [{"name": "a", "num_images": 1000}, {"name": "b", "wall_seconds": 5}],
         "peak_memory_mb": 512.0,
         "note": "two cores",
     }
-    (rows,) = make_allotment_tables(allotment)
+    (rows,) = make_cost_tables(costs)
     assert rows["columns"] == ["images", "wall time"]
     assert [row["cells"] for row in rows["rows"]] == [["1,000", "\u2013"], ["\u2013", "5.0 s"]]
     totals = [("note", "two cores"), ("peak memory (MB)", "512")]
-    assert make_allotment_totals(allotment) == totals
+    assert make_cost_totals(costs) == totals

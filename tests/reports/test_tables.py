@@ -5,7 +5,7 @@ from scipy.stats import t as student
 
 from records.errors import UserError
 from reports.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, PUBLISHED_ONLY, SUPPORTED
-from reports.tables import make_table
+from tests.reports.conftest import evaluate
 from workflow.availability import QUOTED
 
 
@@ -15,14 +15,14 @@ def rows_of(table):
 
 def test_plain_cells_show_published_measured_and_the_file_s_interval(project, make_spec, make_row):
     row = make_row("a", project.write_metrics("a", fid=(12.0, 0.5)))
-    cell = rows_of(make_table(make_spec([row])))["a"]["cells"][0]
+    cell = rows_of(evaluate(make_spec([row])))["a"]["cells"][0]
     assert (cell["published"], cell["measured"]) == (5.0, 12.0)
     assert (cell["low"], cell["high"]) == (11.0, 13.0)
     assert cell["status"] == "measured"
 
 
 def test_absent_metrics_are_not_run_and_say_the_command(project, make_spec, make_row):
-    table = make_table(make_spec([make_row("a", "nowhere.json")]))
+    table = evaluate(make_spec([make_row("a", "nowhere.json")]))
     assert rows_of(table)["a"]["cells"][0]["status"] == "not run"
     assert table["footnotes"][0]["command"] == "snakemake --cores all reproduce_table3"
     assert table["num_measured"] == 0
@@ -31,13 +31,13 @@ def test_absent_metrics_are_not_run_and_say_the_command(project, make_spec, make
 def test_command_names_scale_and_source_and_keeps_the_target_apart(project, make_spec, make_row):
     spec = make_spec([make_row("a")], scale="paper", source="rescore")
     command = "snakemake --cores all --config scale=paper source=rescore -- reproduce_table3"
-    assert make_table(spec)["command"] == command
+    assert evaluate(spec)["command"] == command
 
 
 def test_baselines_and_unavailable_rows_give_their_reason(project, make_spec, make_row):
     gan = make_row("gan", kind="baseline", reason="quoted from elsewhere", notes=["quoted"])
     lost = make_row("lost", reason="its classifier was never released")
-    table = make_table(make_spec([gan, lost]))
+    table = evaluate(make_spec([gan, lost]))
     rows = rows_of(table)
     assert rows["gan"]["cells"][0]["status"] == "published value"
     assert rows["lost"]["cells"][0]["status"] == "not available"
@@ -52,7 +52,7 @@ def test_baselines_and_unavailable_rows_give_their_reason(project, make_spec, ma
 def test_a_note_that_the_reason_repeats_is_left_out(project, make_spec, make_row):
     gan = make_row("gan", kind="baseline", reason=QUOTED, notes=["quoted"])
     graded = make_row("graded", project.write_metrics("graded"), reason=QUOTED, notes=["quoted"])
-    table = make_table(make_spec([gan, graded]))
+    table = evaluate(make_spec([gan, graded]))
     notes = {note["mark"]: note["text"] for note in table["footnotes"]}
     texts = [[notes[mark] for mark in row["footnotes"]] for row in rows_of(table).values()]
     assert texts == [[QUOTED], ["quoted by the authors from an earlier paper"]]
@@ -63,7 +63,7 @@ def test_deltas_are_differences_with_both_errors(project, make_spec, make_row):
         make_row("first", project.write_metrics("first", fid=(15.0, 0.3))),
         make_row("second", project.write_metrics("second", fid=(14.0, 0.4))),
     ]
-    first, second = rows_of(make_table(make_spec(rows, layout="deltas"))).values()
+    first, second = rows_of(evaluate(make_spec(rows, layout="deltas"))).values()
     assert first["cells"][0]["measured"] == 15.0
     cell = second["cells"][0]
     assert cell["is_difference"] and cell["measured"] == -1.0
@@ -77,7 +77,7 @@ def test_deltas_are_widened_by_the_seeds(project, make_spec, make_row):
     rows = [make_row("first", first), make_row("b", project.write_metrics("b", fid=(20.0, 0.4)))]
     seeds = {"model": "first", "metrics": [first, *others]}
     spec = make_spec(rows, layout="deltas", seed_groups=[seeds])
-    table = make_table(spec)
+    table = evaluate(spec)
     cells = [row["cells"][0] for row in rows_of(table).values()]
     for cell, sampling, seeds in ((cells[0], 0.09, 1.0), (cells[1], 0.25, 1.0 + 4.0)):
         nu = (sampling + seeds) ** 2 / (sampling**2 / 49 + seeds**2 / 2)
@@ -95,16 +95,16 @@ def test_marks_of_a_model_that_another_table_shows_count_once(project, make_spec
     ]
     groups = [{"model": "baseline", "metrics": paths} for paths in marks]
     rows = [make_row("own", project.write_metrics("own"))]
-    entry = make_table(make_spec(rows, seed_groups=groups))["seeds"][0]
+    entry = evaluate(make_spec(rows, seed_groups=groups))["seeds"][0]
     assert entry["dof"] == 2
     groups[1]["model"] = "other"
-    entry = make_table(make_spec(rows, seed_groups=groups))["seeds"][0]
+    entry = evaluate(make_spec(rows, seed_groups=groups))["seeds"][0]
     assert entry["dof"] == 4
 
 
 def test_deltas_without_a_first_row_have_only_absolute_values(project, make_spec, make_row):
     rows = [make_row("first"), make_row("b", project.write_metrics("b", fid=20.0))]
-    cell = rows_of(make_table(make_spec(rows, layout="deltas")))["b"]["cells"][0]
+    cell = rows_of(evaluate(make_spec(rows, layout="deltas")))["b"]["cells"][0]
     assert cell["measured"] is None and cell["absolute"]["measured"] == 20.0
 
 
@@ -118,7 +118,7 @@ def test_verdicts_judge_the_values_never_the_differences(project, make_spec, mak
         "rescore": {"path": project.write_metrics("c", fid=15.25), "digest": "d" * 64}
     }
     spec = make_spec(rows, layout="deltas", agreement={"reference_images": 1000})
-    table = make_table(spec)
+    table = evaluate(spec)
     cell = rows_of(table)["b"]["cells"][0]
     assert (cell["published"], cell["agreement"], cell["others"]) == (0.25, None, [])
     own = cell["absolute"]
@@ -132,13 +132,13 @@ def test_seed_groups_of_different_counts_are_refused(project, make_spec, make_ro
     paths = [project.write_metrics("a"), project.write_metrics("b", num_samples=300)]
     spec = make_spec([make_row("a", paths[0])], seed_groups=[{"model": "a", "metrics": paths}])
     with pytest.raises(UserError, match=r"a\.json: its training seeds .*\[300, 1000\] samples"):
-        make_table(spec)
+        evaluate(spec)
 
 
 def test_ceiling_belongs_to_the_task_and_says_when_it_is_tiny(project, make_spec, make_row):
     row = make_row("a", project.write_metrics("a"))
     path = project.write_metrics("real", fid=0.3, memorised=0.55, num_samples=89, num_reference=90)
-    table = make_table(make_spec([row], ceilings={"imagenet_256": path}))
+    table = evaluate(make_spec([row], ceilings={"imagenet_256": path}))
     ceiling = table["groups"][0]["ceiling"]
     assert ceiling["cells"][0]["measured"] == 0.3
     assert (ceiling["num_samples"], ceiling["num_reference"]) == (89, 90)
@@ -148,7 +148,7 @@ def test_ceiling_belongs_to_the_task_and_says_when_it_is_tiny(project, make_spec
 
 def test_tasks_are_grouped_in_their_order(project, make_spec, make_row):
     rows = [make_row("b", task="z"), make_row("a", task="y"), make_row("c", task="z")]
-    groups = make_table(make_spec(rows, layout="by_task"))["groups"]
+    groups = evaluate(make_spec(rows, layout="by_task"))["groups"]
     assert [(g["task"], [r["id"] for r in g["rows"]]) for g in groups] == [
         ("z", ["b", "c"]),
         ("y", ["a"]),
@@ -160,7 +160,7 @@ def claim_of(project, make_spec, make_row, claim, fid_a, fid_b, **options):
         make_row("a", project.write_metrics("a", fid=fid_a, **options)),
         make_row("b", project.write_metrics("b", fid=fid_b)),
     ]
-    return make_table(make_spec(rows, claims=[claim]))["claims"][0]
+    return evaluate(make_spec(rows, claims=[claim]))["claims"][0]
 
 
 def test_claims_are_judged_here_and_in_the_paper(project, make_spec, make_row, make_claim):
@@ -185,7 +185,7 @@ def test_claim_of_another_source_is_published_only(project, make_spec, make_row,
 
 def test_claim_without_cells_is_not_run(project, make_spec, make_row, make_claim):
     claim = make_claim("fid", "a", "less", "b")
-    table = make_table(make_spec([make_row("a"), make_row("b")], claims=[claim]))
+    table = evaluate(make_spec([make_row("a"), make_row("b")], claims=[claim]))
     assert table["claims"][0]["verdict"] == NOT_RUN
 
 
@@ -196,7 +196,7 @@ def test_published_differences_are_added_up_for_claims(project, make_spec, make_
         make_row("c", published={"final": {"fid": 0.2}}),
     ]
     claims = [make_claim("fid", "b", "less", "a"), make_claim("fid", "c", "less", "a")]
-    table = make_table(make_spec(rows, layout="deltas", claims=claims))
+    table = evaluate(make_spec(rows, layout="deltas", claims=claims))
     assert [claim["holds_in_paper"] for claim in table["claims"]] == [True, False]
     assert table["claims"][0]["comparisons"][0]["cells"][0]["published"] == 14.5
 
@@ -206,7 +206,7 @@ def test_mixed_recipes_networks_and_counts_are_flagged(project, make_spec, make_
         make_row("a", project.write_metrics("a")),
         make_row("b", project.write_metrics("b", recipe=2, network="f", num_samples=300)),
     ]
-    flags = " ".join(make_table(make_spec(rows))["flags"])
+    flags = " ".join(evaluate(make_spec(rows))["flags"])
     assert "Mixed recipes (samples.spec.recipe): 1 in “a”; 2 in “b”." in flags
     assert "Mixed feature networks" in flags
     assert "Mixed numbers of samples for imagenet_256: 1,000 in “a”; 300 in “b”." in flags
@@ -214,4 +214,4 @@ def test_mixed_recipes_networks_and_counts_are_flagged(project, make_spec, make_
 
 def test_equal_rows_raise_no_flag(project, make_spec, make_row):
     rows = [make_row(name, project.write_metrics(name)) for name in "ab"]
-    assert make_table(make_spec(rows))["flags"] == []
+    assert evaluate(make_spec(rows))["flags"] == []

@@ -3,8 +3,8 @@
 import pytest
 
 from reports.render import render_table
-from reports.tables import make_table
 from reports.tradeoff import make_tradeoffs
+from tests.reports.conftest import evaluate
 from tests.reports.test_render import Page
 
 
@@ -13,7 +13,7 @@ def values(line):
 
 
 def test_a_line_joins_the_rows_of_a_model_by_guidance(guided_spec):
-    (tradeoff,) = make_tradeoffs(make_table(guided_spec()))
+    (tradeoff,) = make_tradeoffs(evaluate(guided_spec()))
     here, paper = tradeoff["panels"]
     assert [(line["name"], line["kind"]) for line in here["lines"]] == [
         ("uncond", "measured"), ("cond", "measured"),
@@ -28,14 +28,14 @@ def test_a_line_joins_the_rows_of_a_model_by_guidance(guided_spec):
 
 
 def test_guidance_that_trades_recall_leads_up_and_to_the_left(guided_spec):
-    for panel in make_tradeoffs(make_table(guided_spec()))[0]["panels"]:
+    for panel in make_tradeoffs(evaluate(guided_spec()))[0]["panels"]:
         for line in panel["lines"]:
             (x0, y0), *_, (x1, y1) = values(line)
             assert x1 < x0 and y1 > y0
 
 
 def test_captions_say_what_one_sees(guided_spec, project):
-    here, paper = make_tradeoffs(make_table(guided_spec()))[0]["panels"]
+    here, paper = make_tradeoffs(evaluate(guided_spec()))[0]["panels"]
     (caption,) = here["captions"]
     assert caption["whole"] == "from least to most guidance, every line leads up and to the left."
     assert caption["lines"][1] == (
@@ -48,25 +48,25 @@ def test_captions_say_what_one_sees(guided_spec, project):
     )
     spec = guided_spec()
     project.write_metrics("cond_10", precision=0.8, recall=0.88)
-    (caption,) = make_tradeoffs(make_table(spec))[0]["panels"][0]["captions"]
+    (caption,) = make_tradeoffs(evaluate(spec))[0]["panels"][0]["captions"]
     assert "1 of 2 lines lead up" in caption["whole"]
     assert "precision falls from 0.850 to 0.800; recall stays" in caption["lines"][1]
 
 
 def test_published_values_are_in_the_same_panel_only_where_they_compare(guided_spec):
     agreement = {"reference_images": 1000}
-    (panel,) = make_tradeoffs(make_table(guided_spec(agreement=agreement)))[0]["panels"]
+    (panel,) = make_tradeoffs(evaluate(guided_spec(agreement=agreement)))[0]["panels"]
     assert panel["title"] == "here and in the paper"
     kinds = [(line["place"], line["kind"]) for line in panel["lines"]]
     assert kinds == [(0, "measured"), (1, "measured"), (0, "published"), (1, "published")]
     few_images = {"reference_images": 10_000}  # of which precision and recall were measured on 1797
-    assert len(make_tradeoffs(make_table(guided_spec(agreement=few_images)))[0]["panels"]) == 2
+    assert len(make_tradeoffs(evaluate(guided_spec(agreement=few_images)))[0]["panels"]) == 2
 
 
 def test_what_was_not_measured_is_left_out_and_said(guided_spec):
     spec = guided_spec(absent=["cond", "uncond_10"])
     spec["rows"][1]["reason"] = "no samples were published"
-    table = make_table(spec)
+    table = evaluate(spec)
     (tradeoff,) = make_tradeoffs(table)
     assert [len(line["points"]) for line in tradeoff["panels"][0]["lines"]] == [1, 2]
     assert tradeoff["left_out"] == [("uncond_10", "not available"), ("cond", "not run")]
@@ -79,13 +79,13 @@ def test_a_value_that_is_no_share_is_left_out(guided_spec, project):
     spec = guided_spec()
     project.write_metrics("cond", precision=1e300, recall=0.9)
     spec["rows"][0]["published"]["final"]["recall"] = -1
-    (tradeoff,) = make_tradeoffs(make_table(spec))
+    (tradeoff,) = make_tradeoffs(evaluate(spec))
     assert tradeoff["left_out"] == [("cond", "without precision and recall")]
     assert [len(line["points"]) for line in tradeoff["panels"][1]["lines"]] == [1, 3]
 
 
 def test_in_a_table_of_differences_the_points_are_values(guided_spec):
-    (tradeoff,) = make_tradeoffs(make_table(guided_spec(layout="deltas")))
+    (tradeoff,) = make_tradeoffs(evaluate(guided_spec(layout="deltas")))
     assert values(tradeoff["panels"][0]["lines"][0]) == [(0.93, 0.71), (0.84, 0.84)]
 
 
@@ -95,12 +95,12 @@ def test_marks_and_tasks_are_lines_and_figures_of_their_own(guided_spec, project
     for row in spec["rows"]:
         row["cells"]["early"] = {**row["cells"]["final"], "metrics": None}
     spec["rows"][0]["cells"]["early"]["metrics"] = spec["rows"][0]["cells"]["final"]["metrics"]
-    (tradeoff,) = make_tradeoffs(make_table(spec))
+    (tradeoff,) = make_tradeoffs(evaluate(spec))
     names = [line["name"] for line in tradeoff["panels"][0]["lines"]]
     assert names == ["uncond at early", "uncond", "cond"]
     for row in spec["rows"][:2]:
         row["task"] = "other"
-    assert [one["task"] for one in make_tradeoffs(make_table(spec))] == ["other", "imagenet_256"]
+    assert [one["task"] for one in make_tradeoffs(evaluate(spec))] == ["other", "imagenet_256"]
 
 
 @pytest.mark.parametrize(
@@ -110,19 +110,19 @@ def test_marks_and_tasks_are_lines_and_figures_of_their_own(guided_spec, project
         lambda spec: spec["table"].update(metrics=["fid", "precision"]),
         lambda spec: [row["settings"].update(scale=1.0) for row in spec["rows"]],
         lambda spec: spec["rows"][0]["settings"].update(scale="much"),
-        lambda spec: spec["rows"][0]["settings"].update(scale=[[]]),
+        lambda spec: spec["rows"][0]["settings"].update(scale=[1]),
         lambda spec: spec["rows"][0]["settings"].update(scale=True),
     ],
 )
 def test_a_table_without_growing_guidance_has_no_figure(guided_spec, change):
     spec = guided_spec()
     change(spec)
-    table = make_table(spec)
+    table = evaluate(spec)
     assert make_tradeoffs(table) == []
     assert "<svg" not in render_table(table, [], [])
 
 
 def test_a_page_without_a_measured_row_has_no_figure(guided_spec):
     spec = guided_spec(absent=["uncond", "uncond_10", "cond", "cond_1", "cond_10"])
-    page = render_table(make_table(spec), [], [])
+    page = render_table(evaluate(spec), [], [])
     assert "<svg" not in page and "Precision against recall" not in page

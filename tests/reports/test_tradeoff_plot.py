@@ -6,14 +6,14 @@ from xml.etree import ElementTree
 import pytest
 
 from reports.render import render_table
-from reports.tables import make_table
 from reports.tradeoff import make_tradeoffs
 from reports.tradeoff_plot import make_tradeoff_plot
+from tests.reports.conftest import evaluate
 from tests.reports.test_render import HOSTILE, Page
 
 
 def draw(spec, place=0):
-    panel = make_tradeoffs(make_table(spec))[0]["panels"][place]
+    panel = make_tradeoffs(evaluate(spec))[0]["panels"][place]
     return ElementTree.fromstring(make_tradeoff_plot(panel, "name"))
 
 
@@ -113,14 +113,14 @@ def test_a_long_label_is_cut(guided_spec):
 
 
 def test_hostile_labels_stay_text_on_the_page(guided_spec):
-    html = render_table(make_table(guided_spec(labels={"uncond": HOSTILE})), [], [])
+    html = render_table(evaluate(guided_spec(labels={"uncond": HOSTILE})), [], [])
     page = Page(html)
     assert "script" not in [tag for tag, _ in page.tags] and "<script" not in html
     assert page.text.count(HOSTILE) > 4
 
 
 def test_the_page_holds_both_figures_and_nothing_from_outside(guided_spec):
-    html = render_table(make_table(guided_spec()), [], [])
+    html = render_table(evaluate(guided_spec()), [], [])
     page = Page(html)
     figures = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert len(figures) == 2 and all(one["aria-label"] for one in figures)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from adm.published.checkpoints import make_shapes
-from adm.published.names import find_model, load_sources
+from adm.published.names import find_model, load_catalogue
 from adm.training.loop import make_state
 from adm.training.losses import make_loss_fn
 from adm.training.step import train_step
 from adm.weights.tensors import write_tensors
-from records.files import canonical_json, spec_digest
+from records.files import canonical_json
 
 LIMIT_GIB = 12
 # A process of its own: its peak memory is that of loading and sampling alone.
@@ -60,16 +60,16 @@ def write_random_weights(path, named):
     """Write weights of a model as views of one pool of numbers, a tensor at a time."""
     pool = 0.02 * torch.randn(24_000_000, generator=torch.Generator().manual_seed(0))
     tensors = {}
-    for index, (name, shape) in enumerate(make_shapes(named.spec).items()):
+    for index, (name, shape) in enumerate(make_shapes(named.spec.architecture).items()):
         size = torch.Size(shape).numel()
         first = 1009 * index % (len(pool) - size)
         tensors[name] = pool[first : first + size].view(shape)
     metadata = {
-        "spec": canonical_json(named.spec),
-        "digest": spec_digest(named.spec),
+        "spec": canonical_json(named.spec.content()),
+        "digest": named.spec.digest,
         "mark": named.mark,
         "iteration": str(named.iteration),
-        "recipe": str(named.spec["recipe"]),
+        "recipe": str(named.spec.recipe),
     }
     write_tensors(path, tensors, metadata)
 
@@ -77,7 +77,7 @@ def write_random_weights(path, named):
 @pytest.mark.slow
 def test_the_256_model_loads_and_samples_within_12_gib(tmp_path):
     path = tmp_path / "weights.safetensors"
-    write_random_weights(path, find_model("ADM_diffusion_256_conditioned", load_sources()))
+    write_random_weights(path, find_model("ADM_diffusion_256_conditioned", load_catalogue()))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True, check=False
     )
@@ -93,13 +93,14 @@ def test_the_256_model_loads_and_samples_within_12_gib(tmp_path):
 
 @pytest.mark.slow
 def test_the_64_model_takes_a_training_step():
-    spec = find_model("ADM_diffusion_64_conditioned", load_sources()).spec
+    spec = find_model("ADM_diffusion_64_conditioned", load_catalogue()).spec
     state = make_state(spec)
     before = [one.detach().clone() for one in list(state.model.parameters())[-2:]]
     generator = torch.Generator().manual_seed(0)
     x_start = torch.rand(2, 3, 64, 64, generator=generator) * 2 - 1
     eps = torch.randn(2, 3, 64, 64, generator=generator)
-    on_cpu = {**spec, "training": {**spec["training"], "precision": "float32"}}
+    training = spec.training.model_copy(update={"precision": "float32"})
+    on_cpu = spec.model_copy(update={"training": training})
     result = train_step(
         state,
         make_loss_fn(on_cpu, state.model, "cpu"),
@@ -108,8 +109,8 @@ def test_the_64_model_takes_a_training_step():
         torch.tensor([100, 900]),
         eps,
         microbatch_size=1,
-        learning_rate=spec["training"]["learning_rate"],
-        ema_decay=spec["training"]["ema_decay"],
+        learning_rate=training.learning_rate,
+        ema_decay=training.ema_decay,
         grad_clip=None,
         precision="float32",
     )

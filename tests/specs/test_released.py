@@ -8,7 +8,6 @@ import yaml
 
 from eval.networks.weights import INCEPTION_BYTES, INCEPTION_SHA256, INCEPTION_URL, PUBLISHED_BASE
 from records.errors import UserError
-from specs.config import load_scale, load_tables
 from specs.released import (
     RELEASED_PATH,
     Artefact,
@@ -17,6 +16,8 @@ from specs.released import (
     find_checkpoint,
     load_released,
 )
+from specs.scale import load_scale
+from specs.tables import load_tables
 from tests.records.file_server import run_file_server
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from adm.datasets.centre_crop import crop_centre, make_square, resize_short_side
 from adm.datasets.conversion import convert_image
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 from tests.adm.datasets.small_sources import make_pixels
 from tests.adm.datasets.test_conversion import decode
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from adm.datasets.centre_crop import MAX_PIXELS
 from adm.datasets.conversion import TRAITS, convert_image, list_versions
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 from tests.adm.datasets.small_sources import encode, make_jpeg, make_pixels
 
 

@@ -4,7 +4,7 @@ import zipfile
 import pytest
 
 from adm.datasets.image_archive import make_archive_reader, open_image_archive
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 from records.errors import UserError
 from tests.adm.datasets.small_sources import make_jpeg
 

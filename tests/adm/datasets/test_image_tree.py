@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from adm.datasets.image_tree import make_folder_reader, open_image_folder
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 from records.errors import UserError
 from tests.adm.datasets.small_sources import make_classes, make_jpeg, write_flat, write_tree
 from tests.ground.test_permissions import ROOT, powerless

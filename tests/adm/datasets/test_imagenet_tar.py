@@ -4,7 +4,7 @@ import io
 import pytest
 
 from adm.datasets.imagenet_tar import make_tar_reader, open_imagenet_tar
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 from records.errors import UserError
 from tests.adm.datasets.small_sources import (
     add_member,

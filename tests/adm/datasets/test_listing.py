@@ -4,8 +4,8 @@ import shutil
 import pytest
 
 from adm.datasets import listing
+from adm.datasets.formats import open_own_images
 from adm.datasets.image_archive import open_image_archive
-from adm.datasets.image_sources import open_source
 from adm.datasets.image_tree import open_image_folder
 from adm.datasets.imagenet_tar import open_imagenet_tar
 from adm.datasets.listing import iterate_listing, make_listing
@@ -59,11 +59,11 @@ def test_a_list_of_other_classes_or_labels_is_not_taken(tmp_path):
     path = tmp_path / "x.tar"
     write_imagenet_tar(path, make_classes())
     make_listing(open_imagenet_tar(path), tmp_path)
-    chosen = open_source("imagenet", path, classes=["n01", "n03"])
+    chosen = open_own_images("imagenet", path, classes=["n01", "n03"])
     summary, num_same = make_listing(chosen, tmp_path)
     assert (summary.num_images, summary.num_classes, num_same) == (6, 2, 0)
     assert {one.label for one in iterate_listing(tmp_path)} == {0, 1}
-    unlabelled = open_source("imagenet", path, labels="none", num_classes=3)
+    unlabelled = open_own_images("imagenet", path, labels="none", num_classes=3)
     summary, num_same = make_listing(unlabelled, tmp_path)
     assert (summary.num_images, summary.num_classes, num_same) == (9, None, 0)
 

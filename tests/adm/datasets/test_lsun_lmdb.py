@@ -1,7 +1,7 @@
 import pytest
 
 from adm.datasets.lsun_lmdb import make_lmdb_reader, open_lsun
-from adm.datasets.source import UnusableImage
+from adm.datasets.own_images import UnusableImage
 from records.errors import UserError
 from tests.adm.datasets.small_sources import encode, make_jpeg, make_pixels, write_lmdb
 

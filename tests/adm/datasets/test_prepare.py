@@ -50,7 +50,7 @@ def test_imagenet_from_its_tar(tmp_path, capsys):
         png = convert_image(content, image_size_px=16, crop="centre").png
         np.testing.assert_array_equal(dataset.read(index), np.asarray(Image.open(io.BytesIO(png))))
     assert manifest["sha256"] == sha256(out)
-    assert manifest["bytes"] == out.stat().st_size
+    assert manifest["num_bytes"] == out.stat().st_size
     assert manifest["images_per_class"] == [4, 4, 4]
     assert manifest == json.loads((tmp_path / "x.manifest.json").read_text())
     assert "non-commercial research" in manifest["licence"]
@@ -175,7 +175,7 @@ def test_a_mended_image_is_taken(tmp_path):
 def test_an_image_that_could_not_be_read_for_a_while(tmp_path, monkeypatch):
     """The file is the same, but now it can be read: as after a failure of the network."""
     path = write_tree(tmp_path / "in", make_classes())
-    monkeypatch.setattr("adm.datasets.source.MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("adm.datasets.own_images.MAX_FILE_BYTES", 10)
     with pytest.raises(UserError, match="9 of 9 images cannot be used"):
         prepare(tmp_path, path)
     monkeypatch.undo()

@@ -4,40 +4,22 @@ import json
 import subprocess
 import sys
 
-import pytest
 import torch
 
 from adm.networks.flops import count_flops
-from adm.networks.model import make_model
-from records.errors import UserError
+from adm.networks.model import make_network
+from specs.architecture import ClassifierArchitecture, UNetArchitecture, make_architecture
+from tests.specs import small_architectures
 
-UNET = {
-    "image_size_px": 8,
-    "in_channels": 3,
-    "out_channels": 6,
-    "channels": 8,
-    "depth": 1,
-    "channel_mult": [1, 2],
-    "attention_resolutions": [4],
-    "heads": 1,
-    "head_channels": None,
-    "biggan_updown": False,
-    "num_groups": 4,
-    "num_classes": 10,
-}
-CLASSIFIER = {
-    "image_size_px": 8,
-    "num_classes": 10,
-    "in_channels": 3,
-    "channels": 8,
-    "depth": 1,
-    "channel_mult": [1, 2],
-    "attention_resolutions": [4],
-    "head_channels": 8,
-    "biggan_updown": True,
-    "num_groups": 4,
-    "pool": "attention",
-}
+SMALL = {"channels": 8, "channel_mult": [1, 2], "num_groups": 4}
+UNET = make_architecture(
+    UNetArchitecture,
+    "test",
+    **{**small_architectures.UNET, **SMALL, "heads": 1, "biggan_updown": False, "num_classes": 10},
+)
+CLASSIFIER = make_architecture(
+    ClassifierArchitecture, "test", **{**small_architectures.CLASSIFIER, **SMALL}
+)
 
 
 def count_by_hand(model, *inputs):
@@ -62,12 +44,12 @@ def count_attention(tokens, width, queries=None):
 
 
 def test_a_unet_by_hand():
-    model = make_model({"kind": "diffusion", "architecture": UNET})
+    model = make_network(UNET)
     inputs = torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.zeros(1).long()
     layers = count_by_hand(model, *inputs)
     # Down: one block; middle; up: two. Each on 16 tokens of 16 channels, with its projection back.
     attention = 4 * (count_attention(16, 16) + 2 * 16 * 16 * 16)
-    counts = count_flops("diffusion", UNET)
+    counts = count_flops(UNET)
     assert counts["forward_flops"] == layers + attention
     assert counts["num_parameters"] == sum(one.numel() for one in model.parameters())
     # Each product has two gradients; that to the image itself is not needed.
@@ -78,36 +60,45 @@ def test_a_unet_by_hand():
 
 
 def test_guidance_goes_through_the_classifier_to_its_input():
-    counts = count_flops("classifier", CLASSIFIER)
+    counts = count_flops(CLASSIFIER)
     # Forward and one gradient of each product; those to the weights are left out.
     assert 1.9 < counts["guidance_flops"] / counts["forward_flops"] < 2.05
     assert counts["guidance_flops"] < counts["training_flops"]
 
 
 def test_an_upsampler_reads_twice_the_channels():
-    upsampler = count_flops("upsampler", {**UNET, "low_res_px": 4})
-    plain = count_flops("diffusion", UNET)
+    upsampler = count_flops(UNET.model_copy(update={"low_res_px": 4}))
+    plain = count_flops(UNET)
     assert upsampler["forward_flops"] - plain["forward_flops"] == 2 * 64 * 8 * 3 * 9
 
 
 def test_labels_and_dropout_cost_nothing_but_more_channels_do():
-    plain = count_flops("diffusion", UNET)["forward_flops"]
-    unlabelled = {**UNET, "num_classes": None, "dropout": 0.3}
-    assert count_flops("diffusion", unlabelled)["forward_flops"] == plain
-    assert count_flops("diffusion", {**UNET, "channels": 16})["forward_flops"] > 3 * plain
+    plain = count_flops(UNET)["forward_flops"]
+    unlabelled = UNET.model_copy(update={"num_classes": None, "dropout": 0.3})
+    assert count_flops(unlabelled)["forward_flops"] == plain
+    wide = UNET.model_copy(update={"channels": 16})
+    assert count_flops(wide)["forward_flops"] > 3 * plain
 
 
-def test_the_command_answers_by_key():
-    networks = {"a": {"kind": "classifier", "architecture": CLASSIFIER}}
-    process = subprocess.run(
+def answer(**networks):
+    return subprocess.run(
         [sys.executable, "-m", "adm.networks.flops"],
         input=json.dumps(networks),
         capture_output=True,
         text=True,
     )
-    assert json.loads(process.stdout) == {"a": count_flops("classifier", CLASSIFIER)}
+
+
+def test_the_command_answers_by_key():
+    process = answer(
+        a={"kind": "classifier", "architecture": CLASSIFIER.content()},
+        b={"kind": "diffusion", "architecture": UNET.content()},
+    )
+    assert json.loads(process.stdout) == {"a": count_flops(CLASSIFIER), "b": count_flops(UNET)}
 
 
 def test_a_network_that_cannot_be_built():
-    with pytest.raises(UserError, match="unknown key 'chanels'; remove it or correct it"):
-        count_flops("classifier", {**CLASSIFIER, "chanels": 8})
+    wrong = {**CLASSIFIER.content(), "chanels": 8}
+    process = answer(a={"kind": "classifier", "architecture": wrong})
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr == "error: network a: chanels: unknown key; did you mean 'channels'?\n"

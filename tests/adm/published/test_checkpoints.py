@@ -19,20 +19,19 @@ from adm.published.checkpoints import (
     make_shapes,
     read_state_dict,
 )
-from adm.published.names import NAMES, find_model, load_sources
-from adm.weights.files import read_spec
+from adm.published.names import NAMES, find_model, load_catalogue
+from adm.weights.files import read_header
 from adm.weights.tensors import read_tensors
 from records.errors import UserError
-from records.files import spec_digest
 from tests.adm.published_miniature import make_weights, pickle_bytes
 from workflow.settings import load_plan
 
 CHECKPOINTS = json.loads(
     (Path(__file__).parents[2] / "data" / "reference" / "state_dicts.json").read_text()
 )["models"]
-SOURCES = load_sources("digits")
-PAPER = load_sources()
-MODEL = find_model("ADM_diffusion_64_conditioned", SOURCES)
+CATALOGUE = load_catalogue("digits")
+PAPER = load_catalogue()
+MODEL = find_model("ADM_diffusion_64_conditioned", CATALOGUE)
 
 
 @pytest.fixture(scope="module")
@@ -49,33 +48,35 @@ def checkpoint(tmp_path, weights):
 
 def test_import_keeps_every_value_and_adds_the_spec(tmp_path, checkpoint, weights):
     out = tmp_path / "x.safetensors"
-    import_checkpoint(checkpoint, out, MODEL, SOURCES, about={"source": "there"})
+    import_checkpoint(checkpoint, out, MODEL, CATALOGUE, about={"source": "there"})
     tensors, texts = read_tensors(out, "weights")
     assert set(tensors) == set(weights) and texts["source"] == "there"
     assert all(torch.equal(tensors[name], weights[name]) for name in weights)
-    about = read_spec(out)
+    about = read_header(out)
     planned = load_plan({}).models["imagenet_64"]
-    assert about["spec"] == planned and about["digest"] == spec_digest(planned)
-    assert (about["mark"], about["iteration"]) == (MODEL.mark, MODEL.iteration)
+    assert about.spec.content() == planned.content() and about.digest == planned.digest
+    assert (about.mark, about.iteration) == (MODEL.mark, MODEL.iteration)
 
 
 def test_export_then_import_is_the_same_bytes(tmp_path, checkpoint, weights):
     first, back, second = (tmp_path / name for name in ("a.safetensors", "b.pt", "c.safetensors"))
-    import_checkpoint(checkpoint, first, MODEL, SOURCES)
+    import_checkpoint(checkpoint, first, MODEL, CATALOGUE)
     spec = export_checkpoint(first, back)
-    assert spec == MODEL.spec
+    assert spec.content() == MODEL.spec.content()
     content = torch.load(back, weights_only=True)
-    assert type(content) is dict and list(content) == list(make_shapes(MODEL.spec))
+    assert type(content) is dict and list(content) == list(make_shapes(MODEL.spec.architecture))
     assert all(one.dtype == torch.float32 for one in content.values())
     assert back.stat().st_size < 1.2 * checkpoint.stat().st_size  # views carry no other's memory
-    import_checkpoint(back, second, MODEL, SOURCES)
+    import_checkpoint(back, second, MODEL, CATALOGUE)
     assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_exported_names_shapes_and_flags_are_the_authors(name):
     spec = find_model(name, PAPER).spec
-    assert list(make_shapes(spec).items()) == list(CHECKPOINTS[name]["state_dict"].items())
+    assert list(make_shapes(spec.architecture).items()) == list(
+        CHECKPOINTS[name]["state_dict"].items()
+    )
     given, ours = (split_flags(one) for one in (CHECKPOINTS[name]["flags"], format_flags(spec)))
     given.pop("--use_fp16", None)  # how they compute, not what they compute
     resolved = CHECKPOINTS[name]["flags_resolved"]
@@ -125,7 +126,7 @@ def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path, zipped):
     content = {"a": torch.zeros(1), "b": Malicious(victim)}
     path.write_bytes(pickle_bytes(content, _use_new_zipfile_serialization=zipped))
     with pytest.raises(UserError) as error:
-        import_checkpoint(path, tmp_path / "out.safetensors", MODEL, SOURCES)
+        import_checkpoint(path, tmp_path / "out.safetensors", MODEL, CATALOGUE)
     words = str(error.value)
     assert "holds code or objects" in words and "nothing of it was executed" in words
     assert "system" in words or not zipped
@@ -169,9 +170,9 @@ def test_files_that_are_no_checkpoints(tmp_path, weights):
 
 def test_safetensors_need_no_import(tmp_path, checkpoint):
     out = tmp_path / "x.safetensors"
-    import_checkpoint(checkpoint, out, MODEL, SOURCES)
+    import_checkpoint(checkpoint, out, MODEL, CATALOGUE)
     with pytest.raises(UserError, match="safetensors file already: load it as it is"):
-        import_checkpoint(out, tmp_path / "y.safetensors", MODEL, SOURCES)
+        import_checkpoint(out, tmp_path / "y.safetensors", MODEL, CATALOGUE)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +189,9 @@ def test_pickles_that_hold_something_else(tmp_path, content, words):
 
 
 def test_another_architecture_is_refused_with_its_keys_and_the_nearest_model(tmp_path, checkpoint):
-    other = find_model("ADM_diffusion_256_conditioned", SOURCES)
+    other = find_model("ADM_diffusion_256_conditioned", CATALOGUE)
     with pytest.raises(UserError) as error:
-        import_checkpoint(checkpoint, tmp_path / "y", other, SOURCES)
+        import_checkpoint(checkpoint, tmp_path / "y", other, CATALOGUE)
     words = str(error.value)
     assert f"{checkpoint}: not the weights of ADM_diffusion_256_conditioned" in words
     assert "missing: " in words and "of another shape: time_embed.0.weight" in words
@@ -203,7 +204,7 @@ def test_a_renamed_and_a_missing_key_are_named(tmp_path, weights):
     path = tmp_path / "x.pt"
     path.write_bytes(pickle_bytes(renamed))
     with pytest.raises(UserError) as error:
-        import_checkpoint(path, tmp_path / "y", MODEL, SOURCES)
+        import_checkpoint(path, tmp_path / "y", MODEL, CATALOGUE)
     words = str(error.value)
     assert "1 missing: out.2.bias; 1 unexpected: out.2.bios" in words
     assert "nearest: ADM_diffusion_64_conditioned" in words
@@ -213,7 +214,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, weights):
     path = tmp_path / "x.pt"
     path.write_bytes(pickle_bytes({**weights, "out.2.bias": torch.full((2,), float("nan"))}))
     with pytest.raises(UserError, match=r"out\.2\.bias holds values that are not finite"):
-        import_checkpoint(path, tmp_path / "y", MODEL, SOURCES)
+        import_checkpoint(path, tmp_path / "y", MODEL, CATALOGUE)
 
 
 def test_shapes_are_compared_both_ways():
@@ -234,7 +235,7 @@ def test_published_architectures_are_told_apart():
 
 def test_export_refuses_what_does_not_fit_its_spec(tmp_path, checkpoint):
     path = tmp_path / "x.safetensors"
-    import_checkpoint(checkpoint, path, MODEL, SOURCES)
+    import_checkpoint(checkpoint, path, MODEL, CATALOGUE)
     data = path.read_bytes()
     path.write_bytes(data.replace(b'"out.2.bias"', b'"out.2.bios"'))
     with pytest.raises(UserError, match="does not fit its own spec: 1 missing: out"):

@@ -8,12 +8,11 @@ import torch
 
 import adm
 from adm import ADM, ADM_G, ADM_U, ADM_classifier
-from adm.published.names import find_model, load_sources
+from adm.published.names import find_model, load_catalogue
 from adm.sampling.draw import load_network
-from adm.weights.files import read_spec
+from adm.weights.files import read_header
 from adm.weights.tensors import read_tensors
 from records.errors import UserError
-from records.files import spec_digest
 from tests.adm.published_miniature import make_weights, pickle_bytes, publish
 from workflow.settings import load_plan
 
@@ -47,9 +46,9 @@ def test_a_published_model_is_fetched_converted_and_then_read(published, cache, 
     said = capsys.readouterr().err
     assert "research use only" in said and "256x256_diffusion.safetensors: made of" in said
     file = cache / "256x256_diffusion.safetensors"
-    about = read_spec(file)
+    about = read_header(file)
     planned = load_plan({}).models["imagenet_256"]
-    assert about["spec"] == planned and about["digest"] == spec_digest(planned)
+    assert about.spec.content() == planned.content() and about.digest == planned.digest
     _, texts = read_tensors(file, "weights")
     assert texts["source"] == f"{published.server.base}/256x256_diffusion.pt"
     assert "research use only" in texts["licence"] and len(texts["source_sha256"]) == 64
@@ -63,8 +62,8 @@ def test_a_published_model_is_fetched_converted_and_then_read(published, cache, 
 def test_what_the_workflow_reads_is_the_same_file(published, cache):
     adm.load("ADM_diffusion_256_conditioned", **published.lists, progress=False)
     order = load_plan({}).samples["t3_cond"]
-    network, spec = load_network(cache / "256x256_diffusion.safetensors", order["model"], "cpu")
-    assert spec["name"] == "imagenet_256" and equal(network, published.weights["imagenet_256"])
+    network, spec = load_network(cache / "256x256_diffusion.safetensors", order.model, "cpu")
+    assert spec.name == "imagenet_256" and equal(network, published.weights["imagenet_256"])
 
 
 def test_each_kind_of_name(published, capsys):
@@ -164,13 +163,13 @@ def test_a_damaged_conversion_is_made_again(published, cache):
 
 def test_a_spec_that_changed_is_written_anew(published, cache):
     adm.load("ADM_classifier_256", **published.lists, progress=False)
-    named = find_model("classifier_256", load_sources("digits"))
+    named = find_model("classifier_256", load_catalogue("digits"))
     file = cache / "256x256_classifier.safetensors"
-    about = read_spec(file)
-    assert about["digest"] == spec_digest(named.spec)
-    file.write_bytes(file.read_bytes().replace(about["digest"].encode(), b"0" * 64))
+    about = read_header(file)
+    assert about.digest == named.spec.digest
+    file.write_bytes(file.read_bytes().replace(about.digest.encode(), b"0" * 64))
     adm.load("ADM_classifier_256", **published.lists, progress=False)
-    assert read_spec(file)["digest"] == about["digest"]
+    assert read_header(file).digest == about.digest
 
 
 PROGRAM = """

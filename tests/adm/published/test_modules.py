@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from adm import ADM, ADM_G, ADM_U, ADM_classifier
-from adm.published.names import find_model, load_sources
+from adm.published.names import find_model, load_catalogue
 from adm.sampling.shards import write_samples
 from adm.weights.files import save_weights
 from records.batches import read_batch
 from records.errors import UserError
-from records.files import spec_digest
+from tests.adm.sample_specs import randomise
 from workflow.settings import load_plan
 
 SHAPE = {
@@ -25,20 +25,11 @@ SHAPE = {
     "biggan_updown": True,
     "num_groups": 8,
 }
-NO_SPEC = {"schedule": "linear"}
-
-
-def randomise(model, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for one in model.parameters():
-            one.add_(0.05 * torch.randn(one.shape, generator=generator))
-    return model
 
 
 def make_adm(**changes):
     torch.manual_seed(0)
-    return randomise(ADM(**{**SHAPE, "out_channels": 6, "num_classes": 10, **NO_SPEC, **changes}))
+    return randomise(ADM(**{**SHAPE, "out_channels": 6, "num_classes": 10, **changes}), 0)
 
 
 def make_guide(**changes):
@@ -63,24 +54,25 @@ def test_modules_have_the_published_names_and_are_torch_modules():
 def test_samples_are_those_of_the_workflow(tmp_path):
     plan = load_plan({})
     spec = plan.models["imagenet_64"]
-    model = randomise(ADM(spec))
+    model = randomise(ADM(spec), 0).train()
     path = tmp_path / "w.safetensors"
     save_weights(path, model, list(model.parameters()), spec=spec, mark="final", iteration=300)
-    order = dict(plan.samples["t4_64_adm_dropout"], num_images=5)
-    order["sampler"] = {**order["sampler"], "respacing": "4"}
+    order = plan.samples["t4_64_adm_dropout"]
+    sampler = order.sampler.model_copy(update={"respacing": "4"})
+    order = order.model_copy(update={"num_samples": 5, "sampler": sampler})
     write_samples(
         order, weights_path=path, classifier_path=None, low_res_path=None,
         out_path=tmp_path / "s.npz", start=0, stop=5, batch_size=5,
     )  # fmt: skip
     images, labels = read_batch(tmp_path / "s.npz")
-    drawn = model.sample(5, seed=order["seed"], respacing="4", batch_size=5)
+    drawn = model.sample(5, seed=order.seed, respacing="4", batch_size=5)
     assert drawn.shape == (5, 4, 4, 1) and np.array_equal(drawn.numpy()[..., 0], images[..., 0])
     part = model.sample(
-        2, seed=order["seed"], respacing="4", start=3, labels=torch.from_numpy(labels[3:])
+        2, seed=order.seed, respacing="4", start=3, labels=torch.from_numpy(labels[3:])
     )
     assert np.abs(part.numpy()[..., 0].astype(int) - images[3:, ..., 0]).max() <= 1
     assert model.training  # as it was before
-    shown = model.sample(5, seed=order["seed"], respacing="4", batch_size=5, progress=True)
+    shown = model.sample(5, seed=order.seed, respacing="4", batch_size=5, progress=True)
     assert torch.equal(shown, drawn)
 
 
@@ -97,14 +89,14 @@ def test_guidance_moves_samples_and_scale_zero_does_not():
 
 def test_ddim_is_chosen_by_its_respacing():
     model = make_adm()
-    by_name = model.sample(2, seed=0, respacing="5", sampler="ddim")
+    by_name = model.sample(2, seed=0, respacing="5", method="ddim")
     assert not torch.equal(by_name, model.sample(2, seed=0, respacing="5"))
     first, again = (model.sample(2, seed=0, respacing="ddim5") for _ in range(2))
     assert torch.equal(first, again)
 
 
 def test_an_upsampler_enlarges():
-    model = randomise(ADM_U(**SHAPE, out_channels=6, num_classes=10, low_res_px=4, **NO_SPEC))
+    model = randomise(ADM_U(**SHAPE, out_channels=6, num_classes=10, low_res_px=4), 0)
     low_res = torch.full((2, 4, 4, 3), 200, dtype=torch.uint8)
     images = model.sample(2, seed=0, respacing="4", low_res=low_res, labels=[1, 2])
     assert images.shape == (2, 8, 8, 3)
@@ -114,29 +106,47 @@ def test_an_upsampler_enlarges():
 
 
 def test_a_spec_makes_what_its_kind_says():
-    sources = load_sources("digits")
+    catalogue = load_catalogue("digits")
     for name, kind in (
         ("imagenet_256", ADM),
         ("classifier_256", ADM_classifier),
         ("upsampler_64_256", ADM_U),
     ):
-        spec = find_model(name, sources).spec
+        spec = find_model(name, catalogue).spec
         model = kind(spec)
-        assert spec_digest(model.spec) == spec_digest(spec)
+        assert model.spec.digest == spec.digest
         wrong = ADM if kind is not ADM else ADM_U
-        with pytest.raises(UserError, match=f"the spec is of a {spec['kind']}; a "):
+        with pytest.raises(UserError, match=f"the spec is of a {spec.kind}; a "):
             wrong(spec)
     with pytest.raises(UserError, match=r"a spec and keywords \(channels\) are given"):
         ADM_U(spec, channels=3)
+    with pytest.raises(UserError, match=r"a spec and keywords \(schedule\) are given"):
+        ADM_classifier(find_model("classifier_256", catalogue).spec, schedule="cosine")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        (ADM, {"chanels": 8}, "ADM: chanels: unknown key; did you mean 'channels'?"),
+        (ADM, {"depth": None}, "ADM: depth: got None (NoneType); Input should be a valid integer"),
+        (ADM, {"low_res_px": 4}, "ADM: architecture: low_res_px is 4 for kind diffusion"),
+        (ADM_U, {}, "ADM_U: architecture: low_res_px is None for kind upsampler"),
+        (ADM_classifier, {}, "ADM_classifier: out_channels: unknown key"),
+    ],
+)
+def test_keywords_that_make_no_network_are_refused(kind, change, words):
+    with pytest.raises(UserError) as error:
+        kind(**{**SHAPE, "out_channels": 6, **change})
+    assert words in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
         ({}, {"respacing": None}, "the steps are not known; give respacing"),
-        ({"schedule": None}, {}, "noise schedule ('linear' or 'cosine') where the model is made"),
+        ({"schedule": None}, {}, "ADM: training: schedule: got None (NoneType); Input should be"),
         ({}, {"respacing": "2000"}, "ADM: "),
-        ({}, {"sampler": "euler"}, "sampler 'euler'; choose one of ancestral, ddim"),
+        ({}, {"method": "euler"}, "method: got 'euler' (str); Input should be 'ancestral' or"),
         ({}, {"labels": 10}, "labels from 10 to 10; there are 10 classes: 0 to 9"),
         ({}, {"labels": [1, 2, 3]}, "3 labels for 2 images; give one for each, or one for all"),
         ({"num_classes": None}, {"labels": 1}, "knows no classes, so a label does nothing"),
@@ -168,7 +178,7 @@ def test_pairs_that_do_not_fit_are_refused():
         )
     with pytest.raises(UserError, match="no guidance_scale is known"):
         ADM_G(make_adm(), make_guide()).sample(seed=0)
-    model = randomise(ADM_U(**SHAPE, out_channels=6, low_res_px=4, **NO_SPEC))
+    model = randomise(ADM_U(**SHAPE, out_channels=6, low_res_px=4), 0)
     with pytest.raises(UserError, match="needs low_res, images of 4 px"):
         model.sample(seed=0, respacing="4")
     with pytest.raises(UserError, match=r"uint8 \[1, 4, 4, 3\] is needed"):

@@ -23,15 +23,15 @@ from adm.published.names import (
     find_model,
     find_published_sampler,
     find_scale_of,
-    load_sources,
+    load_catalogue,
     published_name,
 )
 from records.errors import UserError
 from specs.released import find_checkpoint
 from workflow.settings import load_plan
 
-PAPER = load_sources()
-DIGITS = load_sources("digits")
+PAPER = load_catalogue()
+DIGITS = load_catalogue("digits")
 UNPUBLISHED = [f"ADM_diffusion_{size}_unconditioned" for size in (64, 128, 512)]
 
 
@@ -45,10 +45,10 @@ def test_every_name_of_the_paper_is_there():
     for name in NAMES:
         named = find_model(name, PAPER)
         size = next((int(part) for part in reversed(name.split("_")) if part.isdigit()), 256)
-        shape = named.spec["architecture"]
-        assert shape["image_size_px"] == size and named.spec["name"] == named.model
+        shape = named.spec.architecture
+        assert shape.image_size_px == size and named.spec.name == named.model
         if "classifier" not in name:
-            assert (shape["num_classes"] is None) == ("uncond" in name or "lsun" in name)
+            assert (shape.num_classes is None) == ("uncond" in name or "lsun" in name)
         assert (find_checkpoint(PAPER.released, named.model) is None) == (name in UNPUBLISHED)
         assert published_name(named.model) == name
     assert published_name("arch_baseline") == "arch_baseline"
@@ -70,8 +70,8 @@ def test_a_model_has_three_names():
 def test_the_unconditional_twin_differs_by_its_classes_alone():
     one = find_model("ADM_diffusion_512_conditioned", PAPER).spec
     twin = find_model("ADM_diffusion_512_unconditioned", PAPER).spec
-    assert twin["architecture"] == {**one["architecture"], "num_classes": None}
-    assert twin["training"] == one["training"] and twin["name"] == "imagenet_512_uncond"
+    assert twin.architecture == one.architecture.model_copy(update={"num_classes": None})
+    assert twin.training == one.training and twin.name == "imagenet_512_uncond"
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_the_list_of_names_is_whole():
 
 def test_a_name_that_a_scale_lacks():
     models = {name: one for name, one in DIGITS.scale.models.items() if "512" not in name}
-    sources = replace(DIGITS, scale=DIGITS.scale.model_copy(update={"models": models}))
+    catalogue = replace(DIGITS, scale=DIGITS.scale.model_copy(update={"models": models}))
     with pytest.raises(UserError, match="which scale digits does not have; its models are arch"):
-        find_model("ADM_classifier_512", sources)
+        find_model("ADM_classifier_512", catalogue)
 
 
 @pytest.mark.parametrize("name", UNPUBLISHED)
@@ -111,9 +111,9 @@ def test_absent_weights_are_explained_with_the_way_to_train_them(name):
     assert "the published 128x128 one is another" in str(stack)
 
 
-def read_commands(name, sources=PAPER):
+def read_commands(name, catalogue=PAPER):
     """Return what `python -m adm` would be told by the commands of the advice, parsed."""
-    text = str(explain_absence(find_model(name, sources), sources))
+    text = str(explain_absence(find_model(name, catalogue), catalogue))
     commands = [shlex.split(one) for one in re.findall("`([^`]+)`", text)]
     ours = [one for one in commands if one[:3] == ["python", "-m", "adm"]]
     return commands, [make_parser().parse_args(one[3:]) for one in ours]
@@ -125,11 +125,11 @@ def test_the_printed_commands_make_the_images_write_the_spec_and_train(name):
     assert len(commands) == 3
     assert [one.command for one in (dataset, spec, train)] == ["dataset", "spec", "train"]
     named = find_model(name, PAPER)
-    images = named.spec["training"]["dataset"]
+    images = named.spec.training.dataset
     assert str(dataset.out) == train.data and spec.out == train.spec and spec.name == name
     assert (dataset.dataset, dataset.num_classes) == ("imagenet", 1000)
     assert str(dataset.path) == PAPER.scale.places["ADM_IMAGENET"]
-    assert (dataset.crop, dataset.image_size_px) == (images["crop"], images["image_size_px"])
+    assert (dataset.crop, dataset.image_size_px) == (images.crop, images.image_size_px)
     assert (train.mark, train.iterations) == (named.mark, named.iteration)
     assert (train.device, train.threads) == ("cuda", 8)
 
@@ -141,20 +141,18 @@ def test_whole_images_are_made_without_a_crop():
 
 
 def test_images_without_labels_and_of_some_classes_are_asked_for_so():
-    cifar10 = load_sources("cifar10")
+    cifar10 = load_catalogue("cifar10")
     _, (dataset, spec, _) = read_commands("lsun_bedroom", cifar10)
     assert (dataset.dataset, dataset.labels, dataset.num_classes) == ("images", "none", None)
-    assert (
-        dataset.classes
-        == find_model("lsun_bedroom", cifar10).spec["training"]["dataset"]["classes"]
-    )
+    images = find_model("lsun_bedroom", cifar10).spec.training.dataset
+    assert dataset.classes == images.classes
     assert spec.scale == "cifar10"
 
 
 def test_embedded_images_are_made_by_the_workflow():
     commands, (spec, train) = read_commands("imagenet_64", DIGITS)
     assert commands[0][0] == "snakemake" and commands[0][-1] == train.data
-    assert train.data == load_plan({}).data_path("imagenet_64")
+    assert train.data == load_plan({}).layout.data("imagenet_64").file
     assert (spec.scale, train.device) == ("digits", "cpu")
 
 
@@ -219,7 +217,7 @@ def test_the_scale_of_a_results_folder():
 def test_importing_adm_and_looking_up_names_loads_no_torch():
     program = (
         "import sys, json, adm, adm.published.names, specs.released\n"
-        "adm.published.names.find_model('ADM_U', adm.published.names.load_sources())\n"
+        "adm.published.names.find_model('ADM_U', adm.published.names.load_catalogue())\n"
         "light = 'torch' not in sys.modules\n"
         "from adm import ADM, ADM_classifier, ADM_U, ADM_G, load\n"
         "names = {'ADM', 'ADM_classifier', 'ADM_U', 'ADM_G', 'load'}\n"

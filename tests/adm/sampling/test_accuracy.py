@@ -9,11 +9,11 @@ import torch
 from adm.cli import main
 from adm.datasets.image_zip import ImageZip
 from adm.sampling.accuracy import choose_images, compute_range_edges, count_correct, draw_noising
-from adm.weights.files import read_spec
+from adm.weights.files import read_header
 from adm.weights.tensors import read_tensors, write_tensors
 from records.files import canonical_json, spec_digest, write_json
 from specs.schedule import make_schedule
-from tests.adm.training_case import make_data, make_spec, run
+from tests.adm.training_case import IMAGES, make_data, make_spec, run
 
 
 def test_ranges_cover_every_timestep_once():
@@ -88,17 +88,17 @@ def trained(tmp_path_factory):
 
 
 def accuracy_spec(weights, **changes):
-    about = read_spec(weights)
+    about = read_header(weights)
     return {
         "recipe": 1,
         "name": "tiny",
         "classifier": {
-            "name": about["spec"]["name"],
-            "digest": about["digest"],
+            "name": about.spec.name,
+            "digest": about.digest,
             "mark": "final",
             "iteration": 3,
         },
-        "dataset": {"task": "imagenet_256"},
+        "dataset": IMAGES,
         "num_ranges": 4,
         "max_images": 40,
         "seed": 0,
@@ -128,12 +128,16 @@ def test_the_command_writes_counts_and_where_they_come_from(trained, tmp_path):
     ]
     assert all(0 <= one["num_correct"] <= 40 for one in content["ranges"])
     assert content["trained_on_these_images"] is True
-    assert len(content["weights"]["sha256"]) == 64 and "torch" in content["versions"]
+    assert len(content["inputs"]["weights"]) == 64 and "torch" in content["versions"]
     assert measure(trained, tmp_path)[1] == content
-    cut = measure(trained, tmp_path, dataset={"task": "whole", "crop": "none"})[1]
+    cut = measure(trained, tmp_path, dataset={**IMAGES, "task": "cut", "image_size_px": 4})[1]
     assert cut["trained_on_these_images"] is True
-    other = measure(trained, tmp_path, dataset={"task": "held out", "place": "ELSEWHERE"})[1]
-    assert other["trained_on_these_images"] is False
+    for images in (
+        {**IMAGES, "task": "some classes", "classes": [0, 1]},
+        {"dataset": "images", "task": "held out", "place": "ELSEWHERE"},
+    ):
+        other = measure(trained, tmp_path, dataset=images)[1]
+        assert other["trained_on_these_images"] is False
 
 
 @pytest.mark.parametrize(

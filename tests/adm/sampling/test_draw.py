@@ -8,8 +8,10 @@ import torch
 from adm.process.diffusion import to_uint8
 from adm.process.seeds import make_generator
 from adm.sampling.draw import draw_labels, draw_samples
-from specs.schedule import make_schedule
-from tests.adm.sample_specs import make_networks
+from specs.sampling import Sampler
+from tests.adm.sample_specs import make_networks, model_spec, unet_architecture
+
+SPEC = model_spec("diffusion", unet_architecture())
 
 
 @pytest.fixture(scope="module")
@@ -20,23 +22,25 @@ def networks():
 @pytest.mark.parametrize("method", ["ancestral", "ddim"])
 def test_samples_do_not_depend_on_batches_or_shards(networks, method):
     model, classifier = networks
-    schedule = make_schedule("linear", 1000, "10" if method == "ancestral" else "ddim10")
+    sampler = Sampler(
+        method=method,
+        respacing="10" if method == "ancestral" else "ddim10",
+        eta=0.5,
+        guidance_scale=2.0,
+        schedule="linear",
+        num_timesteps=1000,
+    )
 
     def draw(indices):
         labels = draw_labels(indices, seed=3, num_classes=10, label_policy="random")
         images = draw_samples(
             indices,
             model=model,
-            schedule=schedule,
-            shape=(1, 8, 8),
-            method=method,
-            eta=0.5,
+            spec=SPEC,
+            sampler=sampler,
             seed=3,
-            stage="diffusion",
             labels=labels,
-            conditional=True,
             classifier=classifier,
-            guidance_scale=2.0,
         )
         return labels, images
 

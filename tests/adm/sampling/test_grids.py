@@ -49,9 +49,9 @@ def test_of_long_captions_the_first_word_stays():
     assert np.array_equal(np.asarray(short), np.asarray(long))
 
 
-def test_the_file_carries_its_protocol(tmp_path):
+def test_the_file_carries_its_manifest(tmp_path):
     path = tmp_path / "a" / "grid.png"
     save_grid(path, draw_grid(tiles(2), heading=["x"]), {"seed": 3})
     with Image.open(path) as image:
-        assert json.loads(image.text["protocol"]) == {"seed": 3}
+        assert json.loads(image.text["manifest"]) == {"seed": 3}
         assert image.format == "PNG"

@@ -5,21 +5,21 @@ import json
 import numpy as np
 import pytest
 
-from adm.networks.classifier import make_classifier
-from adm.networks.unet import make_unet
 from adm.sampling import shards
 from adm.sampling.shards import is_finished, split_range, write_samples
-from records.batches import read_batch, read_protocol, write_batch
+from records.batches import read_batch, write_batch
 from records.errors import UserError
-from records.files import spec_digest
 from records.locks import exclusive_lock
+from records.manifest import read_manifest
+from specs.sampling import BatchRef
 from tests.adm.sample_specs import (
-    SHAPE,
     classifier_architecture,
     make_networks,
+    make_random,
     make_sample,
     model_spec,
     randomise,
+    sample_spec,
     unet_architecture,
     weights,
 )
@@ -66,20 +66,20 @@ def test_a_range_is_cut_at_multiples_of_the_size():
 
 
 def test_the_batch_is_the_same_for_any_size_of_shard(tmp_path):
-    spec = make_sample(tmp_path, num_images=10)
+    spec = make_sample(tmp_path, num_samples=10)
     whole = draw(tmp_path, spec, "whole", per_shard=10)
     assert draw(tmp_path, spec, "cut", per_shard=4) == whole
     assert draw(tmp_path, spec, "odd", per_shard=6) == whole
     images, labels = read_batch(tmp_path / "cut.npz")
     assert images.shape == (10, 8, 8, 3) and labels.shape == (10,)
-    protocol = read_protocol(tmp_path / "cut.npz")
-    assert protocol["range"] == [0, 10] and protocol["num_images"] == 10
-    assert [one["range"] for one in protocol["shards"]] == [[0, 4], [4, 8], [8, 10]]
+    manifest = read_manifest(tmp_path / "cut.npz")
+    assert manifest["range"] == [0, 10] and manifest["num_images"] == 10
+    assert [one["range"] for one in manifest["shards"]] == [[0, 4], [4, 8], [8, 10]]
     assert not (tmp_path / "cut.shards").exists()
 
 
 def test_a_stopped_job_goes_on_from_its_finished_shards(tmp_path, drawn):
-    spec = make_sample(tmp_path, num_images=10)
+    spec = make_sample(tmp_path, num_samples=10)
     drawn["stop_before"] = 6
     with pytest.raises(Stop):
         draw(tmp_path, spec)
@@ -94,10 +94,10 @@ def test_a_stopped_job_goes_on_from_its_finished_shards(tmp_path, drawn):
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut short", "other bytes", "no protocol", "other spec", "other weights"]
+    "damage", ["cut short", "other bytes", "no manifest", "other spec", "other weights"]
 )
 def test_a_shard_that_is_not_what_it_should_be_is_drawn_anew(tmp_path, drawn, damage):
-    spec = make_sample(tmp_path, num_images=10)
+    spec = make_sample(tmp_path, num_samples=10)
     drawn["stop_before"] = 9
     with pytest.raises(Stop):
         draw(tmp_path, spec)
@@ -107,10 +107,10 @@ def test_a_shard_that_is_not_what_it_should_be_is_drawn_anew(tmp_path, drawn, da
     if damage == "other bytes":
         write_batch(shard.with_name("x.npz"), np.zeros((4, 8, 8, 3), np.uint8), None, {})
         shard.with_name("x.npz").rename(shard)
-    if damage == "no protocol":
+    if damage == "no manifest":
         shard.with_suffix(".json").write_text("{")
     if damage == "other spec":
-        spec = {**spec, "seed": 1}
+        spec = spec.model_copy(update={"seed": 1})
     if damage == "other weights":  # of the same spec, as a second training on a GPU gives
         model = randomise(make_networks()[0], 9)
         weights(tmp_path / "m", model_spec("diffusion", unet_architecture()), model)
@@ -133,7 +133,7 @@ def test_another_machine_or_commit_makes_no_shard_stale_and_another_version_does
 
 
 def test_what_others_left_in_the_folder_stays(tmp_path):
-    spec = make_sample(tmp_path, num_images=4)
+    spec = make_sample(tmp_path, num_samples=4)
     state = tmp_path / "state"
     state.mkdir()
     (state / "mine.txt").write_text("kept")
@@ -142,65 +142,38 @@ def test_what_others_left_in_the_folder_stays(tmp_path):
 
 
 def test_two_jobs_do_not_draw_the_same_batch(tmp_path):
-    spec = make_sample(tmp_path, num_images=4)
+    spec = make_sample(tmp_path, num_samples=4)
     with (
         exclusive_lock(tmp_path / "state" / "lock", "samples"),
-        pytest.raises(UserError, match=f"samples {spec['name']}: already being worked on"),
+        pytest.raises(UserError, match=f"samples {spec.name}: already being worked on"),
     ):
         draw(tmp_path, spec, stop=4, state_dir=tmp_path / "state")
-
-
-def test_sizes_below_one_are_refused(tmp_path):
-    spec = make_sample(tmp_path, num_images=4)
-    with pytest.raises(UserError, match=r"shards of 0 images; both need at least 1"):
-        draw(tmp_path, spec, stop=4, per_shard=0)
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     """A guided base, an upsampler, and their sample specs."""
     folder = tmp_path_factory.mktemp("stack")
-    small = {**SHAPE, "attention_resolutions": [4]}
-    base_architecture = {**unet_architecture(), "image_size_px": 4, **small}
-    base = randomise(make_unet(**base_architecture), 5)
-    guide_architecture = classifier_architecture(image_size_px=4, **small)
-    classifier = randomise(make_classifier(**guide_architecture), 6)
-    upsampler_architecture = unet_architecture(low_res_px=4)
-    upsampler = randomise(make_unet(**upsampler_architecture), 7)
-    common = {
-        "recipe": 1,
-        "task": "digits",
-        "num_images": 12,
-        "seed": 0,
-        "label_policy": "random",
-        "num_classes": 10,
-    }
-    sampler = {
-        "method": "ancestral",
-        "respacing": "5",
-        "eta": 0.0,
-        "guidance_scale": 1.0,
-        "schedule": "linear",
-        "num_timesteps": 1000,
-    }
-    base_spec = {
-        **common,
-        "name": "base",
-        "model": weights(folder / "b", model_spec("diffusion", base_architecture), base),
-        "classifier": weights(
-            folder / "c", model_spec("classifier", guide_architecture), classifier
-        ),
-        "sampler": sampler,
-        "low_res": None,
-    }
-    spec = {
-        **common,
-        "name": "stack",
-        "model": weights(folder / "u", model_spec("upsampler", upsampler_architecture), upsampler),
-        "classifier": None,
-        "sampler": {**sampler, "guidance_scale": None},
-        "low_res": {"name": "base", "digest": spec_digest(base_spec)},
-    }
+
+    def save(name, kind, architecture, seed):
+        return weights(
+            folder / name, model_spec(kind, architecture), make_random(architecture, seed)
+        )
+
+    base_spec = sample_spec(
+        name="base",
+        num_images=12,
+        sampler={"respacing": "5", "guidance_scale": 1.0},
+        model=save("b", "diffusion", unet_architecture(image_size_px=4), 5),
+        classifier=save("c", "classifier", classifier_architecture(image_size_px=4), 6),
+    )
+    spec = sample_spec(
+        name="stack",
+        num_images=12,
+        sampler={"respacing": "5"},
+        model=save("u", "upsampler", unet_architecture(low_res_px=4), 7),
+        low_res=BatchRef(name="base", digest=base_spec.digest),
+    )
     write_samples(
         base_spec,
         weights_path=folder / "b",
@@ -231,8 +204,8 @@ def test_a_stack_carries_labels_from_base_to_upsampler(stack, tmp_path):
     images, labels = draw_stack(folder, spec, tmp_path / "s.npz")
     assert low.shape == (12, 4, 4, 3) and images.shape == (12, 8, 8, 3)
     assert (labels == low_labels).all() and images.dtype == np.uint8
-    protocol = json.loads((tmp_path / "s.json").read_text())
-    assert protocol["digest"] == spec_digest(spec) and protocol["num_images"] == 12
+    manifest = json.loads((tmp_path / "s.json").read_text())
+    assert manifest["digest"] == spec.digest and manifest["num_images"] == 12
     first, first_labels = draw_stack(folder, spec, tmp_path / "a.npz", 0, 7)
     second, second_labels = draw_stack(folder, spec, tmp_path / "b.npz", 7, 12)
     assert (np.concatenate([first_labels, second_labels]) == labels).all()
@@ -242,7 +215,7 @@ def test_a_stack_carries_labels_from_base_to_upsampler(stack, tmp_path):
 def test_the_low_resolution_image_decides(stack, tmp_path):
     folder, _, spec = stack
     low, labels = read_batch(folder / "base.npz")
-    digest = spec["low_res"]["digest"]
+    digest = spec.low_res.digest
     write_batch(tmp_path / "other.npz", 255 - low, labels, {"digest": digest})
     images, _ = draw_stack(folder, spec, tmp_path / "s.npz")
     others, _ = draw_stack(folder, spec, tmp_path / "t.npz", low_res_path=tmp_path / "other.npz")
@@ -250,7 +223,7 @@ def test_the_low_resolution_image_decides(stack, tmp_path):
 
 
 def test_refusals(stack, tmp_path):
-    folder, _, spec = stack
+    folder, base_spec, spec = stack
     out = tmp_path / "s.npz"
     with pytest.raises(UserError, match=r"range 5:3; 0 <= start < stop <= 12"):
         draw_stack(folder, spec, out, 5, 3)
@@ -262,7 +235,10 @@ def test_refusals(stack, tmp_path):
         draw_stack(folder, spec, out, classifier_path=folder / "c")
     with pytest.raises(UserError, match=r"holds diffusion .* upsampler .* is needed"):
         draw_stack(folder, spec, out, weights_path=folder / "b")
-    later = {**spec, "model": {**spec["model"], "iteration": 2}}
+    classifier = spec.model_copy(update={"model": base_spec.classifier})
+    with pytest.raises(UserError, match=r"c: a classifier, which draws nothing; give a denoiser"):
+        draw_stack(folder, classifier, out, weights_path=folder / "c")
+    later = spec.model_copy(update={"model": spec.model.model_copy(update={"iteration": 2})})
     with pytest.raises(UserError, match=r"iteration 1\); upsampler .*iteration 2"):
         draw_stack(folder, later, out)
     assert not out.exists()
@@ -274,8 +250,8 @@ def test_refusals(stack, tmp_path):
         ({"part": slice(0, 5)}, "5 images with labels; stack needs at least 12 with"),
         ({"labelled": False}, "12 images without labels; stack needs"),
         ({"large": True}, "images of 8x8 pixels; stack enlarges 4x4"),
-        ({"protocol": {"digest": "0" * 64}}, "spec 000000000000; stack enlarges base, spec"),
-        ({"protocol": {}}, "no protocol beside it that names a spec; stack enlarges base"),
+        ({"manifest": {"digest": "0" * 64}}, "spec 000000000000; stack enlarges base, spec"),
+        ({"manifest": {}}, "no manifest beside it that names a spec; stack enlarges base"),
     ],
 )
 def test_another_base_is_refused(stack, tmp_path, changes, message):
@@ -284,32 +260,27 @@ def test_another_base_is_refused(stack, tmp_path, changes, message):
     part = changes.get("part", slice(None))
     images = np.repeat(np.repeat(low, 2, axis=1), 2, axis=2) if "large" in changes else low
     kept = labels[part] if changes.get("labelled", True) else None
-    protocol = changes.get("protocol", {"digest": spec["low_res"]["digest"]})
-    write_batch(tmp_path / "base.npz", images[part], kept, protocol)
+    manifest = changes.get("manifest", {"digest": spec.low_res.digest})
+    write_batch(tmp_path / "base.npz", images[part], kept, manifest)
     with pytest.raises(UserError, match=message):
         draw_stack(folder, spec, tmp_path / "s.npz", low_res_path=tmp_path / "base.npz")
     assert not (tmp_path / "s.npz").exists()
 
 
 def test_a_guided_unconditional_model_stores_the_label_it_was_guided_to(tmp_path):
-    architecture = {**unet_architecture(), "num_classes": None}
-    model = randomise(make_unet(**architecture), 8)
+    architecture = unet_architecture(num_classes=None)
+    unconditional = model_spec("diffusion", architecture)
     guide = model_spec("classifier", classifier_architecture())
-    sampler = {
-        "method": "ddim",
-        "respacing": "ddim5",
-        "eta": 0.0,
-        "guidance_scale": 10.0,
-        "schedule": "linear",
-        "num_timesteps": 1000,
+    named = {
+        "num_images": 6,
+        "label_policy": "balanced",
+        "model": weights(tmp_path / "u", unconditional, make_random(architecture, 8)),
     }
-    spec = make_sample(
-        tmp_path,
-        num_images=6,
-        label_policy="balanced",
-        model=weights(tmp_path / "u", model_spec("diffusion", architecture), model),
+    sampler = {"method": "ddim", "respacing": "ddim5"}
+    spec = sample_spec(
+        **named,
         classifier=weights(tmp_path / "c", guide, make_networks()[1]),
-        sampler=sampler,
+        sampler={**sampler, "guidance_scale": 10.0},
     )
     options = {"weights_path": tmp_path / "u", "low_res_path": None, "start": 0, "stop": 6}
     write_samples(
@@ -317,8 +288,7 @@ def test_a_guided_unconditional_model_stores_the_label_it_was_guided_to(tmp_path
     )
     guided, labels = read_batch(tmp_path / "g.npz")
     assert labels.tolist() == [0, 1, 2, 3, 4, 5]
-    bare = {**spec, "classifier": None, "num_classes": None}
-    bare["sampler"] = {**sampler, "guidance_scale": None}
+    bare = sample_spec(**named, num_classes=None, sampler=sampler)
     write_samples(bare, classifier_path=None, out_path=tmp_path / "b.npz", batch_size=6, **options)
     unguided, none = read_batch(tmp_path / "b.npz")
     assert none is None and (guided != unguided).any()

@@ -22,6 +22,7 @@ from records.errors import UserError
 from tests.adm.training_case import make_spec, random_images, write_set
 
 REFERENCE = Path(__file__).parents[2] / "data" / "reference" / "preprocessing.npz"
+CROPPED = {"flip": False, "random_crop": True}
 OPTIONS = {"image_size_px": 4, "batch_size": 3, "seed": 5, "flip": False, "random_crop": False}
 
 
@@ -138,7 +139,7 @@ def test_inputs_are_in_range_and_follow_the_iteration():
     assert all(torch.equal(a, b) for a, b in zip(inputs(3), (x_start, y, t, eps), strict=True))
     assert not torch.equal(inputs(4)[3], eps)
     assert inputs(3)[1] is not None
-    spec["architecture"]["num_classes"] = None
+    spec = make_spec(architecture={"num_classes": None})
     assert inputs(3)[1] is None
 
 
@@ -166,11 +167,11 @@ def test_dataset_must_fit_the_model(tmp_path):
     with pytest.raises(UserError, match=r"2 classes; tiny_diffusion needs labels of 10"):
         open_dataset(make_spec(), grey)
     open_dataset(make_spec(architecture={"num_classes": None}), plain)
-    small = make_spec(architecture={"image_size_px": 4, "num_classes": 2})
+    shape = {"image_size_px": 4, "num_classes": 2}
+    small = make_spec(architecture=shape)
     with pytest.raises(UserError, match=r"images of 8 px; 4 px are needed"):
         open_dataset(small, grey)
-    small["training"]["augmentation"]["random_crop"] = True
-    open_dataset(small, grey)
+    open_dataset(make_spec(architecture=shape, augmentation=CROPPED), grey)
 
 
 def test_sets_of_several_sizes_are_for_random_crops_only(tmp_path):
@@ -184,7 +185,7 @@ def test_sets_of_several_sizes_are_for_random_crops_only(tmp_path):
     spec = make_spec(architecture={"num_classes": None})
     with pytest.raises(UserError, match=r"images of several sizes; 8 px are needed"):
         open_dataset(spec, path)
-    spec["training"]["augmentation"]["random_crop"] = True
+    spec = make_spec(architecture={"num_classes": None}, augmentation=CROPPED)
     dataset = open_dataset(spec, path)
     images, _ = load_training_batch(dataset, iteration=0, **{**OPTIONS, "random_crop": True})
     assert (images == 77).all()

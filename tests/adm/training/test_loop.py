@@ -11,10 +11,10 @@ import adm.training.step
 from adm.training.loop import make_state
 from adm.training.state import STATE_NAME
 from adm.training.watchdog import Diverged
-from adm.weights.files import read_spec
+from adm.weights.files import read_header
 from records.errors import UserError
 from records.events import read_events
-from records.files import canonical_json, spec_digest
+from records.files import canonical_json
 from records.interrupts import Stopped
 from records.locks import exclusive_lock
 from tests.adm.training_case import make_spec, run
@@ -28,14 +28,9 @@ def events_of(folder, name):
 def test_weights_say_what_they_are_and_events_tell_the_way(tmp_path, kind):
     spec = make_spec(kind)
     path = run(tmp_path, spec, 4, mark="250K")
-    about = read_spec(path)
-    assert about == {
-        "spec": spec,
-        "digest": spec_digest(spec),
-        "mark": "250K",
-        "iteration": 4,
-        "recipe": 1,
-    }
+    about = read_header(path)
+    assert about.spec.content() == spec.content()
+    assert (about.digest, about.mark, about.iteration) == (spec.digest, "250K", 4)
     assert path.samefile(tmp_path / "state" / "ema-4.safetensors")
     assert load_file(path).keys() == make_state(spec).model.state_dict().keys()
     events = read_events(tmp_path / "events.jsonl")[0]
@@ -112,9 +107,10 @@ def test_a_mark_that_was_reached_is_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr("adm.training.loop.make_state", None)
     assert run(tmp_path, spec, 3).read_bytes() == content
     assert events_of(tmp_path, "restored")[0]["iteration"] == 3
-    other = run(tmp_path, {**spec, "name": "same_training"}, 3, mark="again", out="other")
-    about = read_spec(other)
-    assert (about["mark"], about["spec"]["name"]) == ("again", "same_training")
+    renamed = spec.model_copy(update={"name": "same_training"})
+    other = run(tmp_path, renamed, 3, mark="again", out="other")
+    about = read_header(other)
+    assert (about.mark, about.spec.name) == ("again", "same_training")
     assert torch.equal(load_file(other)["out.2.weight"], load_file(path)["out.2.weight"])
 
 
@@ -269,8 +265,10 @@ def test_a_full_gpu_says_what_to_lower(tmp_path, monkeypatch):
 
 
 def test_unknown_precision(tmp_path):
+    spec = make_spec()
+    unknown = spec.training.model_copy(update={"precision": "fp8"})
     with pytest.raises(UserError, match=r"training: precision: got 'fp8'"):
-        run(tmp_path, make_spec(precision="fp8"), 2)
+        run(tmp_path, spec.model_copy(update={"training": unknown}), 2)
 
 
 def test_initial_weights_follow_the_seed():

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from adm.networks.model import make_model
+from adm.networks.model import make_network
 from adm.training.losses import (
     compute_classifier_losses,
     compute_denoising_losses,
@@ -80,7 +80,7 @@ def test_16_bit_losses_are_near_those_of_float32(kind, precision):
     for one in ("float32", precision):
         spec = make_spec(kind, precision=one)
         torch.manual_seed(3)
-        model = make_model(spec).eval()
+        model = make_network(spec.architecture).eval()
         for parameter in model.parameters():  # some start at zero and would hide the rounding
             torch.nn.init.normal_(parameter, std=0.1)
         losses.append(make_loss_fn(spec, model, "cpu")(*batch())["loss"])

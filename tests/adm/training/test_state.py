@@ -8,7 +8,7 @@ from adm.training.loop import make_state
 from adm.training.state import PREVIOUS_NAME, STATE_NAME, load_state, save_state
 from adm.weights.tensors import write_tensors
 from records.errors import UserError
-from records.files import remove_leftovers, spec_digest
+from records.files import remove_leftovers
 from tests.adm.training_case import make_spec
 
 SPEC = make_spec()
@@ -67,7 +67,7 @@ def test_a_state_without_optimiser_steps(tmp_path):
 
 def test_the_name_does_not_matter(tmp_path):
     save_state(tmp_path, make_used_state(), SPEC)
-    load_state(tmp_path, make_state(SPEC), {**SPEC, "name": "another"})
+    load_state(tmp_path, make_state(SPEC), SPEC.model_copy(update={"name": "another"}))
 
 
 def test_falls_back_to_the_state_before_and_says_so(tmp_path):
@@ -104,8 +104,8 @@ def test_state_of_another_spec_shows_both_digests_and_what_differs(tmp_path):
     with pytest.raises(UserError) as caught:
         load_state(tmp_path, make_state(other), other)
     text = str(caught.value)
-    assert spec_digest(SPEC)[:12] in text
-    assert spec_digest(other)[:12] in text
+    assert SPEC.digest[:12] in text
+    assert other.digest[:12] in text
     assert "architecture.dropout 0.1 there, 0.0 here" in text
     assert "training.learning_rate 0.001 there, 0.5 here" in text
     assert "Give another state folder, or delete this one" in text

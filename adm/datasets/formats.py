@@ -1,4 +1,4 @@
-"""Which kind of source a path is, and how each kind is read."""
+"""Which format a user's images have, and how each format is read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from adm.datasets.image_tree import LABELS, has_folders, make_folder_reader, ope
 from adm.datasets.imagenet_classes import WNIDS
 from adm.datasets.imagenet_tar import make_tar_reader, open_imagenet_tar
 from adm.datasets.lsun_lmdb import make_lmdb_reader, open_lsun
-from adm.datasets.source import Reader, Source, check_num_classes, show_some
+from adm.datasets.own_images import OwnImages, Reader, check_num_classes, show_some
 from records.errors import UserError
 
 READERS: dict[str, Callable[[Path], Reader]] = {
@@ -21,14 +21,14 @@ READERS: dict[str, Callable[[Path], Reader]] = {
 DATASETS = ("imagenet", "lsun", "images")
 
 
-def open_source(
+def open_own_images(
     dataset: str,
     path: str | Path,
     *,
     labels: str = "auto",
     classes: Sequence[str] | None = None,
     num_classes: int | None = None,
-) -> Source:
+) -> OwnImages:
     """Open the images that a user brings.
 
     Args:
@@ -56,54 +56,54 @@ def open_source(
     if dataset == "imagenet" and way == "auto" and path.is_dir():
         way = "folders" if has_folders(path) else "prefix"
     if path.is_dir():
-        source = open_image_folder(path, labels=way)
+        images = open_image_folder(path, labels=way)
     elif dataset == "imagenet" and path.suffix != ".zip":
-        source = open_imagenet_tar(path)
+        images = open_imagenet_tar(path)
     else:
-        source = open_image_archive(path, labels=way, num_classes=num_classes)
+        images = open_image_archive(path, labels=way, num_classes=num_classes)
     expected = num_classes or (len(WNIDS) if dataset == "imagenet" and classes is None else None)
     if classes is not None:
-        source = _keep_classes(source, classes)
-    if expected is not None and source.class_names is not None:
+        images = _keep_classes(images, classes)
+    if expected is not None and images.class_names is not None:
         check_num_classes(
-            path, source.class_names, expected=expected, imagenet=dataset == "imagenet"
+            path, images.class_names, expected=expected, imagenet=dataset == "imagenet"
         )
-    elif num_classes is not None and not source.labelled:
+    elif num_classes is not None and not images.labelled:
         raise UserError(
             f"{path}: no labels; {expected} classes are needed: one folder per class, or say "
             "--labels prefix"
         )
-    return _drop_labels(source) if labels == "none" and source.labelled else source
+    return _drop_labels(images) if labels == "none" and images.labelled else images
 
 
-def _keep_classes(source: Source, classes: Sequence[str]) -> Source:
+def _keep_classes(images: OwnImages, classes: Sequence[str]) -> OwnImages:
     """Return the images of some classes, labelled by their places in the sorted names."""
-    names = source.class_names or ()
+    names = images.class_names or ()
     missing = sorted(set(classes) - set(names))
     if missing or not classes or len(set(classes)) < len(classes):
         there = show_some(list(names)) if names else "none with names"
         raise UserError(
-            f"{source.path}: classes: got {list(classes)}; needed: different classes out of those "
+            f"{images.path}: classes: got {list(classes)}; needed: different classes out of those "
             f"there are: {there}"
         )
     kept = sorted(classes)
     labels = {names.index(name): label for label, name in enumerate(kept)}
     return replace(
-        source,
+        images,
         class_names=tuple(kept),
         iterate_images=lambda: (
             replace(one, label=labels[one.label])
-            for one in source.iterate_images()
+            for one in images.iterate_images()
             if one.label in labels
         ),
     )
 
 
-def _drop_labels(source: Source) -> Source:
+def _drop_labels(images: OwnImages) -> OwnImages:
     """Return the same images without labels."""
     return replace(
-        source,
+        images,
         class_names=None,
         labelled=False,
-        iterate_images=lambda: (replace(one, label=None) for one in source.iterate_images()),
+        iterate_images=lambda: (replace(one, label=None) for one in images.iterate_images()),
     )

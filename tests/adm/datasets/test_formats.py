@@ -1,8 +1,8 @@
 import pytest
 
-from adm.datasets.image_sources import open_source
+from adm.datasets.formats import open_own_images
 from adm.datasets.imagenet_classes import WNIDS
-from adm.datasets.source import check_num_classes
+from adm.datasets.own_images import check_num_classes
 from records.errors import UserError
 from tests.adm.datasets.small_sources import (
     make_classes,
@@ -34,7 +34,7 @@ def test_every_form_of_imagenet_gives_the_same_labels(tmp_path, form):
         path = write_zip(tmp_path / "x.zip", members)
     else:
         path = (write_tree if form == "tree" else write_flat)(tmp_path / "x", classes)
-    source = open_source("imagenet", path, num_classes=3)
+    source = open_own_images("imagenet", path, num_classes=3)
     assert source.class_names == ("n01", "n02", "n03")
     assert [one.label for one in source.iterate_images()] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
@@ -44,30 +44,30 @@ def test_missing_inner_tars_are_named(tmp_path):
     empty = make_tar({})
     path.write_bytes(make_tar({f"{one}.tar": empty for one in WNIDS[:600] + WNIDS[601:]}))
     with pytest.raises(UserError, match=f"999 classes; 1000 are needed; missing: {WNIDS[600]}; "):
-        open_source("imagenet", path)
+        open_own_images("imagenet", path)
     path.write_bytes(make_tar({f"{one}.tar": empty for one in [*WNIDS[:999], "n99"]}))
     words = "1000 classes; 1000 are needed; missing: n15075141; not of ILSVRC 2012: n99; get"
     with pytest.raises(UserError, match=words):
-        open_source("imagenet", path)
+        open_own_images("imagenet", path)
     path.write_bytes(make_tar({"n01440764.tar": empty}))
     with pytest.raises(UserError, match=r"1 classes; 1000 are needed; missing: .* and 989 more"):
-        open_source("imagenet", path)
+        open_own_images("imagenet", path)
     path.write_bytes(make_tar({f"{one}.tar": empty for one in reversed(WNIDS)}))
-    assert open_source("imagenet", path).class_names == WNIDS
+    assert open_own_images("imagenet", path).class_names == WNIDS
 
 
 def test_another_number_of_classes(tmp_path):
     path = write_tree(tmp_path / "x", make_classes())
     with pytest.raises(UserError, match="3 classes; 10 are needed; get the rest of the data, or"):
-        open_source("images", path, num_classes=10)
+        open_own_images("images", path, num_classes=10)
     with pytest.raises(UserError, match="no labels; 3 classes are needed: one folder per class"):
-        open_source("images", path, labels="none", num_classes=3)
+        open_own_images("images", path, labels="none", num_classes=3)
     check_num_classes("x", ("a", "b"), expected=2, imagenet=True)
 
 
 def test_labels_can_be_left_out(tmp_path):
     path = write_imagenet_tar(tmp_path / "x.tar", make_classes())
-    source = open_source("imagenet", path, labels="none", num_classes=3)
+    source = open_own_images("imagenet", path, labels="none", num_classes=3)
     assert (source.labelled, source.class_names) == (False, None)
     assert {one.label for one in source.iterate_images()} == {None}
 
@@ -75,7 +75,7 @@ def test_labels_can_be_left_out(tmp_path):
 @pytest.mark.parametrize("labels", ["auto", "none"])
 def test_some_classes_are_labelled_in_sorted_order(tmp_path, labels):
     path = write_imagenet_tar(tmp_path / "x.tar", make_classes())
-    source = open_source("imagenet", path, classes=["n03", "n01"], labels=labels)
+    source = open_own_images("imagenet", path, classes=["n03", "n01"], labels=labels)
     listed = list(source.iterate_images())
     assert [one.name[:3] for one in listed] == ["n01"] * 3 + ["n03"] * 3
     assert [one.label for one in listed] == ([0] * 3 + [1] * 3 if labels == "auto" else [None] * 6)
@@ -86,21 +86,21 @@ def test_some_classes_are_labelled_in_sorted_order(tmp_path, labels):
 def test_classes_that_are_not_there(tmp_path, classes):
     path = write_imagenet_tar(tmp_path / "x.tar", make_classes())
     with pytest.raises(UserError, match=r"classes: got .* those there are: n01, n02, n03"):
-        open_source("imagenet", path, classes=classes)
+        open_own_images("imagenet", path, classes=classes)
     flat = write_flat(tmp_path / "flat", make_classes())
     with pytest.raises(UserError, match="those there are: none with names"):
-        open_source("images", flat, classes=["n01"])
+        open_own_images("images", flat, classes=["n01"])
 
 
 def test_unknown_names(tmp_path):
     with pytest.raises(UserError, match="dataset: got 'cifar'; needed: one of imagenet, lsun, im"):
-        open_source("cifar", tmp_path)
+        open_own_images("cifar", tmp_path)
     with pytest.raises(UserError, match="labels: got 'names'; needed: one of auto, folders, pref"):
-        open_source("images", tmp_path, labels="names")
+        open_own_images("images", tmp_path, labels="names")
     with pytest.raises(UserError, match="gone: no such file or folder; give the path of the im"):
-        open_source("images", tmp_path / "gone")
+        open_own_images("images", tmp_path / "gone")
 
 
 def test_lsun(tmp_path):
     path = write_lmdb(tmp_path / "cat_lmdb", {b"1": b"2"})
-    assert open_source("lsun", path).kind == "lmdb"
+    assert open_own_images("lsun", path).kind == "lmdb"

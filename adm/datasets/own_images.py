@@ -1,4 +1,4 @@
-"""What every kind of source tells: which images there are, in which order, and where they are."""
+"""What every format tells: which images there are, in which order, and where they are."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ Reader = Callable[[list[Any]], bytes]
 
 @dataclass(frozen=True)
 class Listed:
-    """One entry of a source.
+    """One entry of a user's images.
 
     Attributes:
         name: what a person finds it by: path, member or key.
         label: place of its class in the sorted class names; None without labels.
-        place: JSON values with which the source's reader finds the bytes; empty for a file that
+        place: JSON values with which the format's reader finds the bytes; empty for a file that
             is no image by its name.
     """
 
@@ -36,7 +36,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Source:
+class OwnImages:
     """Images that a user brings, not decoded yet.
 
     Attributes:
@@ -47,7 +47,7 @@ class Source:
         labelled: whether every image has a label.
         stamp: size and time of a single file; None for a folder, which is listed again each time.
         iterate_images: lists the images from the start, in their order, class by class where the
-            source allows it, so that the list is never whole in memory.
+            format allows it, so that the list is never whole in memory.
     """
 
     kind: str
@@ -113,7 +113,7 @@ def check_class_names(where: object, names: list[str]) -> None:
     """Refuse two classes with one name: equal, or equal on a disk that ignores case or accents.
 
     Args:
-        where: the source, for the message.
+        where: the images, for the message.
         names: names of all classes, as they were found.
 
     Raises:
@@ -138,7 +138,7 @@ def check_depth(
     in each, such as n01/images, n02/images, is taken as a part of its class.
 
     Args:
-        where: the source, for the message.
+        where: the images, for the message.
         below: for each folder, the folders in it that hold images.
         advise: says how to give one of them, by its name, alone.
 
@@ -162,7 +162,7 @@ def check_num_classes(
     """Refuse another number of classes than is needed, or other classes than ImageNet's.
 
     Args:
-        where: the source, for the message.
+        where: the images, for the message.
         names: sorted names of the classes that were found.
         expected: how many are needed.
         imagenet: whether 1,000 classes must be those of ILSVRC 2012.

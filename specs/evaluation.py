@@ -1,0 +1,53 @@
+"""How samples are graded at a scale: the feature network, and the settings of the metrics."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from specs.architecture import Positive
+from specs.metrics import AnyMetric
+from specs.strict import Strict
+
+
+class SmallNetwork(Strict):
+    """A feature network trained on a task's images, where those are too small for Inception."""
+
+    kind: Literal["small"]
+    task: str
+    recipe: Positive
+    seed: int
+    image_size_px: Positive
+    channels: Positive
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+
+
+class Inception(Strict):
+    """The authors' frozen Inception graph as the feature network; sha256 is that of its file."""
+
+    kind: Literal["inception"]
+    recipe: Positive
+    backend: Literal["torch", "tensorflow"]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+Network = Annotated[SmallNetwork | Inception, Field(discriminator="kind")]
+
+
+class Evaluation(Strict):
+    """How samples are graded at a scale; `reference` tells own references from published ones."""
+
+    recipe: Positive
+    seed: int
+    metrics: list[AnyMetric]
+    reference: Literal["own", "released"]
+    reference_images: Positive
+    batch_size: Positive
+
+    def identity(self) -> dict[str, Any]:
+        """Return what numbers depend on, as plain data."""
+        settings = self.model_dump(exclude={"batch_size", "reference"})
+        if self.reference == "released":
+            del settings["reference_images"]  # the published file holds what it holds
+        return settings

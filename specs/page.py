@@ -1,0 +1,223 @@
+"""What the page of a table shows: `workflow.table_spec` writes it, `reports` draws it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from records.files import read_json
+from specs.architecture import Positive
+from specs.metrics import Metric
+from specs.strict import Spec, Strict, validated
+from specs.tables import SETTING, Name, Relation, Source, TableHead
+
+
+class PageTable(TableHead):
+    """The head of the table."""
+
+    name: Name
+
+
+class OtherFile(Strict):
+    """A metrics file by another source, and the digest that it has with today's settings."""
+
+    path: str
+    digest: str
+
+
+class PageCell(Strict):
+    """The files of a row at a mark; those of a row that is absent here are None.
+
+    `shared_with` names the row that the samples were drawn for, `seeds` the metrics files of other
+    training seeds, `others` those of other sources, which may not be there.
+    """
+
+    metrics: str | None
+    samples: str | None
+    shared_with: str | None
+    seeds: list[str]
+    others: dict[Source, OtherFile]
+
+
+class PageRow(Strict):
+    """A row: published numbers by mark, its cells by mark, and why it has no number here."""
+
+    id: Name
+    label: str
+    task: str
+    task_words: str
+    kind: Literal["model", "baseline"]
+    settings: dict[str, SETTING]
+    published: dict[str, dict[Metric, float | None]]
+    notes: list[str]
+    assumed: list[str]
+    reason: str | None
+    cells: dict[str, PageCell]
+    recipe_words: dict[str, SETTING]
+
+
+class CellAddress(Strict):
+    """A row of the table at one of its marks."""
+
+    row: str
+    mark: str
+
+
+class PageComparison(Strict):
+    """Cells that a claim compares, as the table's own comparison does (`specs.tables`)."""
+
+    metric: Metric
+    left: CellAddress
+    relation: Relation
+    right: CellAddress
+    factor: float
+    margin: float
+    towards: CellAddress | None
+    trained_models_differ: bool
+
+    @property
+    def addresses(self) -> list[CellAddress]:
+        """The cells: left, right and, where there is one, towards."""
+        return [self.left, self.right, *([self.towards] if self.towards else [])]
+
+    @model_validator(mode="after")
+    def _check(self) -> "PageComparison":
+        if self.relation == "nearer" and self.towards is None:
+            raise ValueError("relation nearer without towards; name the cell to come near to")
+        return self
+
+
+class PageClaim(Strict):
+    """A claim, and the sources that can test it; None for all."""
+
+    id: Name
+    text: str
+    where: str
+    sources: list[Source] | None
+    comparisons: Annotated[list[PageComparison], Field(min_length=1)]
+
+
+class Agreement(Strict):
+    """How many reference images the paper compared precision and recall with."""
+
+    reference_images: Positive
+
+
+class Artefact(Strict):
+    """A published file that was used; `manifest` may not be there yet."""
+
+    url: str
+    licence: str
+    sha256: str | None
+    used_for: list[str]
+    manifest: str
+
+
+class KnownMetrics(Strict):
+    """The row of a batch whose metrics its authors printed in full."""
+
+    row: str
+    values: dict[Metric, float]
+
+
+class GuidedRow(Strict):
+    """A row whose samples a classifier guides."""
+
+    task: str
+    label: str
+
+
+class PageClassifier(Strict):
+    """A classifier that guides rows, and the file of its accuracy."""
+
+    name: str
+    mark: str
+    iteration: Positive
+    task: str
+    task_words: str
+    accuracy: str
+    rows: list[GuidedRow]
+
+
+class SeedGroup(Strict):
+    """The metrics files of a model trained with several seeds; its marks have it in common."""
+
+    model: str
+    metrics: list[str]
+
+
+class PageLink(Strict):
+    """The page of a table that the source has."""
+
+    name: Name
+    title: str
+
+
+class PageSpec(Spec):
+    """What the page of a table shows.
+
+    `agreement` is None where numbers do not compare with the paper's, `known_evaluation` where the
+    table has no such row; `ceilings` are the metrics of real images against real images, by task.
+    """
+
+    format: Literal[1]
+    scale: str
+    source: Source
+    root: str
+    table: PageTable
+    scale_notes: list[str]
+    rows: Annotated[list[PageRow], Field(min_length=1)]
+    agreement: Agreement | None
+    artefacts: list[Artefact]
+    known_evaluation: KnownMetrics | None
+    ceilings: dict[str, str]
+    claims: list[PageClaim]
+    classifiers: list[PageClassifier]
+    pages: list[PageLink]
+    seed_groups: list[SeedGroup]
+
+    def list_metrics(self) -> list[str]:
+        """Return the metrics files that the page reads, whether they are there or not."""
+        cells = [cell for row in self.rows for cell in row.cells.values()]
+        own = [path for cell in cells for path in (cell.metrics, *cell.seeds) if path is not None]
+        groups = [path for group in self.seed_groups for path in group.metrics]
+        return sorted({*own, *groups, *self.ceilings.values()})
+
+    @model_validator(mode="after")
+    def _check(self) -> "PageSpec":
+        """Demand that ids differ, and that all that is named is there."""
+        ids, marks = [row.id for row in self.rows], self.table.marks
+        for index, row in enumerate(self.rows):
+            if row.id in ids[:index]:
+                raise ValueError(f"rows: {index}: id: {row.id} is there twice; ids must differ")
+            if lacking := [mark for mark in marks if mark not in row.cells]:
+                raise ValueError(
+                    f"rows: {index} ({row.id}): cells: got {list(row.cells)}; needed: {lacking} too"
+                )
+        for index, claim in enumerate(self.claims):
+            for place, comparison in enumerate(claim.comparisons):
+                where = f"claims: {index} ({claim.id}): comparisons: {place}"
+                _check_choice(f"{where}: metric", comparison.metric, self.table.metrics)
+                for address in comparison.addresses:
+                    _check_choice(f"{where}: row", address.row, ids)
+                    _check_choice(f"{where}: mark", address.mark, marks)
+        if self.known_evaluation is not None:
+            _check_choice("known_evaluation: row", self.known_evaluation.row, ids)
+        return self
+
+
+def _check_choice(where: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless a value is one of a few."""
+    if value not in choices:
+        raise ValueError(f"{where}: got {value!r}; one of {', '.join(choices)} is needed")
+
+
+def load_page(path: str | Path) -> PageSpec:
+    """Read what the page of a table shows.
+
+    Raises:
+        UserError: missing, not JSON, or something in it is missing, of another type, or names what
+            is not there.
+    """
+    return validated(PageSpec, read_json(path, "table specification"), str(path))

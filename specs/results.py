@@ -1,0 +1,183 @@
+"""Files of results as typed values: metrics, accuracies, published files, tables and costs.
+
+Keys that nobody here reads are left aside, or kept where all that a file says is shown.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, model_validator
+
+from records.errors import UserError
+from records.files import read_json
+from specs.architecture import Positive
+from specs.page import PageTable
+from specs.strict import Strict, validated
+
+Count = Annotated[int, Field(ge=0)]
+Cost = int | float | str | None
+
+
+def _check_order(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError(f"got {list(interval)}; [low, high] is needed")
+    return interval
+
+
+Interval = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_check_order)]
+
+
+class Measured(Strict, extra="ignore"):
+    """A metric: its value, standard error of sampling and 95 % interval, None where not known."""
+
+    value: float
+    std_error: Annotated[float, Field(ge=0)] | None = None
+    interval: Interval | None = None
+
+
+class Counts(Strict, extra="allow"):
+    """How many images there were; `reference` is None where a published file does not say."""
+
+    samples: Positive
+    reference: Positive | None
+    reference_precision_recall: Positive
+
+
+class Protocol(Strict, extra="allow"):
+    """How numbers were made; what a file lacks is not recorded."""
+
+    samples: dict[str, Any] | None = None
+    reference: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
+
+
+class MetricsFile(Strict, extra="ignore"):
+    """What samples score against a reference (`eval.result`)."""
+
+    format: Literal[1]
+    name: str
+    digest: str | None = None
+    metrics: dict[str, Measured]
+    counts: Counts
+    protocol: Protocol
+
+
+class AccuracyRange(Strict, extra="ignore"):
+    """How many images a classifier read right at timesteps from first to last."""
+
+    first: Count
+    last: Count
+    num_correct: Count
+
+
+class AccuracyFile(Strict, extra="ignore"):
+    """How well a classifier reads noised images (`python -m adm accuracy`)."""
+
+    format: Literal[1]
+    num_images: Positive
+    num_classes: Positive
+    num_timesteps: Positive
+    trained_on_these_images: bool
+    ranges: Annotated[list[AccuracyRange], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> "AccuracyFile":
+        for index, one in enumerate(self.ranges):
+            known = one.first <= one.last < self.num_timesteps
+            if not known or one.num_correct > self.num_images:
+                raise ValueError(
+                    f"ranges: {index}: got {one.content()}; first <= last < {self.num_timesteps} "
+                    f"and num_correct of 0 to {self.num_images} are needed"
+                )
+        return self
+
+
+class PublishedManifest(Strict, extra="ignore"):
+    """Where a published file that lies here is from (`workflow.fetching`)."""
+
+    licence: str
+    sha256: str
+    num_bytes: Positive
+    retrieved: str
+
+
+class JudgedClaim(Strict, extra="allow"):
+    """A claim of an evaluated table; `deciding` is the place of the comparison that decides it."""
+
+    id: str
+    text: str
+    where: str
+    verdict: str
+    deciding: int
+    comparisons: list[dict[str, Any]]
+
+
+class EvaluatedTable(PageTable, extra="allow"):
+    """A table with its numbers and verdicts (`reports.tables`), as the first page shows it."""
+
+    format: Literal[1]
+    scale: str
+    source: str
+    scale_notes: list[str]
+    claims: list[JudgedClaim]
+    num_measured: int
+    num_rows: int
+    flags: list[str]
+    protocol_summary: list[list[str]]
+    command: str
+
+
+class NamedCosts(Strict, extra="allow"):
+    """What a model or a row cost, by what is counted."""
+
+    __pydantic_extra__: dict[str, Cost]
+    name: str
+
+
+class AllCosts(Strict, extra="allow"):
+    """What everything cost (`workflow.costs`); other keys are sums."""
+
+    __pydantic_extra__: dict[str, Cost]
+    models: list[NamedCosts] = Field(default=[])
+    rows: list[NamedCosts] = Field(default=[])
+    stages: dict[str, dict[str, Cost]] = Field(default={})
+
+
+Kind = TypeVar("Kind", bound=Strict)
+
+
+def read_result(kind: type[Kind], path: str | Path, what: str, *, again: str) -> Kind:
+    """Read a file of results.
+
+    Args:
+        kind: the class of its content.
+        path: the file.
+        what: what the file should be, for messages.
+        again: how a broken one is made again, for messages.
+
+    Raises:
+        UserError: missing, not JSON, or something in it is missing or of another type.
+    """
+    content = read_json(path, what)
+    try:
+        return validated(kind, content, str(path))
+    except UserError as error:
+        raise UserError(f"{error}; {again}") from None
+
+
+def read_metrics(path: str | Path) -> MetricsFile:
+    """Read a metrics file; raises what `read_result` raises."""
+    again = "delete it and run the evaluation again"
+    return read_result(MetricsFile, path, "metrics file", again=again)
+
+
+def load_metrics(path: str | Path | None) -> MetricsFile | None:
+    """Read a metrics file; None where there is none: the row was not run."""
+    return read_metrics(path) if path is not None and Path(path).exists() else None
+
+
+def load_accuracy(path: str | Path) -> AccuracyFile | None:
+    """Read an accuracy file; None where there is none: it was not measured."""
+    again = "delete it and run the workflow again"
+    known = Path(path).exists()
+    return read_result(AccuracyFile, path, "accuracy file", again=again) if known else None

@@ -1,0 +1,85 @@
+"""How a model is trained: what a scale writes, and what a model spec says of it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from specs.architecture import Positive
+from specs.datasets import DatasetSpec
+from specs.schedule import make_betas
+from specs.strict import Strict
+
+
+class Process(Strict):
+    """The diffusion process that a model is made for, and what it learns of it."""
+
+    schedule: Literal["linear", "cosine"]
+    num_timesteps: Positive
+    objective: Literal["hybrid", "hybrid_rescaled", "simple", "cross_entropy"]
+
+    @model_validator(mode="after")
+    def _check_process(self) -> "Process":
+        make_betas(self.schedule, self.num_timesteps)  # raises ValueError
+        return self
+
+
+class TrainingSettings(Process):
+    """What a scale and a model spec both say of a training."""
+
+    batch_size: Positive
+    microbatch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    anneal_iterations: Positive | None
+    grad_clip: Annotated[float, Field(gt=0)] | None
+    precision: Literal["float32", "bf16", "fp16"]
+
+    @model_validator(mode="after")
+    def _check_batches(self) -> "TrainingSettings":
+        if self.batch_size % self.microbatch_size:
+            raise ValueError(
+                f"microbatch_size {self.microbatch_size} does not divide batch_size "
+                f"{self.batch_size}; take a divisor"
+            )
+        return self
+
+
+class ScaleTraining(TrainingSettings):
+    """How a model of a scale is trained; its images and their flips are those of its task."""
+
+    random_crop: bool
+
+
+class Augmentation(Strict):
+    """How training images are changed."""
+
+    flip: bool
+    random_crop: bool
+
+
+class Training(TrainingSettings):
+    """The training of a model spec; published weights have no seed but a file."""
+
+    dataset: DatasetSpec
+    augmentation: Augmentation
+    seed: int | None
+    released: str = ""
+
+
+class PastTraining(Process):
+    """What is read of a training where weights are used; the rest is as it was then."""
+
+    model_config = ConfigDict(extra="allow")
+
+    dataset: dict[str, Any] | None = None
+    augmentation: Augmentation | None = None
+
+
+def check_objective(kind: str, objective: str) -> None:
+    """Raise ValueError unless a kind of model can be trained with an objective."""
+    if (objective == "cross_entropy") != (kind == "classifier"):
+        raise ValueError(
+            f"training: objective: got {objective} for kind {kind}; cross_entropy is for "
+            "classifiers, and only that"
+        )
