@@ -1,7 +1,6 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
 # Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics; at scale=paper also
 # reproduce_lsun_schedules and reproduce_lsun_schedules_applied.
-import re
 import sys
 from pathlib import Path
 from shlex import quote
@@ -10,14 +9,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from records.errors import UserError
-from records.files import canonical_json, check_folder, digest
-from workflow.code_digest import digest_page_code
-from workflow.forecast import compute_resources
-from workflow.recording import format_tags, record_events
+from records.files import check_folder
+from workflow.forecast_text import describe_start, warn_of_missing_gpu
+from workflow.own_images import list_missing
 from workflow.rerun_triggers import limit_rerun_triggers
-from workflow.settings import DEFAULTS, describe_run, load_plan
-from workflow.table_spec import make_table_spec, table_inputs
-from workflow.targets import find_page_inputs, make_pattern
+from workflow.rule_parts import make_rules, run
+from workflow.settings import describe_run, load_plan
+from workflow.slurm import check_cluster
+from workflow.targets import make_targets
 
 min_version("9.27")
 
@@ -37,85 +36,62 @@ if workflow.is_main_process:
             f"{error}. Snakemake keeps its notes there: run it in a copy of the project that you may write to"
         ) from None
 
-# Jobs use the Python that runs Snakemake; bash writes real, user and system seconds into .times.
-shell.prefix(
-    f'PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; TIMEFORMAT="%R %U %S"; '
-)
+# Jobs use the Python that runs Snakemake.
+shell.prefix(f'PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
-ROOT = PLAN.root
-MADE = f"{ROOT}/{PLAN.source}"
-LOGS = PLAN.logs
-BENCHMARKS = PLAN.benchmarks
-# How many GPUs each job that computes asks a cluster for: a resource, so that another device makes nothing stale.
-GPUS = int(PLAN.device.startswith("cuda"))
-OPTIONS = " ".join(
-    f"--{key} {quote(str(config.get(key, value)))}" for key, value in DEFAULTS.items()
-)
+RULES = make_rules(PLAN)
 
+# The first, reproduce_all, is what is made when none is named.
+for target, files in make_targets(PLAN).items():
 
-wildcard_constraints:
-    task=make_pattern(PLAN.datasets),
-    model=make_pattern(PLAN.models),
-    mark="[A-Za-z0-9]+",
-    sample=make_pattern(PLAN.samples),
-    table=make_pattern(PLAN.shown_tables),
-
-
-rule reproduce_all:
-    input:
-        f"{ROOT}/report/index.html",
-        [PLAN.metrics_path(sample) for sample in sorted(set(PLAN.cells.values()))],
-        expand(f"{ROOT}/report/{{table}}.html", table=PLAN.shown_tables),
-
-
-for name, table in PLAN.tables.items():
-    for target in (name, table.alias):
-
-        rule:
-            name:
-                f"reproduce_{target}"
-            input:
-                find_page_inputs(PLAN, name),
-
-
-rule datasets:
-    input:
-        [PLAN.data_path(task) for task in PLAN.datasets],
-
-
-rule models:
-    input:
-        [
-            PLAN.model_path(model, mark)
-            for model in PLAN.models
-            for mark in PLAN.marks[model]
-        ],
-
-
-rule samples:
-    input:
-        [PLAN.samples_path(sample) for sample in PLAN.samples],
-
-
-rule metrics:
-    input:
-        [PLAN.metrics_path(sample) for sample in PLAN.samples],
-        [PLAN.ceiling_path(task) for task in PLAN.datasets if task in PLAN.scale.tasks],
+    rule:
+        name:
+            target
+        input:
+            files,
 
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/released.smk"
 
 
-if PLAN.source == "retrain":
+if "train" in RULES:
 
     include: "workflow/rules/train.smk"
 
 
-if PLAN.source != "rescore":
+if "sample" in RULES:
 
     include: "workflow/rules/sample.smk"
 
 
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
+
+
+# Not called in a dry run, nor in the processes of single jobs; before the first job is started or submitted.
+onstart:
+    jobs = list(workflow.dag.needrun_jobs())
+    planned = [(job.rule.name, *job.wildcards) for job in jobs]
+    on_slurm = workflow.executor_plugin.name == "slurm"
+    try:
+        if on_slurm:
+            check_cluster(jobs)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    try:
+        check_folder(PLAN.layout.root)
+    except UserError as error:
+        raise WorkflowError(
+            f"results folder {error}, or choose another with --config results=FOLDER"
+        ) from None
+    for words in (
+        describe_start(PLAN, planned),
+        # A cluster's login node needs no GPU.
+        None if on_slurm else warn_of_missing_gpu(PLAN, planned),
+    ):
+        if words:
+            print(words, file=sys.stderr)
+    missing = list_missing(PLAN, [key[1] for key in planned if key[0] == "prepare"])
+    if missing:
+        raise WorkflowError("\n".join(["your own images are missing:", *missing]))

@@ -1,49 +1,40 @@
 """Which noisy classifiers guide the rows of a table, and what their accuracy depends on."""
 
-from typing import Any
-
-from records.files import spec_digest
-from specs.config import Table
-from workflow.plan import Plan
+from specs.page import GuidedRow, PageClassifier
+from specs.sampling import AccuracySpec, SampleSpec, WeightsAt
+from specs.tables import Table
+from workflow.plan import Plan, name_weights
 
 RECIPE = 1
 NUM_RANGES = 10
 MAX_IMAGES = 10_000  # of a large image set; its standard error is then half a per cent at most
 
 
-def find_classifiers(plan: Plan, sample: str) -> list[dict[str, Any]]:
-    """Return the classifiers (name, digest, mark, iteration) of a sample batch and of its base."""
+def find_classifiers(plan: Plan, sample: str) -> list[WeightsAt]:
+    """Return the classifiers that guide a sample batch and its base."""
     spec = plan.samples[sample]
-    base = find_classifiers(plan, spec["low_res"]["name"]) if spec["low_res"] else []
-    return [spec["classifier"], *base] if spec["classifier"] else base
+    if not isinstance(spec, SampleSpec):
+        return []
+    base = find_classifiers(plan, spec.low_res.name) if spec.low_res else []
+    return [spec.classifier, *base] if spec.classifier else base
 
 
-def accuracy_path(plan: Plan, model: str, mark: str) -> str:
-    """Return the path of the accuracy of a classifier at a mark."""
-    return f"{plan.root}/{plan.source}/models/{model}/accuracy-{mark}.json"
-
-
-def make_accuracy_spec(plan: Plan, model: str, mark: str) -> dict[str, Any]:
+def make_accuracy_spec(plan: Plan, model: str, mark: str) -> AccuracySpec:
     """Return what the accuracy of a classifier at a mark depends on."""
-    return {
-        "recipe": RECIPE,
-        "name": model,
-        "classifier": {
-            "name": model,
-            "digest": spec_digest(plan.models[model]),
-            "mark": mark,
-            "iteration": plan.marks[model][mark],
-        },
-        "dataset": plan.datasets[plan.models[model]["task"]],
-        "num_ranges": NUM_RANGES,
-        "max_images": MAX_IMAGES,
-        "seed": plan.scale.evaluation.seed,
-    }
+    return AccuracySpec(
+        recipe=RECIPE,
+        name=model,
+        classifier=name_weights(plan, model, mark),
+        dataset=plan.datasets[plan.models[model].task],
+        num_ranges=NUM_RANGES,
+        max_images=MAX_IMAGES,
+        seed=plan.scale.evaluation.seed,
+    )
 
 
 def describe_classifiers(
     plan: Plan, table: Table, shown: dict[str, list[str]]
-) -> list[dict[str, Any]]:
+) -> list[PageClassifier]:
     """Describe the classifiers that guide a table's rows.
 
     Args:
@@ -52,27 +43,25 @@ def describe_classifiers(
         shown: the sample batches of each row's marks, by the row's id.
 
     Returns:
-        One entry for each classifier and mark in the order of the rows: name, task, iterations,
-        the file of its accuracy, and the rows it guides.
+        One entry for each classifier and mark in the order of the rows.
     """
-    described: dict[tuple[str, str], dict[str, Any]] = {}
+    guided: dict[tuple[str, str], dict[GuidedRow, None]] = {}
     for row_id, samples in shown.items():
+        row = GuidedRow(task=table.rows[row_id].task, label=table.rows[row_id].label)
         for classifier in (one for name in samples for one in find_classifiers(plan, name)):
-            name, mark = classifier["name"], classifier["mark"]
-            task = plan.models[name]["task"]
-            entry = described.setdefault(
-                (name, mark),
-                {
-                    "name": name,
-                    "mark": mark,
-                    "iteration": classifier["iteration"],
-                    "task": task,
-                    "task_words": plan.scale.tasks[task].words,
-                    "accuracy": accuracy_path(plan, name, mark),
-                    "rows": [],
-                },
+            guided.setdefault((classifier.name, classifier.mark), {})[row] = None
+    described = []
+    for (name, mark), rows in guided.items():
+        task = plan.models[name].task
+        described.append(
+            PageClassifier(
+                name=name,
+                mark=mark,
+                iteration=plan.marks[name][mark],
+                task=task,
+                task_words=plan.scale.tasks[task].words,
+                accuracy=plan.layout.accuracy(name, mark).file,
+                rows=list(rows),
             )
-            row = {"task": table.rows[row_id].task, "label": table.rows[row_id].label}
-            if row not in entry["rows"]:
-                entry["rows"].append(row)
-    return list(described.values())
+        )
+    return described

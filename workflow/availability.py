@@ -3,8 +3,10 @@
 from typing import Any
 
 from records.errors import UserError
-from specs.config import Inception, Row, Scale, Table
+from specs.evaluation import Inception
 from specs.released import Artefact, Released, find_checkpoint
+from specs.scale import Scale
+from specs.tables import Row, Table
 
 SOURCES = ("rescore", "resample", "retrain")
 QUOTED = "published value, quoted by the authors from an earlier paper; no samples were released"

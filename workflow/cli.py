@@ -14,7 +14,7 @@ from records.errors import UserError, main_guard
 from records.files import write_json
 from records.options import POSITIVE, number
 from workflow.availability import list_artefacts
-from workflow.costs import format_allotment, make_allotment
+from workflow.costs import format_costs, make_costs
 from workflow.fetching import forget_artefact
 from workflow.forecast import make_forecast
 from workflow.forecast_counts import write_counts
@@ -36,8 +36,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--table", required=True, help="table1 to table6, lsun_schedules or lsun_schedules_applied"
     )
     table.add_argument("--out", required=True, help="JSON file to write")
-    allotment = commands.add_parser("allotment", help="write what the jobs cost")
-    allotment.add_argument("--out", required=True, help="JSON file to write")
+    costs = commands.add_parser("costs", help="write what the jobs cost")
+    costs.add_argument("--out", required=True, help="JSON file to write")
     summary = commands.add_parser("summary", help="print what the jobs cost")
     plan = commands.add_parser(
         "plan", help="forecast what targets cost: jobs, operations, GPU hours, disk, wall time"
@@ -82,7 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         "forget", help="remove a published file that proved the wrong one, to fetch it again"
     )
     forget.add_argument("path", help="as published (64x64_diffusion.pt), or the path of a copy")
-    for command in (table, allotment, summary, plan, forget):
+    for command in (table, costs, summary, plan, forget):
         for key, value in DEFAULTS.items():
             command.add_argument(f"--{key}", default=value)
     forget.set_defaults(scale="paper")  # whose files they are
@@ -109,11 +109,13 @@ def run(argv: Sequence[str] | None = None) -> int:
     if args.command == "table-spec":
         if args.table not in plan.tables:
             raise UserError(f"--table: got {args.table!r}; needed: one of {', '.join(plan.tables)}")
-        write_json(args.out, make_table_spec(plan, args.table))
-    elif args.command == "allotment":
-        write_json(args.out, make_allotment(plan))
+        write_json(args.out, make_table_spec(plan, args.table).content())
+    elif args.command == "costs":
+        write_json(args.out, make_costs(plan))
     elif args.command == "forget":
-        for path in forget_artefact(args.path, list_artefacts(plan.released), root=plan.root):
+        for path in forget_artefact(
+            args.path, list_artefacts(plan.released), root=plan.layout.root
+        ):
             print(f"removed {path}")
         print("it is fetched again when it is needed; numbers made of it already stay")
     elif args.command == "plan":
@@ -135,15 +137,15 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def print_summary(plan: Plan) -> None:
     """Print what the jobs of a plan cost, and where their pages are; one line when none ran."""
-    allotment = make_allotment(plan)
-    if not allotment["stages"]:
+    costs = make_costs(plan)
+    if not costs["stages"]:
         print(
             f"no job of scale {plan.scale.name}, source {plan.source} has run here: "
-            f"nothing in {plan.logs}"
+            f"nothing in {plan.layout.logs}"
         )
         return
-    print(format_allotment(allotment))
-    pages = [Path(plan.root, "report", f"{name}.html") for name in ("index", *plan.shown_tables)]
+    print(format_costs(costs))
+    pages = [Path(plan.layout.page(name)) for name in ("index", *plan.shown_tables)]
     made = [page for page in pages if page.exists()]
     for page in made[:1] if made[:1] == pages[:1] else made:  # the index leads to the others
         print(f"report: {page}")

@@ -1,4 +1,4 @@
-"""Digests of what source files say: neither comments nor docstrings nor layout change them."""
+"""Digests of what files of code say: neither comments nor docstrings nor layout change them."""
 
 import ast
 from functools import cache
@@ -38,12 +38,12 @@ def _read_meaning(path: Path) -> Any:
     return describe_code(path.read_text(encoding="utf-8"))
 
 
-def describe_code(source: str) -> Any:
+def describe_code(code: str) -> Any:
     """Return the syntax tree of a module as nested lists, without positions and docstrings.
 
     What is empty is left out: each version of Python adds fields that are empty in older code.
     """
-    return _describe(ast.parse(source))
+    return _describe(ast.parse(code))
 
 
 def _describe(node: Any) -> Any:

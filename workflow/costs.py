@@ -1,9 +1,12 @@
-"""What the jobs of a scale cost: read their logs of times, add them up, print them."""
+"""What the jobs of a scale cost: read it from manifests, add it up, print it."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from records.manifest import read_manifest
+from workflow.graph import Graph, name_log
 from workflow.plan import Plan
 
 
@@ -23,48 +26,55 @@ def read_times(path: Path) -> dict[str, float]:
 
 def read_peak_memory_mb(path: Path) -> float:
     """Read the peak memory from a benchmark file; 0 when the job was too short to be sampled."""
-    with open(path, newline="", encoding="utf-8") as file:
-        row = next(csv.DictReader(file, delimiter="\t"))
     try:
-        return float(row["max_rss"])
-    except ValueError:
+        with open(path, newline="", encoding="utf-8") as file:
+            return float(next(csv.DictReader(file, delimiter="\t"))["max_rss"])
+    except (FileNotFoundError, ValueError):
         return 0.0
 
 
-def make_allotment(plan: Plan) -> dict[str, Any]:
+def read_runs(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Read what every finished job took, by the name of its log.
+
+    Artefacts say so in their manifests; earlier versions kept logs of times beside the others.
+    """
+    graph, logs, benchmarks = Graph(plan), Path(plan.layout.logs), Path(plan.layout.benchmarks)
+    runs = {}
+    for key in graph.jobs:
+        name = name_log(graph.kinds[key[0]], *key)
+        artefact = next(iter(graph.write(key).values()))
+        times = logs / f"{name}.times"
+        if (manifest := read_manifest(artefact)) and manifest.get("run"):
+            runs[name] = manifest["run"]
+        elif times.exists():
+            peak = read_peak_memory_mb(benchmarks / f"{name}.tsv")
+            runs[name] = {**read_times(times), "peak_memory_mb": peak}
+    return runs
+
+
+def make_costs(plan: Plan) -> dict[str, Any]:
     """Collect iterations, images and measured seconds per model and row.
 
     Returns:
         JSON object with `models`, `rows`, `stages` and totals; work that has not been done at this
         scale is left out.
     """
-    logs, benchmarks = Path(plan.logs), Path(plan.benchmarks)
-    measured = {
-        str(path.relative_to(logs).with_suffix("")): read_times(path)
-        for path in sorted(logs.glob("*/*.times"))
-    }
-    peaks = [read_peak_memory_mb(path) for path in sorted(benchmarks.glob("*/*.tsv"))]
-    models = []
-    for name, marks in plan.marks.items():
-        jobs = [measured[key] for mark in marks if (key := f"train/{name}-{mark}") in measured]
-        if jobs:
-            models.append(
-                {
-                    "name": name,
-                    "iterations": max(marks.values()),
-                    "cpu_seconds": round(sum(job["cpu_seconds"] for job in jobs), 1),
-                    "wall_seconds": round(sum(job["wall_seconds"] for job in jobs), 1),
-                }
-            )
+    measured = read_runs(plan)
+
+    def add_up(keys: Iterable[str]) -> dict[str, float]:
+        jobs = [measured[key] for key in keys if key in measured]
+        kinds = ("cpu_seconds", "wall_seconds")
+        return {kind: round(sum(job[kind] for job in jobs), 1) for kind in kinds if jobs}
+
+    models = [
+        {"name": name, "iterations": max(marks.values()), **seconds}
+        for name, marks in plan.marks.items()
+        if (seconds := add_up(f"train/{name}-{mark}" for mark in marks))
+    ]
     rows = [
-        {
-            "name": name,
-            "num_images": spec["num_images"],
-            "cpu_seconds": round(measured[f"sample/{name}"]["cpu_seconds"], 1),
-            "wall_seconds": round(measured[f"sample/{name}"]["wall_seconds"], 1),
-        }
-        for name, spec in plan.samples.items()
-        if f"sample/{name}" in measured
+        {"name": name, "num_images": batch.num_samples, **seconds}
+        for name, batch in plan.samples.items()
+        if (seconds := add_up([f"sample/{name}"]))
     ]
     stages: dict[str, dict[str, float]] = {}
     for key, job in measured.items():
@@ -75,32 +85,26 @@ def make_allotment(plan: Plan) -> dict[str, Any]:
         "models": models,
         "rows": rows,
         "stages": stages,
-        "total_cpu_seconds": round(sum(job["cpu_seconds"] for job in measured.values()), 1),
-        "peak_memory_mb": max(peaks, default=0.0),
+        "total_cpu_seconds": add_up(measured).get("cpu_seconds", 0.0),
+        "peak_memory_mb": max((job["peak_memory_mb"] for job in measured.values()), default=0.0),
     }
 
 
-def format_allotment(allotment: dict[str, Any]) -> str:
-    """Write an allotment as lines for a terminal."""
-    lines = [f"{'model':34}{'iterations':>11}{'CPU s':>9}"]
-    lines += [
-        f"{one['name']:34}{one['iterations']:>11}{one['cpu_seconds']:>9}"
-        for one in allotment["models"]
-    ]
-    lines += ["", f"{'row':34}{'images':>11}{'CPU s':>9}"]
-    lines += [
-        f"{one['name']:34}{one['num_images']:>11}{one['cpu_seconds']:>9}"
-        for one in allotment["rows"]
-    ]
-    lines += ["", f"{'stage':34}{'jobs':>11}{'CPU s':>9}"]
-    lines += [
-        f"{name:34}{stage['jobs']:>11}{stage['cpu_seconds']:>9}"
-        for name, stage in allotment["stages"].items()
-    ]
-    minutes = allotment["total_cpu_seconds"] / 60
-    lines += [
-        "",
+def format_costs(costs: dict[str, Any]) -> str:
+    """Write what the jobs cost as lines for a terminal."""
+    stages = [{"name": name, **stage} for name, stage in costs["stages"].items()]
+    lines = []
+    for what, count, found in (
+        ("model", "iterations", costs["models"]),
+        ("row", "num_images", costs["rows"]),
+        ("stage", "jobs", stages),
+    ):
+        lines.append(f"{what:34}{count.removeprefix('num_'):>11}{'CPU s':>9}")
+        lines += [f"{one['name']:34}{one[count]:>11}{one['cpu_seconds']:>9}" for one in found]
+        lines.append("")
+    minutes = costs["total_cpu_seconds"] / 60
+    lines.append(
         f"sum of the jobs' CPU time: {minutes:.1f} minutes; "
-        f"peak memory of a job: {allotment['peak_memory_mb']:.0f} MB",
-    ]
+        f"peak memory of a job: {costs['peak_memory_mb']:.0f} MB"
+    )
     return "\n".join(lines)

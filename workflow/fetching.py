@@ -23,10 +23,9 @@ from records.files import (
     canonical_json,
     link_or_copy,
     say_how_to_forget,
-    write_json,
 )
+from records.manifest import make_manifest, manifest_path, write_manifest
 
-FORMAT = 1
 # A download itself, and what is beside it.
 SUFFIXES = ("", ".sha256", ".mirror", ".part", ".part.json")
 
@@ -82,19 +81,19 @@ def place_artefact(
     came = mirror_path(kept)
     mirror = came.read_text(encoding="utf-8").strip() if came.exists() else None
     retrieved = datetime.fromtimestamp(kept.stat().st_mtime, UTC).date().isoformat()
-    write_json(
-        out.with_suffix(".json"),
-        {
-            "format": FORMAT,
-            "source": PUBLISHED,
-            "url": url,
-            "mirror": mirror,
-            "licence": licence,
-            "sha256": sha256,
-            "num_bytes": kept.stat().st_size,
-            "retrieved": retrieved,
-        },
+    manifest = make_manifest(
+        kind="published",
+        name=artefact["path"],
+        inputs={},
+        source=PUBLISHED,
+        url=url,
+        mirror=mirror,
+        licence=licence,
+        sha256=sha256,
+        num_bytes=kept.stat().st_size,
+        retrieved=retrieved,
     )
+    write_manifest(out, manifest)
     with atomic_write(out.with_name(out.name + ".sha256")) as file:
         file.write(f"{sha256}  {out.name}\n".encode())
 
@@ -124,7 +123,7 @@ def forget_artefact(path: str, published: Iterable[str], *, root: str | Path) ->
     for one in (
         *(Path(f"{copy}{suffix}") for copy in copies for suffix in SUFFIXES),
         cached.with_suffix(".safetensors"),
-        out.with_suffix(".json"),
+        manifest_path(out),
     ):
         try:
             one.unlink()
@@ -160,28 +159,12 @@ def name_file(artefact: Mapping[str, Any]) -> str:
     return canonical_json({key: artefact[key] for key in ("path", "sha256", "num_bytes")})
 
 
-def make_terms(artefacts: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the options that say where files are from and on what terms, for a shell command.
-
-    They are equal for all files, since Snakemake puts a command together when its job runs, long
-    after a loop over rules has ended.
-
-    Args:
-        artefacts: published files by their path (`workflow.availability.list_artefacts`); those
-            with one ending have one licence.
-    """
-    licences = {Path(path).suffix: one["licence"] for path, one in artefacts.items()}
-    base = next(iter(artefacts.values()))["base"]
-    terms = shlex.join(["--base", base, "--licences", canonical_json(licences)])
-    return terms.replace("{", "{{").replace("}", "}}")  # Snakemake formats the command
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Describe the options."""
     parser = argparse.ArgumentParser(prog="python -m workflow.fetching", description=__doc__)
     parser.add_argument("--artefact", required=True, help="what to fetch (JSON object)")
     parser.add_argument("--base", required=True, help="beginning of its address")
-    parser.add_argument("--licences", required=True, help="its terms by its ending (JSON object)")
+    parser.add_argument("--licence", required=True, help="on what terms it was published")
     parser.add_argument("--folder", required=True, help="where downloads are kept")
     parser.add_argument("--out", required=True, help="where the file is needed")
     return parser
@@ -194,18 +177,12 @@ def run(argv: Sequence[str] | None = None) -> int:
         UserError: anything that the user can fix.
     """
     args = make_parser().parse_args(argv)
-    artefact = _parse("--artefact", args.artefact)
-    licence = _parse("--licences", args.licences)[Path(artefact["path"]).suffix]
-    place_artefact(artefact, base=args.base, licence=licence, folder=args.folder, out=args.out)
-    return 0
-
-
-def _parse(option: str, text: str) -> Any:
-    """Parse an option that holds JSON."""
     try:
-        return json.loads(text)
+        artefact = json.loads(args.artefact)
     except json.JSONDecodeError as error:
-        raise UserError(f"{option}: not JSON ({error}); the workflow writes it") from None
+        raise UserError(f"--artefact: not JSON ({error}); the workflow writes it") from None
+    place_artefact(artefact, base=args.base, licence=args.licence, folder=args.folder, out=args.out)
+    return 0
 
 
 main = main_guard(run)

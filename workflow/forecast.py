@@ -6,28 +6,30 @@ committed data (workflow.forecast_counts).
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from records.errors import UserError
 from workflow.forecast_counts import load_counts
-from workflow.forecast_facts import Speed, choose_speed, compare_with_paper
+from workflow.forecast_facts import choose_speed, compare_with_paper
 from workflow.forecast_jobs import (
     FLOAT32_BYTES,
     STATE_TENSORS,
-    Job,
-    Key,
+    Counts,
+    Work,
     compute_batch_bytes,
     compute_chains,
     compute_state_bytes,
     compute_wall_seconds,
     count_ceiling_images,
     count_steps,
-    find_tables,
     find_unknown_sets,
     make_jobs,
 )
+from workflow.graph import Key
 from workflow.plan import Plan
+from workflow.targets import find_tables
 
 FORMAT = 1
 KINDS_OF_DISK = {
@@ -63,7 +65,7 @@ def make_forecast(
 
     Args:
         plan: the plan.
-        targets: see `forecast_jobs.find_tables`.
+        targets: see `targets.find_tables`.
         gpu: device, see `forecast_facts.choose_speed`.
         utilisation: share of its peak.
         num_gpus: how many of them there are; every job has one.
@@ -74,10 +76,8 @@ def make_forecast(
         operations, device hours, disk and wall time, and the paper's compute table beside it.
 
     Raises:
-        UserError: an unknown target or device, numbers out of range, or counts that are missing.
+        UserError: an unknown target or device, or counts that are missing.
     """
-    if num_gpus < 1:
-        raise UserError(f"--num-gpus: got {num_gpus}; needed: at least 1")
     counts = load_counts(plan)
     speed = choose_speed(plan, gpu=gpu, utilisation=utilisation)
     jobs = make_jobs(plan, counts, speed, targets)
@@ -112,9 +112,7 @@ def make_forecast(
     }
 
 
-def _describe_models(
-    plan: Plan, counts: dict[str, dict[str, Any]], jobs: dict[Key, Job]
-) -> list[dict[str, Any]]:
+def _describe_models(plan: Plan, counts: Counts, jobs: dict[Key, Work]) -> list[dict[str, Any]]:
     """Add up the training jobs of each model."""
     described: dict[str, dict[str, Any]] = {}
     for key, job in jobs.items():
@@ -125,9 +123,9 @@ def _describe_models(
             name,
             {
                 "name": name,
-                "kind": plan.models[name]["kind"],
+                "kind": plan.models[name].kind,
                 "num_parameters": counts[name]["num_parameters"],
-                "batch_size": plan.models[name]["training"]["batch_size"],
+                "batch_size": plan.models[name].training.batch_size,
                 "training_flops_per_image": counts[name]["training_flops"],
                 "forward_flops_per_image": counts[name]["forward_flops"],
                 "jobs": 0,
@@ -146,19 +144,19 @@ def _describe_models(
     return list(described.values())
 
 
-def _describe_rows(plan: Plan, jobs: dict[Key, Job]) -> list[dict[str, Any]]:
+def _describe_rows(plan: Plan, jobs: dict[Key, Work]) -> list[dict[str, Any]]:
     """Describe each batch of samples."""
     described = []
     for key, job in jobs.items():
         if key[0] == "sample":
-            spec = plan.samples[key[1]]
+            spec = plan.drawn(key[1])
             described.append(
                 {
                     "name": key[1],
-                    "model": spec["model"]["name"],
-                    "classifier": spec["classifier"] and spec["classifier"]["name"],
-                    "num_images": spec["num_images"],
-                    "steps": count_steps(spec["sampler"]),
+                    "model": spec.model.name,
+                    "classifier": spec.classifier and spec.classifier.name,
+                    "num_images": spec.num_samples,
+                    "steps": count_steps(spec.sampler),
                     "flops": job.flops,
                     "hours": job.seconds / 3600,
                     "samples_bytes": job.kept_bytes,
@@ -168,7 +166,7 @@ def _describe_rows(plan: Plan, jobs: dict[Key, Job]) -> list[dict[str, Any]]:
 
 
 def _compute_disk(
-    jobs: dict[Key, Job], models: list[dict[str, Any]], *, num_gpus: int, keep_state: bool
+    jobs: dict[Key, Work], models: list[dict[str, Any]], *, num_gpus: int, keep_state: bool
 ) -> dict[str, float]:
     """Compute what is on disk at the end, by kind, and at most.
 
@@ -187,53 +185,7 @@ def _compute_disk(
     return disk
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What the jobs of a run take: computing jobs, hours on a device, bytes kept, downloads."""
-
-    num_jobs: int
-    hours: float
-    speed: Speed
-    kept_bytes: float
-    num_downloads: int
-    download_bytes: float
-
-
-def compute_cost(plan: Plan, planned: list[Key], *, gpu: str | None = None) -> Cost:
-    """Compute what the jobs cost that Snakemake is about to run.
-
-    Args:
-        plan: the plan.
-        planned: rule and wildcards of each job; rules that are not forecast count for nothing.
-        gpu: device; None for the plan's own.
-
-    Raises:
-        UserError: the counts are missing.
-    """
-    speed = choose_speed(plan, gpu=gpu)
-    jobs = make_jobs(plan, load_counts(plan), speed, ["reproduce_all"])
-    keys = [key for key in map(_find_key, planned) if key in jobs]
-    seconds = [jobs[key].seconds for key in keys if jobs[key].seconds]
-    fetched = [jobs[key].kept_bytes for key in keys if key[0].startswith("fetch_")]
-    return Cost(
-        num_jobs=len(seconds),
-        hours=sum(seconds) / 3600,
-        speed=speed,
-        kept_bytes=sum(jobs[key].kept_bytes for key in keys),
-        num_downloads=len(fetched),
-        download_bytes=sum(fetched),
-    )
-
-
-def _find_key(planned: Key) -> Key:
-    """Return the forecast's key of a job; a fetching rule's wildcard lacks the file's ending."""
-    rule, *wildcards = planned
-    if rule.startswith("fetch_"):
-        return rule, f"{wildcards[0]}.{rule.removeprefix('fetch_')}"
-    return planned
-
-
-def compute_resources(plan: Plan, rule: str, *wildcards: str) -> dict[str, int]:
+def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
     """Compute the memory and the walltime that a job asks for.
 
     Memory is the host's. A training run holds its state there when it is read and written.
@@ -244,54 +196,49 @@ def compute_resources(plan: Plan, rule: str, *wildcards: str) -> dict[str, int]:
     Args:
         plan: the plan.
         rule: `train`, `sample`, `evaluate`, `accuracy`, `reference` or `ceiling`.
-        wildcards: of the job, in the order of the rule's paths.
+        names: of the job.
 
     Returns:
         `mem_mb` and `runtime` (minutes); fixed ones at a scale without counts.
     """
     forecast = _forecast_all(plan)
-    if forecast is None or (rule, *wildcards) not in forecast[1]:
+    if forecast is None or (rule, *names) not in forecast[1]:
         return dict(DEFAULT_RESOURCES)
     counts, jobs = forecast
     process = CPU_PROCESS_MB if plan.device.startswith("cpu") else PROCESS_MB
-    num_bytes = compute_memory_bytes(plan, counts, rule, wildcards[0])
-    minutes = RUNTIME_MARGIN * jobs[rule, *wildcards].seconds / 60
+    num_bytes = compute_memory_bytes(plan, counts, rule, names[0])
+    minutes = RUNTIME_MARGIN * jobs[rule, *names].seconds / 60
     return {
         "mem_mb": process + math.ceil(num_bytes / 1e6),
         "runtime": max(MIN_RUNTIME_MINUTES, math.ceil(minutes)),
     }
 
 
-def compute_memory_bytes(
-    plan: Plan, counts: dict[str, dict[str, Any]], rule: str, name: str
-) -> float:
+def compute_memory_bytes(plan: Plan, counts: Counts, rule: str, name: str) -> float:
     """Compute the memory of a job on the host, the process itself left out.
 
     Args:
         plan: the plan.
         counts: of `load_counts`.
         rule: see `compute_resources`.
-        name: the first wildcard.
+        name: the first of its names.
     """
     if rule == "train":
         spec = plan.models[name]
-        pixels = spec["architecture"]["image_size_px"] ** 2 * spec["architecture"]["in_channels"]
+        pixels = spec.architecture.image_size_px**2 * spec.architecture.in_channels
         weights = FLOAT32_BYTES * counts[name]["num_parameters"]
-        images = spec["training"]["batch_size"] * pixels * BATCH_COPIES_BYTES
+        images = spec.training.batch_size * pixels * BATCH_COPIES_BYTES
         return float((STATE_TENSORS + 2) * weights + images)
     if rule == "sample":
-        spec = plan.samples[name]
-        networks = [one["name"] for one in (spec["model"], spec["classifier"]) if one]
-        base = spec["low_res"]
+        spec = plan.drawn(name)
+        networks = [one.name for one in (spec.model, spec.classifier) if one]
         weights = sum(FLOAT32_BYTES * counts[one]["num_parameters"] for one in networks)
-        small = compute_batch_bytes(plan, base["name"]) if base else 0.0
-        shard = compute_batch_bytes(plan, name) * min(
-            1.0, plan.scale.sampling.images_per_shard / spec["num_images"]
-        )
-        return weights + 2 * shard + small
+        small = compute_batch_bytes(plan, spec.low_res.name) if spec.low_res else 0.0
+        share = min(1.0, plan.scale.sampling.images_per_shard / spec.num_samples)
+        return weights + 2 * share * compute_batch_bytes(plan, name) + small
     if rule == "accuracy":
         return float(FLOAT32_BYTES * counts[name]["num_parameters"])
-    evaluated: float = plan.samples[name]["num_images"] if rule == "evaluate" else 0
+    evaluated: float = plan.samples[name].num_samples if rule == "evaluate" else 0
     if rule == "ceiling":  # all features of both halves, and copies of them
         evaluated = count_ceiling_images(plan, name)
     stored = plan.scale.evaluation.reference_images
@@ -299,17 +246,11 @@ def compute_memory_bytes(
     return 12.0 * 4071 * (evaluated + stored) + 1e9
 
 
-_FORECASTS: dict[int, tuple[Plan, tuple[dict[str, dict[str, Any]], dict[Key, Job]] | None]] = {}
-
-
-def _forecast_all(plan: Plan) -> tuple[dict[str, dict[str, Any]], dict[Key, Job]] | None:
-    """Return counts and jobs of all that a plan has, None without counts; worked out once."""
-    if id(plan) not in _FORECASTS:
-        try:
-            counts = load_counts(plan)
-            jobs = make_jobs(plan, counts, choose_speed(plan), ["reproduce_all"])
-        except UserError:
-            _FORECASTS[id(plan)] = plan, None
-        else:
-            _FORECASTS[id(plan)] = plan, (counts, jobs)
-    return _FORECASTS[id(plan)][1]
+@cache
+def _forecast_all(plan: Plan) -> tuple[Counts, dict[Key, Work]] | None:
+    """Return counts and jobs of all that a plan has; None without counts."""
+    try:
+        counts = load_counts(plan)
+        return counts, make_jobs(plan, counts, choose_speed(plan), ["reproduce_all"])
+    except UserError:
+        return None

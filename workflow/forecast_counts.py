@@ -12,8 +12,9 @@ from typing import Any
 
 from records.errors import UserError
 from records.files import digest, read_json, write_json
+from specs.models import ModelSpec
+from workflow.layout import ROOT
 from workflow.plan import Plan
-from workflow.settings import ROOT
 
 FORMAT = 1
 FOLDER = ROOT / "params" / "forecast"
@@ -29,9 +30,9 @@ def counts_path(plan: Plan) -> Path:
     return FOLDER / f"{plan.scale.name}.json"
 
 
-def make_network_key(spec: dict[str, Any]) -> str:
+def make_network_key(spec: ModelSpec) -> str:
     """Return the digest of what a network's counts follow from."""
-    return digest({"kind": spec["kind"], "architecture": spec["architecture"]})[:16]
+    return digest({"kind": spec.kind, "architecture": spec.architecture.content()})[:16]
 
 
 def recount_command(plan: Plan) -> str:
@@ -83,7 +84,7 @@ def count_networks(plan: Plan, models: list[str] | None = None) -> dict[str, dic
     networks: dict[str, dict[str, Any]] = {}
     for name in plan.models if models is None else models:
         spec = plan.models[name]
-        entry = {"models": [], "kind": spec["kind"], "architecture": spec["architecture"]}
+        entry = {"models": [], "kind": spec.kind, "architecture": spec.architecture.content()}
         networks.setdefault(make_network_key(spec), entry)["models"].append(name)
     process = subprocess.run(
         [sys.executable, "-m", "adm.networks.flops"],

@@ -20,7 +20,6 @@ class Speed:
     Attributes:
         gpu: name of the device.
         about: what it is.
-        source: who says so.
         utilisation: share of the peak by kind of network, 0 to 1; empty with measured rates.
         words: where these shares come from.
         peak_tflops: by precision, TFLOP/s.
@@ -29,7 +28,6 @@ class Speed:
 
     gpu: str
     about: str
-    source: str
     utilisation: dict[str, float]
     words: str
     peak_tflops: dict[str, float]
@@ -73,17 +71,13 @@ def choose_speed(plan: Plan, *, gpu: str | None = None, utilisation: float | Non
             the data.
 
     Raises:
-        UserError: an unknown device, a share out of range, or one for a device that has no peak.
+        UserError: an unknown device, or a share for a device that has no peak.
     """
     facts = load_devices()
     name = gpu or _find_default(plan)
     if name not in facts["devices"]:
         raise UserError(f"--gpu: got {name!r}; needed: one of {', '.join(facts['devices'])}")
     entry = facts["devices"][name]
-    if utilisation is not None and not 0 < utilisation <= 1:
-        raise UserError(
-            f"--utilisation: got {utilisation:g}; needed: a share above 0 and at most 1"
-        )
     shares: dict[str, float] = {}
     words = "measured"
     if "peak_tflops" in entry:
@@ -99,7 +93,6 @@ def choose_speed(plan: Plan, *, gpu: str | None = None, utilisation: float | Non
     return Speed(
         gpu=name,
         about=entry["about"],
-        source=entry["source"],
         utilisation=shares,
         words=words,
         peak_tflops=entry.get("peak_tflops", {}),
@@ -139,7 +132,7 @@ def compute_published_days(plan: Plan, iterations: dict[str, int]) -> float | No
     if not set(iterations) <= set(rates):
         return None
     return sum(
-        count * plan.models[model]["training"]["batch_size"] / rates[model] / SECONDS_PER_DAY
+        count * plan.models[model].training.batch_size / rates[model] / SECONDS_PER_DAY
         for model, count in iterations.items()
     )
 
@@ -157,9 +150,9 @@ def compute_counted_days(
     """
     seconds = 0.0
     for model, count in iterations.items():
-        training = plan.models[model]["training"]
-        flops = count * training["batch_size"] * counts[model]["training_flops"]
-        rate = speed.compute_rate("training", training["precision"], plan.models[model]["kind"])
+        training = plan.models[model].training
+        flops = count * training.batch_size * counts[model]["training_flops"]
+        rate = speed.compute_rate("training", training.precision, plan.models[model].kind)
         seconds += flops / rate
     return seconds / SECONDS_PER_DAY
 

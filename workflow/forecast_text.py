@@ -5,13 +5,14 @@ import shutil
 from typing import Any
 
 from records.errors import UserError
-from workflow.forecast import compute_cost
-from workflow.forecast_jobs import Key
+from workflow.forecast_counts import load_counts
+from workflow.forecast_facts import choose_speed
+from workflow.forecast_jobs import make_jobs
+from workflow.graph import Key, make_kinds
 from workflow.plan import Plan
 
 HOURS_WORTH_SAYING = 1.0
 BYTES_WORTH_SAYING = 10e9
-ON_DEVICE = {"train", "sample", "accuracy", "evaluate", "reference", "ceiling"}  # rules
 SMALL_NETWORK_FLOPS = 1e11  # forward and backward, of an image; the paper's begin at six times that
 SCALES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"))
 HALVES = ("generator", "classifier")
@@ -191,25 +192,26 @@ def describe_start(plan: Plan, planned: list[Key]) -> str | None:
 
     Args:
         plan: the plan.
-        planned: rule and wildcards of each job that would run.
+        planned: rule and names of each job that would run.
 
     Returns:
         A sentence, also where the counts are missing; None when there is nothing to say.
     """
     try:
-        cost = compute_cost(plan, planned)
+        speed = choose_speed(plan)
+        known = make_jobs(plan, load_counts(plan), speed, ["reproduce_all"])
     except UserError as error:
         return f"no forecast: {error}"
-    if cost.hours <= HOURS_WORTH_SAYING and cost.kept_bytes <= BYTES_WORTH_SAYING:
+    jobs = [known[key] for key in planned if key in known]
+    fetched = [known[key].kept_bytes for key in planned if key in known and "fetch_" in key[0]]
+    computing = [job.seconds for job in jobs if job.seconds]
+    hours, kept_bytes = sum(computing) / 3600, sum(job.kept_bytes for job in jobs)
+    if hours <= HOURS_WORTH_SAYING and kept_bytes <= BYTES_WORTH_SAYING:
         return None
-    fetched = (
-        f" ({cost.num_downloads} downloads of {format_bytes(cost.download_bytes)} among them)"
-        if cost.num_downloads
-        else ""
-    )
+    downloads = f"{len(fetched)} downloads of {format_bytes(sum(fetched))} among them"
     return (
-        f"forecast: {cost.num_jobs} jobs that compute, {format_hours(cost.hours)} of "
-        f"{cost.speed.gpu} time; {format_bytes(cost.kept_bytes)} on disk{fetched}; python -m "
+        f"forecast: {len(computing)} jobs that compute, {format_hours(hours)} of {speed.gpu} time; "
+        f"{format_bytes(kept_bytes)} on disk{f' ({downloads})' if fetched else ''}; python -m "
         f"workflow plan --scale {plan.scale.name} --source {plan.source} says more, and for other "
         "GPUs"
     )
@@ -220,12 +222,13 @@ def warn_of_missing_gpu(plan: Plan, planned: list[Key]) -> str | None:
 
     Args:
         plan: the plan.
-        planned: rule and wildcards of each job that would run.
+        planned: rule and names of each job that would run.
 
     Returns:
         A sentence; None when there is nothing to say. No error: the jobs may run elsewhere.
     """
-    computes = any(rule in ON_DEVICE for rule, *_ in planned)
+    kinds = make_kinds(plan)
+    computes = any(kinds[rule].on_device for rule, *_ in planned if rule in kinds)
     if not plan.device.startswith("cuda") or not computes or shutil.which("nvidia-smi"):
         return None
     return (

@@ -7,31 +7,17 @@ from typing import Any
 
 from records.errors import UserError
 from records.files import digest, write_json
+from specs.sampling import SampleSpec
 from workflow.accuracy import make_accuracy_spec
 from workflow.availability import explain_empty_table
 from workflow.code_digest import digest_code
+from workflow.layout import PAGE_ENDINGS, ROOT
 from workflow.plan import Plan, cell_name
-from workflow.settings import ROOT, load_plan
+from workflow.settings import load_plan
 from workflow.table_spec import make_table_spec, seed_groups, shown_samples, table_inputs
 
 FORMAT = 1
 STAGES = tuple(f"table{number}" for number in range(1, 7))  # dvc.yaml has one for each
-ENDINGS = ("html", "csv", "md", "tex", "json")
-
-
-def plan_path(plan: Plan, name: str) -> str:
-    """Return the file that says what a table depends on."""
-    return f"{plan.root}/{plan.source}/plan/{name}.json"
-
-
-def page_paths(plan: Plan, name: str) -> list[str]:
-    """Return the files of a table's page."""
-    return [f"{plan.root}/report/{name}.{ending}" for ending in ENDINGS]
-
-
-def numbers_path(plan: Plan, name: str) -> str:
-    """Return the file of a table's numbers, which is committed to git."""
-    return f"metrics/{plan.scale.name}/{plan.source}/{name}.json"
 
 
 def load_run(scale: str, source: str) -> Plan:
@@ -66,7 +52,7 @@ def resolve_tables(plan: Plan) -> list[str]:
     Raises:
         UserError: something is in the way of a file.
     """
-    paths = [plan_path(plan, name) for name in STAGES]
+    paths = [plan.layout.table_plan(name) for name in STAGES]
     check_places(paths)
     renderer = digest_code("reports")
     for name, path in zip(STAGES, paths, strict=True):
@@ -116,10 +102,10 @@ def make_table_plan(plan: Plan, name: str, *, renderer: str) -> dict[str, Any]:
         "format": FORMAT,
         "scale": plan.scale.name,
         "source": plan.source,
-        "root": plan.root,
+        "root": plan.layout.root,
         "name": name,
-        "pages": page_paths(plan, name),
-        "numbers": numbers_path(plan, name),
+        "pages": [plan.layout.page(name, ending) for ending in PAGE_ENDINGS],
+        "numbers": plan.layout.numbers(name),
         "renderer": renderer,
         **about,
     }
@@ -127,25 +113,25 @@ def make_table_plan(plan: Plan, name: str, *, renderer: str) -> dict[str, Any]:
 
 def _describe_table(plan: Plan, name: str) -> dict[str, Any]:
     """Describe the page and everything behind it, of a table that the scale has."""
-    inputs = table_inputs(plan, name)
+    inputs, files = table_inputs(plan, name), plan.layout
     samples = _find_samples(plan, name)
-    tasks = [task for task in plan.datasets if plan.ceiling_path(task) in inputs["ceilings"]]
-    tasks = sorted({*tasks, *(plan.samples[sample]["task"] for sample in samples)})
-    metrics = {plan.metrics_path(one): digest(plan.metric_spec(one)) for one in samples}
-    metrics |= {plan.ceiling_path(task): digest(plan.reference_spec(task)) for task in tasks}
+    tasks = [task for task in plan.datasets if files.ceiling(task) in inputs["ceilings"]]
+    tasks = sorted({*tasks, *(plan.samples[sample].task for sample in samples)})
+    metrics = {files.metrics(one): digest(plan.metric_spec(one)) for one in samples}
+    metrics |= {files.ceiling(task): digest(plan.reference_spec(task)) for task in tasks}
     read = {*inputs["metrics"], *inputs["ceilings"]}
     page = make_table_spec(plan, name)
     return {
-        "page": page,
+        "page": page.content(),
         "reason": None if name in plan.shown_tables else explain_empty_table(plan, name),
         "cells": _find_cells(plan, name, read),
         "metrics": {path: value for path, value in metrics.items() if path in read},
-        "samples": {sample: plan.samples[sample] for sample in samples},
-        "models": {model: plan.models[model] for model in _find_models(plan, samples)},
+        "samples": {sample: plan.samples[sample].content() for sample in samples},
+        "models": {name: plan.models[name].content() for name in _find_models(plan, samples)},
         "references": {task: plan.reference_spec(task) for task in tasks},
         "accuracies": {
-            one["accuracy"]: make_accuracy_spec(plan, one["name"], one["mark"])
-            for one in page["classifiers"]
+            one.accuracy: make_accuracy_spec(plan, one.name, one.mark).content()
+            for one in page.classifiers
         },
     }
 
@@ -155,14 +141,14 @@ def _find_samples(plan: Plan, name: str) -> list[str]:
     table = plan.tables[name]
     groups = [*shown_samples(plan, table).values(), *seed_groups(plan, table)]
     found = {sample for group in groups for sample in group}
-    bases = [plan.samples[sample].get("low_res") for sample in found]
-    return sorted({*found, *(base["name"] for base in bases if base)})
+    drawn = [spec for spec in map(plan.samples.get, found) if isinstance(spec, SampleSpec)]
+    return sorted({*found, *(spec.low_res.name for spec in drawn if spec.low_res)})
 
 
 def _find_models(plan: Plan, samples: Iterable[str]) -> list[str]:
     """Return the models and classifiers that some sample batches are drawn with."""
-    weights = [plan.samples[name].get(part) for name in samples for part in ("model", "classifier")]
-    return sorted({one["name"] for one in weights if one})
+    drawn = [spec for spec in map(plan.samples.get, samples) if isinstance(spec, SampleSpec)]
+    return sorted({one.name for spec in drawn for one in (spec.model, spec.classifier) if one})
 
 
 def _find_cells(plan: Plan, name: str, read: Collection[str]) -> dict[str, str]:
@@ -176,7 +162,7 @@ def _find_cells(plan: Plan, name: str, read: Collection[str]) -> dict[str, str]:
         for mark in table.marks:
             for seed in seeds:
                 cell = cell_name(table, row_id, mark, seeds, seed)
-                path = plan.metrics_path(plan.cells[cell])
+                path = plan.layout.metrics(plan.cells[cell])
                 if path in read:
                     cells[cell] = path
     return cells

@@ -1,14 +1,12 @@
 """Read what `--config` and profiles say: which scale, which source, where results go."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
 from records.options import DEVICE, DEVICES
 from workflow.plan import Plan, make_plan
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
     "scale": "digits",
     "source": "retrain",
@@ -40,36 +38,9 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
     device = settings.get(DEVICE_KEY)
     if device is not None and not DEVICE.fullmatch(device):
         raise UserError(f"--config device: got {device!r}; needed: {DEVICES}")
-    return make_plan(
-        tables_path=_shipped(settings["tables"]),
-        scale_path=scale_path(settings["scale"]),
-        source=settings["source"],
-        results=settings["results"],
-        released_path=_shipped(settings["released"]),
-        device=device,
-    )
+    return make_plan(**settings)
 
 
 def describe_run(plan: Plan) -> str:
     """Return the line that every run says first: scale, source, and where results are."""
-    return f"scale {plan.scale.name}, source {plan.source}, results in {plan.root}"
-
-
-def _shipped(path: str) -> Path:
-    """Return a path as given if it exists, else the shipped file of that name."""
-    return Path(path) if Path(path).exists() else ROOT / path
-
-
-def scale_path(scale: str) -> Path:
-    """Return the file of a scale: a path as given, or a name in params/scales/.
-
-    Raises:
-        UserError: no such scale.
-    """
-    if scale.endswith((".yaml", ".yml")):
-        return Path(scale)
-    path = ROOT / "params" / "scales" / f"{scale}.yaml"
-    if not path.exists():
-        names = sorted(one.stem for one in path.parent.glob("*.yaml"))
-        raise UserError(f"scale: got {scale!r}; needed: one of {', '.join(names)}, or a .yaml path")
-    return path
+    return f"scale {plan.scale.name}, source {plan.source}, results in {plan.layout.root}"

@@ -12,6 +12,9 @@ from typing import Any
 
 from records.errors import UserError
 from records.files import atomic_write, read_json, write_json
+from specs.page import PageSpec
+from specs.results import read_metrics
+from specs.strict import validated
 from workflow.resolve import FORMAT, check_places
 
 
@@ -127,19 +130,20 @@ def collect_numbers(path: str | Path) -> str:
             .snakemake), as it does where results were copied from elsewhere.
     """
     plan = load_table_plan(path)
-    files = {file: read_json(file, "metrics file") for file in plan["metrics"]}
+    files = {file: read_metrics(file) for file in plan["metrics"]}
     for file, digest in plan["metrics"].items():
-        found = files[file]["digest"]
+        found = files[file].digest
         if found != digest:
             raise UserError(
                 f"{file}: made with other settings than those of {path} (digest {str(found)[:12]}, "
                 f"needed {digest[:12]}), and Snakemake has no record of how; move the results away "
                 f"(mv {plan['root']} {plan['root']}.old) and run the same command again"
             )
-    names = plan["page"]["table"]["metrics"] if plan["page"] else []
-    numbers = {}
-    for cell, file in plan["cells"].items():
-        metrics = files[file]["metrics"]
-        numbers |= {f"{cell}.{name}": metrics[name]["value"] for name in names}
+    page = plan["page"] and validated(PageSpec, plan["page"], f"{path}: page")
+    numbers = {
+        f"{cell}.{name}": files[file].metrics[name].value
+        for cell, file in plan["cells"].items()
+        for name in page.table.metrics
+    }
     write_json(plan["numbers"], numbers)
     return str(plan["numbers"])

@@ -1,36 +1,48 @@
 """Write down what a page shows: rows, where their numbers are, and the claims to be tested."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from specs.config import Claim, Row, Table
+from specs.page import (
+    Agreement,
+    Artefact,
+    CellAddress,
+    KnownMetrics,
+    PageCell,
+    PageClaim,
+    PageClassifier,
+    PageComparison,
+    PageRow,
+    PageSpec,
+    SeedGroup,
+)
+from specs.sampling import PublishedSamples
+from specs.strict import validated
+from specs.tables import SETTING, Claim, Row, Source, Table
 from workflow.accuracy import describe_classifiers
 from workflow.availability import SOURCES, explain_absence, list_artefacts
 from workflow.other_sources import find_others
 from workflow.plan import Plan, cell_name
 
 
-def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
+def make_table_spec(plan: Plan, name: str) -> PageSpec:
     """Describe one table for `reports`.
 
     Args:
         plan: the plan of a scale and source.
         name: a table of the plan.
 
-    Returns:
-        JSON object: table, rows with the paths of their metrics and samples, ceilings, claims, the
-        classifiers that guide rows, what the authors' evaluator says of a batch, and the groups of
-        equal models trained with different seeds.
+    Raises:
+        UserError: a table without rows or metrics; a name that no file can have.
     """
     table = plan.tables[name]
     rows = [_row(plan, table, row_id, row) for row_id, row in table.rows.items()]
     tasks = list(dict.fromkeys(row.task for row in table.rows.values()))
-    return {
+    content = {
         "format": 1,
         "scale": plan.scale.name,
         "source": plan.source,
-        "root": plan.root,
+        "root": plan.layout.root,
         "table": {
             "name": name,
             **table.model_dump(exclude={"rows", "claims", "seed_rows", "scales"}),
@@ -48,13 +60,14 @@ def make_table_spec(plan: Plan, name: str) -> dict[str, Any]:
             for one in plan.shown_tables
         ],
         "seed_groups": [
-            {
-                "model": plan.samples[group[0]]["model"]["name"],
-                "metrics": [plan.metrics_path(sample) for sample in group],
-            }
+            SeedGroup(
+                model=plan.drawn(group[0]).model.name,
+                metrics=[plan.layout.metrics(sample) for sample in group],
+            )
             for group in seed_groups(plan, table)
         ],
     }
+    return validated(PageSpec, content, f"page of {name}")
 
 
 def _number(table: Table) -> str:
@@ -64,14 +77,14 @@ def _number(table: Table) -> str:
     return f"Table {table.neurips}"
 
 
-def _agreement(plan: Plan) -> dict[str, Any] | None:
+def _agreement(plan: Plan) -> Agreement | None:
     """Say how numbers are compared with the published ones; None where they do not compare."""
     if plan.scale.evaluation.reference != "released":
         return None
-    return {"reference_images": plan.scale.evaluation.reference_images}
+    return Agreement(reference_images=plan.scale.evaluation.reference_images)
 
 
-def _known_evaluation(plan: Plan, table: Table) -> dict[str, Any] | None:
+def _known_evaluation(plan: Plan, table: Table) -> KnownMetrics | None:
     """Return the row of a published batch whose metrics its authors printed, with their values.
 
     Only rescore grades that very batch; None elsewhere, and where the table does not have it.
@@ -81,9 +94,9 @@ def _known_evaluation(plan: Plan, table: Table) -> dict[str, Any] | None:
         return None
     path = plan.released.samples[known.samples].path
     for row_id, (name,) in shown_samples(plan, table).items():
-        same_reference = table.rows[row_id].task == known.reference
-        if same_reference and plan.samples[name]["released"] == path:
-            return {"row": row_id, "values": known.values}
+        batch, same_reference = plan.samples[name], table.rows[row_id].task == known.reference
+        if same_reference and isinstance(batch, PublishedSamples) and batch.released == path:
+            return KnownMetrics(row=row_id, values=known.values)
     return None
 
 
@@ -99,17 +112,17 @@ def _reference_note(plan: Plan, task: str) -> list[str]:
 
 def _ceilings(plan: Plan, tasks: Iterable[str]) -> dict[str, str]:
     """Return the ceilings of tasks; they take the whole data set, which retraining alone needs."""
-    return {task: plan.ceiling_path(task) for task in tasks if plan.source == "retrain"}
+    return {task: plan.layout.ceiling(task) for task in tasks if plan.source == "retrain"}
 
 
-def _classifiers(plan: Plan, table: Table) -> list[dict[str, Any]]:
+def _classifiers(plan: Plan, table: Table) -> list[PageClassifier]:
     """Describe the classifiers whose accuracy is measured, on images that only retraining needs."""
     if plan.source != "retrain":
         return []
     return describe_classifiers(plan, table, shown_samples(plan, table))
 
 
-def _artefacts(plan: Plan, table: Table) -> list[dict[str, Any]]:
+def _artefacts(plan: Plan, table: Table) -> list[Artefact]:
     """List the published files behind a table: what each is for, address, licence, manifest."""
     used: dict[str, list[str]] = {}
     for row_id, row in table.rows.items():
@@ -123,13 +136,13 @@ def _artefacts(plan: Plan, table: Table) -> list[dict[str, Any]]:
                 used.setdefault(path, []).append(row.label)
     known = list_artefacts(plan.released)
     return [
-        {
-            "url": known[path]["base"] + path,
-            "licence": known[path]["licence"],
-            "sha256": known[path]["sha256"],
-            "used_for": list(dict.fromkeys(words)),
-            "manifest": str(Path(plan.released_path(path)).with_suffix(".json")),
-        }
+        Artefact(
+            url=known[path]["base"] + path,
+            licence=known[path]["licence"],
+            sha256=known[path]["sha256"],
+            used_for=list(dict.fromkeys(words)),
+            manifest=plan.layout.manifest(path),
+        )
         for path, words in used.items()
     ]
 
@@ -137,13 +150,11 @@ def _artefacts(plan: Plan, table: Table) -> list[dict[str, Any]]:
 def _published_files(plan: Plan, sample: str) -> list[str]:
     """Return the published files that a sample batch comes from, its base's too."""
     spec = plan.samples[sample]
-    if plan.source == "rescore":
-        return [spec["released"]]
-    networks = [one["name"] for one in (spec["model"], spec["classifier"]) if one]
-    trainings = [plan.models[name]["training"] for name in networks]
-    files = [one["released"] for one in trainings if "released" in one]
-    base = spec["low_res"]
-    return files + (_published_files(plan, base["name"]) if base else [])
+    if isinstance(spec, PublishedSamples):
+        return [spec.released]
+    networks = [plan.models[one.name] for one in (spec.model, spec.classifier) if one]
+    files = [model.training.released for model in networks if model.training.released]
+    return files + (_published_files(plan, spec.low_res.name) if spec.low_res else [])
 
 
 def seed_variants(plan: Plan, table: Table, row_id: str, mark: str) -> list[str]:
@@ -181,64 +192,52 @@ def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
     names = dict.fromkeys([*shown, *(name for group in seed_groups(plan, table) for name in group)])
     tasks = dict.fromkeys(row.task for row in table.rows.values())
     return {
-        "metrics": [plan.metrics_path(sample) for sample in names],
-        "samples": [plan.samples_path(sample) for sample in shown],
+        "metrics": [plan.layout.metrics(sample) for sample in names],
+        "samples": [plan.layout.samples(plan.samples[sample]).file for sample in shown],
         "ceilings": list(_ceilings(plan, tasks).values()),
-        "accuracies": [one["accuracy"] for one in _classifiers(plan, table)],
+        "accuracies": [one.accuracy for one in _classifiers(plan, table)],
         "others": sorted(
             {
-                file["path"]
+                file.path
                 for row_id in table.rows
                 for mark in table.marks
                 for file in find_others(plan, table, row_id, mark).values()
-                if Path(file["path"]).exists()
+                if Path(file.path).exists()
             }
         ),
     }
 
 
-def _row(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, Any]:
+def _row(plan: Plan, table: Table, row_id: str, row: Row) -> PageRow:
     """Describe one row."""
-    task = plan.scale.tasks[row.task]
-    described: dict[str, Any] = {
-        "id": row_id,
-        "label": row.label,
-        "task": row.task,
-        "task_words": task.words,
-        "kind": "baseline" if row.model is None else "model",
-        "settings": row.settings,
-        "published": row.published,
-        "notes": [*row.notes, *_reference_note(plan, row.task)],
-        "assumed": _assumed(plan, row),
-        "reason": plan.absent.get(row_id),
-        "cells": {},
-        "recipe_words": {},
-    }
-    if row_id in plan.absent:
-        described["cells"] = {
-            mark: {
-                "metrics": None,
-                "samples": None,
-                "shared_with": None,
-                "seeds": [],
-                "others": find_others(plan, table, row_id, mark),
-            }
-            for mark in table.marks
-        }
-        return described
-    for mark in table.marks:
-        first, *others = seed_variants(plan, table, row_id, mark)
-        own = cell_name(table, row_id, mark, [0], 0)
-        described["cells"][mark] = {
-            "metrics": plan.metrics_path(first),
-            "samples": plan.samples_path(first),
-            "shared_with": None if first == own else first,
-            "seeds": [plan.metrics_path(other) for other in others if row_id in table.seed_rows],
-            "others": find_others(plan, table, row_id, mark),
-        }
-    last = plan.samples[seed_variants(plan, table, row_id, table.marks[-1])[0]]
-    described["recipe_words"] = _recipe_words(plan, table, row, last)
-    return described
+    return PageRow(
+        id=row_id,
+        label=row.label,
+        task=row.task,
+        task_words=plan.scale.tasks[row.task].words,
+        kind="baseline" if row.model is None else "model",
+        settings=row.settings,
+        published=row.published,
+        notes=[*row.notes, *_reference_note(plan, row.task)],
+        assumed=_assumed(plan, row),
+        reason=plan.absent.get(row_id),
+        cells={mark: _cell(plan, table, row_id, mark) for mark in table.marks},
+        recipe_words=_recipe_words(plan, table, row_id, row),
+    )
+
+
+def _cell(plan: Plan, table: Table, row_id: str, mark: str) -> PageCell:
+    """Name the files of a row at a mark."""
+    own = cell_name(table, row_id, mark, [0], 0)
+    samples = seed_variants(plan, table, row_id, mark)
+    first = samples[0] if samples else None
+    return PageCell(
+        metrics=first and plan.layout.metrics(first),
+        samples=first and plan.layout.samples(plan.samples[first]).file,
+        shared_with=None if first == own else first,
+        seeds=[plan.layout.metrics(one) for one in samples[1:] if row_id in table.seed_rows],
+        others=find_others(plan, table, row_id, mark),
+    )
 
 
 def _assumed(plan: Plan, row: Row) -> list[str]:
@@ -249,56 +248,59 @@ def _assumed(plan: Plan, row: Row) -> list[str]:
     return chosen if plan.source == "resample" else []
 
 
-def _recipe_words(plan: Plan, table: Table, row: Row, last: dict[str, Any]) -> dict[str, Any]:
+def _recipe_words(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, SETTING]:
     """Say how the samples of a row come about, given those of its last mark."""
-    if plan.source == "rescore":
-        return {"samples": "published by the authors", "file": last["released"]}
+    if row_id in plan.absent:
+        return {}
+    last = plan.samples[seed_variants(plan, table, row_id, table.marks[-1])[0]]
+    if isinstance(last, PublishedSamples):
+        return {"samples": "published by the authors", "file": last.released}
     assert row.model is not None and row.sampler is not None
-    words = {
+    words: dict[str, SETTING] = {
         "model": row.model,
         "iterations": ", ".join(str(plan.marks[row.model][mark]) for mark in table.marks),
-        "sampler": f"{last['sampler']['method']}, respacing {last['sampler']['respacing']}",
-        "guidance_scale": last["sampler"]["guidance_scale"],
+        "sampler": f"{last.sampler.method}, respacing {last.sampler.respacing}",
+        "guidance_scale": last.sampler.guidance_scale,
         "classifier": row.sampler.classifier,
         "base": row.base and row.base.model,
         "base_guidance_scale": row.base and row.base.sampler.guidance_scale,
-        "num_images": last["num_images"],
+        "num_images": last.num_samples,
     }
     if plan.source == "resample":
-        words["weights"] = ", ".join(dict.fromkeys(_published_files(plan, last["name"])))
+        words["weights"] = ", ".join(dict.fromkeys(_published_files(plan, last.name)))
     return words
 
 
-def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> dict[str, Any]:
+def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> PageClaim:
     """Describe one claim, saying which comparisons are between different trained models."""
     comparisons = []
     for one in claim.comparisons:
-        sides = {
-            side: None if row_id is None else {"row": row_id, "mark": one.mark}
-            for side, row_id in (("left", one.left), ("right", one.right), ("towards", one.towards))
-        }
-        rows = [table.rows[side["row"]] for side in sides.values() if side is not None]
+        ids = [row_id for row_id in (one.left, one.right, one.towards) if row_id is not None]
+        rows = [table.rows[row_id] for row_id in ids]
         trained = {(row.model, row.base and row.base.model) for row in rows}
+        left, right, *towards = (CellAddress(row=row_id, mark=one.mark) for row_id in ids)
         comparisons.append(
-            {
-                "metric": one.metric,
-                "relation": one.relation,
-                "factor": one.factor,
-                "margin": one.margin,
-                **sides,
-                "trained_models_differ": len(trained) > 1,
-            }
+            PageComparison(
+                metric=one.metric,
+                left=left,
+                relation=one.relation,
+                right=right,
+                factor=one.factor,
+                margin=one.margin,
+                towards=towards[0] if towards else None,
+                trained_models_differ=len(trained) > 1,
+            )
         )
-    return {
-        "id": claim_id,
-        "text": claim.text,
-        "where": claim.where,
-        "sources": _claim_sources(plan, table, claim),
-        "comparisons": comparisons,
-    }
+    return PageClaim(
+        id=claim_id,
+        text=claim.text,
+        where=claim.where,
+        sources=_claim_sources(plan, table, claim),
+        comparisons=comparisons,
+    )
 
 
-def _claim_sources(plan: Plan, table: Table, claim: Claim) -> Sequence[str] | None:
+def _claim_sources(plan: Plan, table: Table, claim: Claim) -> list[Source] | None:
     """Return the sources that have all rows of a claim; None for all that this scale can have."""
     if plan.source == "retrain":
         return claim.sources

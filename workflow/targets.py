@@ -1,35 +1,87 @@
-"""What the targets of the Snakefile take as inputs, and which names its patterns let through."""
+"""The targets: which files each asks for, in the Snakefile and in a forecast."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from records.errors import UserError
 from workflow.availability import explain_empty_table
+from workflow.graph import Graph
 from workflow.plan import Plan
 from workflow.table_spec import table_inputs
 
+# Targets that ask for all that some rules make.
+MADE_BY = {
+    "datasets": ("dataset", "prepare"),
+    "models": ("train", "import_weights"),
+    "metrics": ("evaluate", "ceiling"),
+}
 
-def make_pattern(names: Iterable[str]) -> str:
-    """Return a regular expression of some names, or one that nothing fits when there are none."""
-    return "|".join(names) or "(?!)"
 
-
-def find_page_inputs(plan: Plan, name: str) -> list[str] | Callable[[Any], list[str]]:
-    """Return the inputs of a table's target: its page and the numbers behind it.
+def find_files(plan: Plan, target: str) -> list[str]:
+    """Return the files that a target asks for.
 
     Args:
         plan: the plan.
-        name: the table.
+        target: `reproduce_all`, `datasets`, `models`, `samples`, `metrics`, or a shown table, of
+            which its page and the numbers behind it are asked for.
+    """
+    files = plan.layout
+    if target in MADE_BY:
+        graph = Graph(plan)
+        return [graph.write(key)["file"] for key in graph.jobs if key[0] in MADE_BY[target]]
+    if target == "samples":
+        return [files.samples(batch).file for batch in plan.samples.values()]
+    if target == "reproduce_all":
+        pages = [files.page(name) for name in ("index", *plan.shown_tables)]
+        return [*pages, *(files.metrics(sample) for sample in sorted(set(plan.cells.values())))]
+    inputs = table_inputs(plan, target)
+    return [files.page(target), *inputs["metrics"], *inputs["ceilings"]]
+
+
+def make_targets(plan: Plan) -> dict[str, list[str] | Callable[[Any], list[str]]]:
+    """Return the inputs of every target by its name, tables' by all their names.
 
     Returns:
         Paths; for a table of which the source has no row a function that Snakemake calls when the
         table is asked for, and which says why there is none and ends the run.
     """
-    if name in plan.shown_tables:
-        inputs = table_inputs(plan, name)
-        return [f"{plan.root}/report/{name}.html", *inputs["metrics"], *inputs["ceilings"]]
 
-    def refuse(_: Any) -> list[str]:
-        sys.exit(f"error: {explain_empty_table(plan, name)}")  # an exception would be framed
+    def refuse(table: str, _: Any) -> list[str]:
+        sys.exit(f"error: {explain_empty_table(plan, table)}")  # an exception would be framed
 
-    return refuse
+    targets: dict[str, Any] = {
+        name: find_files(plan, name) for name in ("reproduce_all", "samples", *MADE_BY)
+    }
+    for name, table in plan.tables.items():
+        shown = name in plan.shown_tables
+        files = find_files(plan, name) if shown else partial(refuse, name)
+        targets |= {f"reproduce_{alias}": files for alias in (name, table.alias)}
+    return targets
+
+
+def find_tables(plan: Plan, targets: Sequence[str]) -> list[str]:
+    """Return the names of the tables that targets ask for.
+
+    Args:
+        plan: the plan.
+        targets: `reproduce_all`, or names and aliases of tables, with `reproduce_` before them or
+            without.
+
+    Raises:
+        UserError: an unknown target, or a table of which the plan's source has no row.
+    """
+    names = {alias: name for name, table in plan.tables.items() for alias in (name, table.alias)}
+    found: dict[str, None] = {}
+    for target in targets:
+        short = target.removeprefix("reproduce_")
+        if short != "all" and short not in names:
+            raise UserError(
+                f"target: got {target!r}; needed: reproduce_all, or one of "
+                f"{', '.join(names)} (with reproduce_ before it or without)"
+            )
+        if short != "all" and names[short] not in plan.shown_tables:
+            raise UserError(explain_empty_table(plan, names[short]))
+        found |= dict.fromkeys(plan.shown_tables if short == "all" else [names[short]])
+    return list(found)

@@ -66,7 +66,7 @@ def mini_scale():
         "batch_size": 8,
     }
     for task in scale["tasks"].values():
-        task["num_images"] = 12
+        task["num_samples"] = 12
     needed = [
         "arch_baseline", "arch_heads", "attention_heads_1", "attention_head_channels_64",
         "imagenet_256", "imagenet_256_uncond", "imagenet_64", "upsampler_64_256", "lsun_bedroom",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from adm.networks.model import make_model
+from adm.networks.model import make_network
 from eval.networks.load import load_network
 from eval.reference import make_reference
 from tests.eval.inception_graph import write_graph
@@ -42,7 +42,7 @@ def make_scale(graph_sha256, *, shipped="paper", name="mini", num_classes=10):
     scale["sampling"]["respacing"] = {"250": "3", "1000": "3", "ddim25": "ddim3"}
     for task_name, task in scale["tasks"].items():
         task["image_size_px"] = SIZES_PX.get(task_name, LARGE_PX)
-        task["num_images"] = NUM_IMAGES
+        task["num_samples"] = NUM_IMAGES
         task["num_classes"] = task["num_classes"] and num_classes
     for model in scale["models"].values():
         shape = {"channels": 16, "depth": 1, "channel_mult": [1, 2], "num_groups": 8}
@@ -76,7 +76,7 @@ def save_npz(file, arrays):
 def make_weights(spec, seed):
     """Return a state dict of random weights, none of them nothing."""
     torch.manual_seed(seed)
-    model = make_model(spec)
+    model = make_network(spec.architecture)
     return {
         name: value + 0.05 * torch.randn_like(value) for name, value in model.state_dict().items()
     }
@@ -145,7 +145,5 @@ def serve(server, folder, work):
             server.add("/" + entry.path, to_bytes(save_npz, {"arr_0": images}))
     for seed, spec in enumerate(plan.models.values()):
         weights = make_weights(spec, seed)
-        server.add(
-            "/" + spec["training"]["released"], to_bytes(lambda f, w: torch.save(w, f), weights)
-        )
+        server.add("/" + spec.training.released, to_bytes(lambda f, w: torch.save(w, f), weights))
     return config

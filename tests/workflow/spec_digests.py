@@ -5,7 +5,7 @@
 
 import json
 
-from records.files import digest, spec_digest
+from records.files import digest
 from workflow.plan import Plan
 from workflow.settings import load_plan
 
@@ -20,7 +20,7 @@ LENGTH = 16  # characters of each digest: enough to see a change
 def list_digests(plan: Plan) -> dict[str, dict[str, str]]:
     """The digests of a plan's specs, by kind and name."""
     found = {
-        kind: {name: spec_digest(spec) for name, spec in specs.items()}
+        kind: {name: spec.digest for name, spec in specs.items()}
         for kind, specs in (
             ("datasets", plan.datasets),
             ("models", plan.models),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from records.files import spec_digest
+from specs.page import GuidedRow
 from tests.workflow.conftest import ROOT, snakemake
-from workflow.accuracy import accuracy_path, find_classifiers, make_accuracy_spec
+from workflow.accuracy import find_classifiers, make_accuracy_spec
 from workflow.settings import load_plan
 from workflow.table_spec import make_table_spec, table_inputs
 
@@ -15,7 +15,7 @@ def plan():
 
 
 def names(plan, table):
-    return [one["name"] for one in make_table_spec(plan, table)["classifiers"]]
+    return [one.name for one in make_table_spec(plan, table).classifiers]
 
 
 def test_tables_show_the_classifiers_that_guide_their_rows(plan):
@@ -32,24 +32,21 @@ def test_tables_show_the_classifiers_that_guide_their_rows(plan):
 
 
 def test_a_stack_is_guided_by_the_classifier_of_its_base(plan):
-    assert [one["name"] for one in find_classifiers(plan, "t5_256_admg_admu")] == ["classifier_64"]
+    assert [one.name for one in find_classifiers(plan, "t5_256_admg_admu")] == ["classifier_64"]
     assert find_classifiers(plan, "t5_256_adm_admu") == []
-    entry = next(
-        one
-        for one in make_table_spec(plan, "table5")["classifiers"]
-        if one["name"] == "classifier_64"
-    )
-    assert entry["rows"] == [{"task": "imagenet_256", "label": "ADM-G, ADM-U"}]
-    assert entry["task"] == "imagenet_64" and entry["task_words"] == "4x4 digits, all classes"
+    classifiers = make_table_spec(plan, "table5").classifiers
+    entry = next(one for one in classifiers if one.name == "classifier_64")
+    assert entry.rows == [GuidedRow(task="imagenet_256", label="ADM-G, ADM-U")]
+    assert entry.task == "imagenet_64" and entry.task_words == "4x4 digits, all classes"
 
 
 def test_a_page_is_made_from_the_accuracy_of_its_classifiers(plan):
     path = "results/digits/retrain/models/classifier_256/accuracy-final.json"
-    assert accuracy_path(plan, "classifier_256", "final") == path
+    assert plan.layout.accuracy("classifier_256", "final").file == path
     assert table_inputs(plan, "table3")["accuracies"] == [path]
-    (entry,) = make_table_spec(plan, "table3")["classifiers"]
-    assert entry["accuracy"] == path and entry["iteration"] == 400
-    assert [row["label"] for row in entry["rows"]] == [
+    (entry,) = make_table_spec(plan, "table3").classifiers
+    assert entry.accuracy == path and entry.iteration == 400
+    assert [row.label for row in entry.rows] == [
         row.label
         for row in plan.tables["table3"].rows.values()
         if row.sampler is not None and row.sampler.classifier
@@ -58,9 +55,9 @@ def test_a_page_is_made_from_the_accuracy_of_its_classifiers(plan):
 
 def test_the_spec_names_the_very_weights_that_guide(plan):
     spec = make_accuracy_spec(plan, "classifier_256", "final")
-    assert spec["classifier"] == plan.samples["t3_cond_guided_1"]["classifier"]
-    assert spec["dataset"] == plan.models["classifier_256"]["training"]["dataset"]
-    assert spec["classifier"]["digest"] == spec_digest(plan.models["classifier_256"])
+    assert spec.classifier == plan.drawn("t3_cond_guided_1").classifier
+    assert spec.dataset == plan.models["classifier_256"].training.dataset
+    assert spec.classifier.digest == plan.models["classifier_256"].digest
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
-"""What the jobs cost, read from their logs."""
+"""What the jobs cost, read from the manifests of what they made."""
 
 import pytest
 
+from records.files import write_json
+from records.manifest import manifest_path
 from workflow.cli import main
-from workflow.costs import format_allotment, make_allotment, read_times
+from workflow.costs import format_costs, make_costs, read_times
 from workflow.settings import load_plan
 
 
@@ -18,32 +20,49 @@ def test_times_of_a_jobs_commands_are_added(tmp_path):
     assert read_times(path) == {"wall_seconds": 2.0, "cpu_seconds": 2.0}
 
 
-def test_allotment_lists_what_was_done(plan, tmp_path):
-    logs = tmp_path / "digits" / "logs"
-    for name, line in (
-        ("train/arch_heads-700K", "10 8 1"),
-        ("train/arch_heads-1200K", "20 16 2"),
-        ("sample/t3_cond", "5 4 0.5"),
+def test_costs_list_what_was_done(plan):
+    files = plan.layout
+    for path, cpu_seconds in (
+        (files.weights("arch_heads", "700K").file, 9.0),
+        (files.weights("arch_heads", "1200K").file, 18.0),
+        (files.drawn("t3_cond")["file"], 4.5),
+        (files.metrics("t3_cond"), 1.0),
+        (files.page("table3"), 2.0),
     ):
+        run = {
+            "wall_seconds": 20.0,
+            "cpu_seconds": cpu_seconds,
+            "peak_memory_mb": 100 + cpu_seconds,
+        }
+        write_json(manifest_path(path), {"format": 1, "run": run})
+    costs = make_costs(plan)
+    assert [model["name"] for model in costs["models"]] == ["arch_heads"]
+    assert costs["models"][0]["cpu_seconds"] == 27.0 and costs["models"][0]["wall_seconds"] == 40.0
+    assert costs["rows"][0]["num_images"] == 1000
+    assert set(costs["stages"]) == {"train", "sample", "evaluate", "table"}
+    assert costs["total_cpu_seconds"] == 34.5
+    assert costs["peak_memory_mb"] == 118.0
+    text = format_costs(costs)
+    assert "sum of the jobs' CPU time: 0.6 minutes" in text and "arch_heads" in text
+
+
+def test_the_logs_of_times_of_an_earlier_version_are_read(plan, tmp_path):
+    logs, bench = tmp_path / "digits" / "logs", tmp_path / "digits" / "benchmarks" / "train"
+    for name, line in (("train/arch_heads-700K", "10 8 1"), ("sample/t3_cond", "5 4 0.5")):
         path = logs / f"{name}.times"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(line + "\n")
-    bench = tmp_path / "digits" / "benchmarks" / "train"
     bench.mkdir(parents=True)
-    (bench / "a.tsv").write_text("s\tmax_rss\n1.0\t466.5\n")
-    (bench / "b.tsv").write_text("s\tmax_rss\n1.0\tNA\n")
-    allotment = make_allotment(plan)
-    assert [model["name"] for model in allotment["models"]] == ["arch_heads"]
-    assert allotment["models"][0]["cpu_seconds"] == 27.0
-    assert allotment["rows"][0]["num_images"] == 1000
-    assert allotment["total_cpu_seconds"] == 31.5
-    assert allotment["peak_memory_mb"] == 466.5
-    text = format_allotment(allotment)
-    assert "sum of the jobs' CPU time: 0.5 minutes" in text and "arch_heads" in text
+    (bench / "arch_heads-700K.tsv").write_text("s\tmax_rss\n1.0\t466.5\n")
+    costs = make_costs(plan)
+    assert costs["models"][0]["cpu_seconds"] == 9.0 and costs["total_cpu_seconds"] == 13.5
+    assert costs["peak_memory_mb"] == 466.5
+    (bench / "arch_heads-700K.tsv").write_text("s\tmax_rss\n1.0\tNA\n")
+    assert make_costs(plan)["peak_memory_mb"] == 0
 
 
 def test_nothing_done_yet(plan):
-    assert make_allotment(plan)["total_cpu_seconds"] == 0
+    assert make_costs(plan)["total_cpu_seconds"] == 0
 
 
 def test_a_summary_of_nothing_is_one_line(tmp_path, capsys):

@@ -173,7 +173,7 @@ def test_results_of_other_settings_are_refused(copied):
     lock = (copied / "dvc.lock").read_text()
 
     def enlarge(scale):
-        scale["tasks"]["imagenet_256"]["num_images"] = 14
+        scale["tasks"]["imagenet_256"]["num_samples"] = 14
 
     change(copied / "params" / "scales" / "mini.yaml", enlarge)
     output = dvc(copied, "repro", "table3", code=255)

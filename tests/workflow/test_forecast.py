@@ -1,6 +1,5 @@
 """What is forecast: against the paper's own figures, closed forms, and bad input."""
 
-import copy
 import dataclasses
 import json
 import re
@@ -21,7 +20,7 @@ from workflow.forecast_facts import (
     load_published,
 )
 from workflow.forecast_jobs import (
-    Job,
+    Work,
     compute_chains,
     compute_set_size,
     compute_wall_seconds,
@@ -133,14 +132,17 @@ def test_committed_counts_name_the_models_of_their_scale_and_no_others(scale):
 
 
 def test_counts_of_another_architecture_are_stale():
-    plan = dataclasses.replace(PAPER, models=copy.deepcopy(PAPER.models))
-    plan.models["imagenet_256"]["architecture"]["channels"] = 128
+    model = PAPER.models["imagenet_256"]
+
+    def change(part, **values):
+        changed = getattr(model, part).model_copy(update=values)
+        models = {**PAPER.models, "imagenet_256": model.model_copy(update={part: changed})}
+        return dataclasses.replace(PAPER, models=models)
+
     words = "imagenet_256, which is new or was changed .* python -m workflow plan --scale paper --w"
     with pytest.raises(UserError, match=words):
-        load_counts(plan)
-    plan.models["imagenet_256"] = copy.deepcopy(PAPER.models["imagenet_256"])
-    plan.models["imagenet_256"]["training"]["learning_rate"] = 1.0
-    assert load_counts(plan) == COUNTS
+        load_counts(change("architecture", channels=128))
+    assert load_counts(change("training", learning_rate=1.0)) == COUNTS
 
 
 def test_a_scale_that_was_never_counted_says_so_and_still_gets_resources():
@@ -177,15 +179,16 @@ def test_marks_of_a_model_are_a_chain_that_adds_up():
 
 
 @pytest.mark.parametrize(
-    ("respacing", "steps"), [("250", 250), ("ddim25", 25), ("90,60,60,20,20", 250), (None, 1000)]
+    ("respacing", "steps"), [("250", 250), ("ddim25", 25), ("90,60,60,20,20", 250)]
 )
 def test_steps(respacing, steps):
-    assert count_steps({"respacing": respacing, "num_timesteps": 1000}) == steps
+    sampler = PAPER.drawn("t3_cond").sampler.model_copy(update={"respacing": respacing})
+    assert count_steps(sampler) == steps
 
 
 def make_work(**seconds_and_needs):
     return {
-        (name,): Job(0.0, seconds, 0.0, tuple((need,) for need in needs))
+        (name,): Work(0.0, seconds, 0.0, tuple((need,) for need in needs))
         for name, (seconds, *needs) in seconds_and_needs.items()
     }
 
@@ -273,7 +276,7 @@ def test_a_start_is_announced_when_it_takes_more_than_an_hour_or_ten_gigabytes()
                          "more, and for other GPUs")  # fmt: skip
     assert describe_start(PAPER, jobs[1:]) is None
     rescore = load_plan({"scale": "paper", "source": "rescore"})
-    files = [rescore.samples[name]["released"] for name in ("t3_cond", "t4_512_adm")]
+    files = [rescore.samples[name].released for name in ("t3_cond", "t4_512_adm")]
     fetched = [("fetch_npz", one.removesuffix(".npz")) for one in files]
     said = describe_start(rescore, fetched)
     assert "0.0 minutes of V100 time; 49.2 GB on disk (2 downloads of 49.2 GB among them)" in said

@@ -9,11 +9,11 @@ import pytest
 import torch
 import yaml
 
-from adm.networks.model import make_model
-from specs.config import load_tables
+from adm.networks.model import make_network
+from specs.tables import load_tables
 from tests.workflow.conftest import ROOT, snakemake
 from tests.workflow.test_snakefile import job_counts
-from workflow.own_images import list_missing, set_places
+from workflow.own_images import find_images, list_missing
 from workflow.settings import load_plan
 
 DATA = ROOT / "tests" / "data"
@@ -71,7 +71,7 @@ KEYS = {
 @cache
 def make_shapes(name):
     with torch.device("meta"):
-        model = make_model(PLAN.models[name])
+        model = make_network(PLAN.models[name].architecture)
     return {key: list(value.shape) for key, value in model.state_dict().items()}
 
 
@@ -94,7 +94,7 @@ def test_every_released_checkpoint_has_a_model():
 def test_sizes_and_hyperparameters_are_the_printed_ones(name):
     facts, spec = PRINTED[name], PLAN.models[name]
     assert abs(count_parameters(name) / 1e6 - facts["size_m"]) < 1  # 552 is 552.81 cut short
-    values = {**spec["architecture"], **spec["training"]}
+    values = {**spec.architecture.content(), **spec.training.content()}
     for key, printed in facts.items():
         if (own := KEYS.get(key, key)) is not None:
             assert values[own] == printed, key
@@ -104,33 +104,32 @@ def test_sizes_and_hyperparameters_are_the_printed_ones(name):
     if isinstance(iterations, dict):
         iterations = iterations[name.split("_")[1]]
     assert PLAN.marks[name] == {"final": iterations}
-    if spec["kind"] == "classifier":
+    if spec.kind == "classifier":
         assert values["anneal_iterations"] == iterations
 
 
 @pytest.mark.parametrize("name", PLAN.models)
 def test_what_all_models_share(name):
     spec = PLAN.models[name]
-    training, architecture = spec["training"], spec["architecture"]
-    classifies = spec["kind"] == "classifier"
-    assert training["ema_decay"] == (0.0 if classifies else FACTS["common"]["ema_decay"])
-    assert training["precision"] == "fp16" and architecture["num_groups"] == 32
-    assert training["augmentation"] == {"flip": True, "random_crop": classifies}
-    assert training["dataset"]["task"] == ("imagenet_whole" if classifies else spec["task"])
-    assert PLAN.training_data(name) == training["dataset"]["task"]
+    training, architecture = spec.training, spec.architecture
+    classifies = spec.kind == "classifier"
+    assert training.ema_decay == (0.0 if classifies else FACTS["common"]["ema_decay"])
+    assert training.precision == "fp16" and architecture.num_groups == 32
+    assert training.augmentation.content() == {"flip": True, "random_crop": classifies}
+    assert training.dataset.task == ("imagenet_whole" if classifies else spec.task)
+    assert PLAN.training_data(name) == training.dataset.task
     if not classifies:
-        assert training["weight_decay"] == 0.0 and training["objective"] == "hybrid"
-        new = architecture["qkv_order"] == "new"
-        assert new == (spec["task"] == "imagenet_64")
+        assert training.weight_decay == 0.0 and training.objective == "hybrid"
+        assert (architecture.qkv_order == "new") == (spec.task == "imagenet_64")
 
 
 def test_ablations_take_what_is_not_printed_from_the_128_model():
     base = PLAN.models["imagenet_128"]
     for name in ABLATIONS:
         spec = PLAN.models[name]
-        assert spec["training"] == base["training"] and spec["task"] == "imagenet_128"
+        assert spec.training == base.training and spec.task == "imagenet_128"
         for key in ("channel_mult", "dropout", "num_classes"):
-            assert spec["architecture"][key] == base["architecture"][key]
+            assert getattr(spec.architecture, key) == getattr(base.architecture, key)
     assert len(ABLATIONS) == 15
 
 
@@ -138,7 +137,7 @@ def test_a_rows_settings_are_its_models():
     for table in PLAN.tables.values():
         for row_id, row in table.rows.items():
             for key, value in row.settings.items():
-                if row.model and key in (shape := PLAN.models[row.model]["architecture"]):
+                if row.model and key in (shape := PLAN.models[row.model].architecture.content()):
                     assert shape[key] == value, row_id
                 elif key == "operation":
                     assert shape["embedding"] == value.split(" ")[0].lower()
@@ -166,9 +165,8 @@ def test_guidance_scales_and_steps_are_the_printed_ones():
             if half.sampler.classifier:
                 printed = FACTS["guidance_scale"]["steps_250"][half.task]
                 assert half.sampler.guidance_scale == printed
-    assert all(
-        spec["num_images"] == FACTS["evaluation"]["samples"] for spec in PLAN.samples.values()
-    )
+    counts = {batch.num_samples for batch in PLAN.samples.values()}
+    assert counts == {FACTS["evaluation"]["samples"]}
     assert PLAN.scale.evaluation.reference_images == 10_000
     assert PLAN.scale.network.sha256.startswith("009d6814d1bc560d")
 
@@ -234,17 +232,16 @@ def test_tables_of_the_appendix_are_not_computed_at_other_scales():
 
 def test_stacks_stand_on_the_models_of_table_4():
     assert "imagenet_128_base" not in PLAN.models and "imagenet_128_base" not in PLAN.datasets
-    samples = PLAN.samples
-    assert samples["t5_512_adm_admu"]["low_res"]["name"] == PLAN.cells["t4_128_adm"]
-    assert samples["t5_256_adm_admu"]["low_res"]["name"] == PLAN.cells["t4_64_adm_dropout"]
-    base = samples["t5_512_admg_admu-base"]
-    assert base["model"]["name"] == "imagenet_128"
-    assert base["classifier"]["name"] == "classifier_128_stack"
+    assert PLAN.drawn("t5_512_adm_admu").low_res.name == PLAN.cells["t4_128_adm"]
+    assert PLAN.drawn("t5_256_adm_admu").low_res.name == PLAN.cells["t4_64_adm_dropout"]
+    base = PLAN.drawn("t5_512_admg_admu-base")
+    assert base.model.name == "imagenet_128"
+    assert base.classifier.name == "classifier_128_stack"
 
 
-def test_images_that_are_brought_are_described_without_their_place(monkeypatch, tmp_path):
+def test_own_images_are_described_without_where_they_are(monkeypatch, tmp_path):
     spec = PLAN.datasets["imagenet_64"]
-    assert spec == {
+    assert spec.content() == {
         "recipe": 1,
         "task": "imagenet_64",
         "dataset": "imagenet",
@@ -257,11 +254,11 @@ def test_images_that_are_brought_are_described_without_their_place(monkeypatch, 
         "skip_broken": False,
     }
     whole = PLAN.datasets["imagenet_whole"]
-    assert (whole["image_size_px"], whole["crop"]) == (None, "none")
-    assert PLAN.datasets["lsun_cat_256"]["crop"] == "centre_box"
+    assert (whole.image_size_px, whole.crop) == (None, "none")
+    assert PLAN.datasets["lsun_cat_256"].crop == "centre_box"
     monkeypatch.setenv("ADM_IMAGENET", str(tmp_path))
     assert load_plan({"scale": "paper"}).datasets == PLAN.datasets
-    assert f"ADM_IMAGENET={tmp_path}" in set_places(PLAN)
+    assert find_images(PLAN, "ADM_IMAGENET") == tmp_path
     missing = list_missing(PLAN, ["imagenet_64", "imagenet_128", "lsun_cat_256"])
     assert len(missing) == 1
     assert missing[0].startswith("ADM_LSUN_CAT: no file or folder at data/cat_train_lmdb")
@@ -296,9 +293,9 @@ def test_a_dry_run_needs_neither_data_nor_time(tmp_path, target, counts):
     got = job_counts(process)
     assert time.monotonic() - started < 15
     assert {name: got.get(name, 0) for name in counts} == counts
-    brought = process.stdout + process.stderr
     images = "ADM_LSUN_CAT" if "lsun" in target else "ADM_IMAGENET"
-    assert f"to bring: {images}, now data/" in brought
+    said = f"own images are missing: {images}: no file or folder at data/"
+    assert process.stderr.count(said) == 1
 
 
 def test_a_real_run_says_what_is_missing_before_its_first_job(tmp_path):

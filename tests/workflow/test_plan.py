@@ -1,12 +1,12 @@
 """What the plan makes out of tables and a scale."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from records.errors import UserError
-from records.files import spec_digest
 from workflow.settings import load_plan
 from workflow.table_spec import make_table_spec, seed_groups
 
@@ -22,8 +22,8 @@ def test_rows_with_equal_specs_share_samples(plan):
     assert plan.cells["t4_256_adm"] == plan.cells["t5_256_adm"] == "t3_cond"
     assert plan.cells["t5_256_admg"] == "t3_cond_guided_1"
     assert plan.cells["t6_adagn"] == "t2_head_channels_64"
-    assert plan.samples["t5_256_adm_admu"]["low_res"]["name"] == "t4_64_adm_dropout"
-    digests = [spec_digest(spec) for spec in plan.samples.values()]
+    assert plan.drawn("t5_256_adm_admu").low_res.name == "t4_64_adm_dropout"
+    digests = [spec.digest for spec in plan.samples.values()]
     assert len(set(digests)) == len(digests)
 
 
@@ -51,7 +51,7 @@ def test_the_ablations_share_the_spread_of_their_two_seeded_models(plan):
 
 
 def test_floors_of_the_embedded_scale(plan):
-    assert all(spec["num_images"] >= 500 for spec in plan.samples.values())
+    assert all(spec.num_samples >= 500 for spec in plan.samples.values())
     for row in [*plan.tables["table1"].rows.values(), *plan.tables["table2"].rows.values()]:
         assert max(plan.scale.models[row.model].marks.values()) >= 300
     for name in ("table1", "table2", "table6"):
@@ -67,20 +67,18 @@ def test_cells_of_one_claim_have_the_same_number_of_samples(plan):
                 for row_id in (one.left, one.right, one.towards)
                 if row_id is not None
             }
-            assert len({plan.scale.tasks[task].num_images for task in tasks}) == 1, claim_id
+            assert len({plan.scale.tasks[task].num_samples for task in tasks}) == 1, claim_id
 
 
 def test_marks_are_not_part_of_a_models_digest(plan, tmp_path):
-    from specs.config import load_scale
-
     text = DIGITS.read_text()
     path = tmp_path / "digits.yaml"
     path.write_text(text.replace("marks: {final: 1200}", "marks: {early: 600, final: 1200}"))
     other = load_plan({"scale": str(path)})
-    assert load_scale(path).models["imagenet_256"].marks == {"early": 600, "final": 1200}
+    assert other.scale.models["imagenet_256"].marks == {"early": 600, "final": 1200}
     assert other.models == plan.models
-    assert {k: spec_digest(v) for k, v in other.samples.items()} == {
-        k: spec_digest(v) for k, v in plan.samples.items()
+    assert {k: v.digest for k, v in other.samples.items()} == {
+        k: v.digest for k, v in plan.samples.items()
     }
 
 
@@ -119,7 +117,7 @@ def test_leaving_out_broken_images_makes_other_image_sets(tmp_path):
     other = load_plan(skip_broken(tmp_path, True, *sizes))
     changed = {name for name in paper.datasets if paper.datasets[name] != other.datasets[name]}
     assert changed == {*sizes, "imagenet_whole"}
-    assert all(other.datasets[name]["skip_broken"] is True for name in changed)
+    assert all(other.datasets[name].skip_broken is True for name in changed)
     for model in paper.models:
         hangs_on_it = paper.training_data(model) in changed
         assert (paper.models[model] != other.models[model]) == hangs_on_it
@@ -131,7 +129,7 @@ def test_leaving_out_broken_images_makes_other_image_sets(tmp_path):
         (
             True,
             ["imagenet_64"],
-            "imagenet_128: skip_broken: got False; imagenet_64 has True, and b",
+            "imagenet_64: skip_broken: got True; imagenet_128 has False, and bo",
         ),
         ("yes", ["lsun_cat_256"], r"lsun_cat_256: skip_broken: got 'yes' \(str\)"),
         (1, ["lsun_cat_256"], r"lsun_cat_256: skip_broken: got 1 \(int\)"),
@@ -144,20 +142,22 @@ def test_broken_images_are_left_out_by_a_clear_word_alone(tmp_path, value, names
 
 def test_table_specs_name_rows_cells_and_claims(plan):
     spec = make_table_spec(plan, "table5")
-    rows = {row["id"]: row for row in spec["rows"]}
-    cell = rows["t5_256_adm"]["cells"]["final"]
-    assert cell["shared_with"] == "t3_cond"
-    assert cell["metrics"] == "results/digits/retrain/metrics/t3_cond.json"
-    assert rows["t5_256_admg_admu"]["recipe_words"]["base_guidance_scale"] == 1.0
-    claims = {claim["id"]: claim for claim in spec["claims"]}
-    assert (
-        claims["t5_256_guidance_lowers_recall"]["comparisons"][0]["trained_models_differ"] is False
-    )
-    assert claims["t5_256_both_best"]["comparisons"][0]["trained_models_differ"] is True
-    baselines = [
-        row for row in make_table_spec(plan, "table4")["rows"] if row["kind"] == "baseline"
-    ]
-    assert len(baselines) == 20 and all(row["reason"] for row in baselines)
+    rows = {row.id: row for row in spec.rows}
+    cell = rows["t5_256_adm"].cells["final"]
+    assert cell.shared_with == "t3_cond"
+    assert cell.metrics == "results/digits/retrain/metrics/t3_cond.json"
+    assert rows["t5_256_admg_admu"].recipe_words["base_guidance_scale"] == 1.0
+    claims = {claim.id: claim for claim in spec.claims}
+    assert claims["t5_256_guidance_lowers_recall"].comparisons[0].trained_models_differ is False
+    assert claims["t5_256_both_best"].comparisons[0].trained_models_differ is True
+    baselines = [row for row in make_table_spec(plan, "table4").rows if row.kind == "baseline"]
+    assert len(baselines) == 20 and all(row.reason for row in baselines)
+
+
+def test_a_page_with_a_name_that_no_file_can_have_is_refused(plan):
+    tables = {**plan.tables, "a b": plan.tables["table3"]}
+    with pytest.raises(UserError, match=r"^page of a b: table: name: got 'a b'"):
+        make_table_spec(replace(plan, tables=tables), "a b")
 
 
 def test_the_metric_spec_says_what_eval_does(plan):

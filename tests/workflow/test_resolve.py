@@ -25,11 +25,11 @@ def resolve(folder, tables=TABLES, scale=DIGITS, comment=""):
         text = yaml.safe_dump(content, sort_keys=False)
         (folder / f"{name}.yaml").write_text(comment + text + comment)
     plan = make_plan(
-        tables_path=folder / "tables.yaml",
-        scale_path=folder / "digits.yaml",
+        tables=str(folder / "tables.yaml"),
+        scale=str(folder / "digits.yaml"),
         source="retrain",
         results="results",
-        released_path=ROOT / "params" / "released.yaml",
+        released="params/released.yaml",
     )
     return {name: make_table_plan(plan, name, renderer="") for name in STAGES}
 
@@ -174,7 +174,7 @@ def test_a_scale_must_be_the_name_of_a_file():
 def test_a_scale_of_another_name_does_not_take_its_results(tmp_path, monkeypatch):
     (tmp_path / "params" / "scales").mkdir(parents=True)
     shutil.copy(ROOT / "params" / "scales" / "digits.yaml", tmp_path / "params/scales/mine.yaml")
-    for module in ("workflow.settings", "workflow.resolve"):
+    for module in ("workflow.layout", "workflow.resolve"):
         monkeypatch.setattr(f"{module}.ROOT", tmp_path)
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError) as error:

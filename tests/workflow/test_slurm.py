@@ -9,7 +9,8 @@ import pytest
 
 from records.errors import UserError
 from tests.workflow.conftest import MINI, ROOT, snakemake
-from workflow.forecast_text import ON_DEVICE
+from workflow.graph import make_kinds
+from workflow.settings import load_plan
 from workflow.slurm import check_cluster, find_partitions, list_partitions
 
 
@@ -44,9 +45,10 @@ def test_what_the_commands_plan_as_typed(arguments, first, counts):
     )
     rules = [rule for rule, _ in jobs]
     assert {rule: rules.count(rule) for rule in counts} == counts
+    kinds = make_kinds(load_plan({"scale": "paper"}))
     for rule, resources in jobs:
         asks = re.search(r"\bgpu=(\d)", resources)
-        wanted = "paper" in first and rule in ON_DEVICE
+        wanted = "paper" in first and rule in kinds and kinds[rule].on_device
         assert int(asks[1] if asks else 0) == wanted, rule
 
 

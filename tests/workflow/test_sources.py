@@ -6,10 +6,12 @@ import pytest
 import yaml
 
 from records.errors import UserError
-from records.files import digest, spec_digest
+from records.files import digest
+from specs.page import KnownMetrics, PageLink
 from tests.workflow.conftest import ROOT, snakemake
 from tests.workflow.test_snakefile import job_counts
 from workflow.availability import SOURCES, list_artefacts
+from workflow.graph import Graph
 from workflow.settings import load_plan
 from workflow.table_spec import make_table_spec, table_inputs
 
@@ -43,17 +45,17 @@ def test_rescore_has_the_rows_whose_samples_were_published():
 @pytest.mark.parametrize("source", SOURCES)
 def test_pages_lead_to_the_tables_that_a_source_has(source):
     plan = PLANS[source]
-    pages = make_table_spec(plan, "table4")["pages"]
-    assert [page["name"] for page in pages] == plan.shown_tables
+    pages = make_table_spec(plan, "table4").pages
+    assert [page.name for page in pages] == plan.shown_tables
     assert ("table1" in plan.shown_tables) == (source == "retrain")
-    assert {"name": "table4", "title": "Table 4: State of the art"} in pages
+    assert PageLink(name="table4", title="Table 4: State of the art") in pages
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_pages_say_that_claims_on_trained_models_stay_open(source):
     """As long as the paper's scale trains every model once."""
     assert all(len(model.seeds) == 1 for model in PLANS[source].scale.models.values())
-    notes = " ".join(make_table_spec(PLANS[source], "table4")["scale_notes"])
+    notes = " ".join(make_table_spec(PLANS[source], "table4").scale_notes)
     assert "Claims that compare differently trained models are therefore inconclusive" in notes
 
 
@@ -71,9 +73,9 @@ def test_resample_has_the_rows_whose_weights_were_published():
 
 
 def test_a_source_never_shares_a_spec_with_another():
-    digests = [{spec_digest(spec) for spec in plan.samples.values()} for plan in PLANS.values()]
+    digests = [{batch.digest for batch in plan.samples.values()} for plan in PLANS.values()]
     assert not digests[0] & digests[1] and not digests[1] & digests[2]
-    folders = {plan.metrics_path(plan.cells["t3_cond"]) for plan in PLANS.values()}
+    folders = {plan.layout.metrics(plan.cells["t3_cond"]) for plan in PLANS.values()}
     assert len(folders) == 3
 
 
@@ -96,21 +98,24 @@ def test_a_row_without_a_source_says_why(source, row_id, words):
     plan = PLANS[source]
     assert words in plan.absent[row_id]
     table = next(name for name, table in plan.tables.items() if row_id in table.rows)
-    rows = {row["id"]: row for row in make_table_spec(plan, table)["rows"]}
-    assert words in rows[row_id]["reason"]
-    assert rows[row_id]["cells"][plan.tables[table].marks[-1]]["metrics"] is None
+    rows = {row.id: row for row in make_table_spec(plan, table).rows}
+    assert words in rows[row_id].reason
+    assert rows[row_id].cells[plan.tables[table].marks[-1]].metrics is None
 
 
 def test_references_are_the_published_ones_whatever_the_source():
-    for plan in PLANS.values():
-        assert plan.reference_path("imagenet_64") == (
+    for plan, cell in ((RESCORE, "t4_64_adm"), (RESAMPLE, "t4_64_adm_dropout")):
+        (reference,) = Graph(plan).describe(("evaluate", plan.cells[cell])).reads["reference"]
+        assert reference.file == (
             "results/paper/released/ref_batches/imagenet/64/VIRTUAL_imagenet64_labeled.npz"
         )
+    for plan in PLANS.values():
         spec = plan.reference_spec("imagenet_64")
         assert "dataset" not in spec and "reference_images" not in spec
-    assert (
-        load_plan({}).reference_path("imagenet_64") == "results/digits/references/imagenet_64.npz"
-    )
+    (reference,) = Graph(load_plan({})).describe(("evaluate", "t4_64_adm")).reads["reference"]
+    assert reference == (
+        "results/digits/references/imagenet_64.npz", "results/digits/references/imagenet_64.json"
+    )  # fmt: skip
 
 
 def test_only_retraining_asks_for_images():
@@ -121,38 +126,38 @@ def test_only_retraining_asks_for_images():
 
 
 def test_pages_name_the_published_files_with_their_licence():
-    files = make_table_spec(RESCORE, "table3")["artefacts"]
-    assert [file["url"].rpartition("/")[2] for file in files] == [
+    files = make_table_spec(RESCORE, "table3").artefacts
+    assert [file.url.rpartition("/")[2] for file in files] == [
         "VIRTUAL_imagenet256_labeled.npz", "admnet_imagenet256.npz",
         "admnet_guided_imagenet256.npz",
     ]  # fmt: skip
-    assert files[0]["used_for"] == ["reference of imagenet_256"]
-    assert all("not commercial" in file["licence"] for file in files)
-    files = make_table_spec(RESAMPLE, "table5")["artefacts"]
-    stack = next(file for file in files if file["url"].endswith("64_256_upsampler.pt"))
-    assert stack["used_for"] == ["ADM, ADM-U", "ADM-G, ADM-U"]
-    base = next(file for file in files if file["url"].endswith("64x64_classifier.pt"))
-    assert base["used_for"] == ["ADM-G, ADM-U"]
-    assert make_table_spec(load_plan({}), "table3")["artefacts"] == []
+    assert files[0].used_for == ["reference of imagenet_256"]
+    assert all("not commercial" in file.licence for file in files)
+    files = make_table_spec(RESAMPLE, "table5").artefacts
+    stack = next(file for file in files if file.url.endswith("64_256_upsampler.pt"))
+    assert stack.used_for == ["ADM, ADM-U", "ADM-G, ADM-U"]
+    base = next(file for file in files if file.url.endswith("64x64_classifier.pt"))
+    assert base.used_for == ["ADM-G, ADM-U"]
+    assert make_table_spec(load_plan({}), "table3").artefacts == []
     assert len(list_artefacts(RESCORE.released)) == 15 + 7 + 27 + 1
 
 
 def test_the_known_evaluation_is_shown_where_its_batch_is_graded():
     known = RESCORE.released.known_evaluation
-    found = make_table_spec(RESCORE, "table5")["known_evaluation"]
-    assert found == {"row": "t5_256_admg_admu", "values": known.values}
-    assert found["values"]["fid"] == 3.9425574129223264
+    found = make_table_spec(RESCORE, "table5").known_evaluation
+    assert found == KnownMetrics(row="t5_256_admg_admu", values=known.values)
+    assert found.values["fid"] == 3.9425574129223264
     for plan, table in ((RESCORE, "table3"), (RESCORE, "table4"), (RESAMPLE, "table5")):
-        assert make_table_spec(plan, table)["known_evaluation"] is None
-    assert make_table_spec(RETRAIN, "table5")["known_evaluation"] is None
-    assert make_table_spec(load_plan({}), "table5")["known_evaluation"] is None
+        assert make_table_spec(plan, table).known_evaluation is None
+    assert make_table_spec(RETRAIN, "table5").known_evaluation is None
+    assert make_table_spec(load_plan({}), "table5").known_evaluation is None
 
 
 def test_claims_are_tested_by_sources_that_have_all_their_rows():
     sources = {
-        claim["id"]: claim["sources"]
+        claim.id: claim.sources
         for name in ("table3", "table5")
-        for claim in make_table_spec(RESCORE, name)["claims"]
+        for claim in make_table_spec(RESCORE, name).claims
     }
     assert sources["t5_256_both_best"] == ["rescore", "resample", "retrain"]
     assert sources["t5_512_both_best"] == ["rescore", "retrain"]
@@ -160,24 +165,24 @@ def test_claims_are_tested_by_sources_that_have_all_their_rows():
 
 
 def test_what_published_files_settle_is_not_assumed():
-    rows = {row["id"]: row for row in make_table_spec(RETRAIN, "table3")["rows"]}
-    assert rows["t3_uncond"]["assumed"]
-    rows = {row["id"]: row for row in make_table_spec(RESAMPLE, "table3")["rows"]}
-    assert rows["t3_uncond"]["assumed"] == []
-    rows = {row["id"]: row for row in make_table_spec(RESAMPLE, "table5")["rows"]}
-    assert rows["t5_256_admg_admu"]["assumed"] == ["guidance scale of the base"]
+    rows = {row.id: row for row in make_table_spec(RETRAIN, "table3").rows}
+    assert rows["t3_uncond"].assumed
+    rows = {row.id: row for row in make_table_spec(RESAMPLE, "table3").rows}
+    assert rows["t3_uncond"].assumed == []
+    rows = {row.id: row for row in make_table_spec(RESAMPLE, "table5").rows}
+    assert rows["t5_256_admg_admu"].assumed == ["guidance scale of the base"]
 
 
 def test_other_sources_stand_beside_where_there_is_something_to_compare():
-    cells = {row["id"]: row["cells"] for row in make_table_spec(RETRAIN, "table4")["rows"]}
-    assert list(cells["t4_256_adm"]["final"]["others"]) == ["rescore", "resample"]
-    assert list(cells["t4_64_adm"]["final"]["others"]) == ["rescore"]
-    assert cells["t4_256_dctransformer"]["final"]["others"] == {}
-    other = cells["t4_256_adm"]["final"]["others"]["rescore"]
-    assert other["path"] == RESCORE.metrics_path("t3_cond")
-    assert other["digest"] == digest(RESCORE.metric_spec("t3_cond"))  # as its own job writes it
-    rows = make_table_spec(load_plan({}), "table4")["rows"]
-    assert all(cell["others"] == {} for row in rows for cell in row["cells"].values())
+    cells = {row.id: row.cells for row in make_table_spec(RETRAIN, "table4").rows}
+    assert list(cells["t4_256_adm"]["final"].others) == ["rescore", "resample"]
+    assert list(cells["t4_64_adm"]["final"].others) == ["rescore"]
+    assert cells["t4_256_dctransformer"]["final"].others == {}
+    other = cells["t4_256_adm"]["final"].others["rescore"]
+    assert other.path == RESCORE.layout.metrics("t3_cond")
+    assert other.digest == digest(RESCORE.metric_spec("t3_cond"))  # as its own job writes it
+    rows = make_table_spec(load_plan({}), "table4").rows
+    assert all(cell.others == {} for row in rows for cell in row.cells.values())
 
 
 @pytest.mark.parametrize(
@@ -226,7 +231,7 @@ def test_jobs_of_a_target(tmp_path, source, target, counts):
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 15
     assert {name: got.get(name, 0) for name in counts} == counts
     assert not {"train", "prepare", "dataset", "ceiling", "accuracy", "reference"} & set(got)
-    assert "to bring" not in process.stdout + process.stderr
+    assert "own images are missing" not in process.stdout + process.stderr
 
 
 @pytest.mark.parametrize(

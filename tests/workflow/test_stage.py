@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from records.errors import UserError
+from tests.reports.conftest import metrics_content, page_content, row_spec
 from tests.workflow.conftest import ROOT
 from workflow.cli import make_parser
 from workflow.cli import run as run_workflow
-from workflow.resolve import STAGES, numbers_path, page_paths, plan_path
+from workflow.layout import PAGE_ENDINGS
+from workflow.resolve import STAGES
 from workflow.settings import load_plan
 from workflow.stage import collect_numbers, make_command, reproduce_table
 
@@ -45,15 +47,16 @@ def test_dvc_computes_the_embedded_scale(stages):
 def test_dvc_names_the_files_that_the_stages_make(stages):
     plan = load_plan({})
     assert set(stages) == {"plan", *STAGES}
-    plans = [plan_path(plan, name) for name in STAGES]
+    plans = [plan.layout.table_plan(name) for name in STAGES]
     assert [out.def_path for out in stages["plan"].outs] == plans
     for name in STAGES:
         stage = stages[name]
-        assert [one.def_path for one in stage.deps] == [plan_path(plan, name)]
+        assert [one.def_path for one in stage.deps] == [plan.layout.table_plan(name)]
         outs = {out.def_path: out for out in stage.outs}
-        assert list(outs) == [*page_paths(plan, name), numbers_path(plan, name)]
+        pages = [plan.layout.page(name, ending) for ending in PAGE_ENDINGS]
+        assert list(outs) == [*pages, plan.layout.numbers(name)]
         assert all(out.persist for out in outs.values())
-        numbers = outs[numbers_path(plan, name)]
+        numbers = outs[plan.layout.numbers(name)]
         assert numbers.metric and not numbers.use_cache
         assert all(out.use_cache for path, out in outs.items() if out is not numbers)
         assert stage.desc == plan.tables[name].title
@@ -70,7 +73,7 @@ def test_dvc_follows_all_that_the_plan_reads(stages):
 def test_the_commands_of_a_stage_parse(stages, name):
     from snakemake.cli import get_argument_parser
 
-    path = plan_path(load_plan({}), name)
+    path = load_plan({}).layout.table_plan(name)
     parsed = []
     for command in stages[name].cmd:
         python, *arguments = shlex.split(command)
@@ -100,7 +103,7 @@ def write_plan(folder, **changes):
     plan = {
         "format": 1, "name": "table3", "root": "results/mini", "reason": None,
         "pages": [f"results/mini/report/table3.{ending}" for ending in ("html", "json")],
-        "numbers": "metrics/table3.json", "page": {"table": {"metrics": ["fid"]}},
+        "numbers": "metrics/table3.json", "page": page_content([row_spec("t3_cond")]),
         "cells": {"t3_cond": "a.json"}, "metrics": {"a.json": "0" * 64}, **changes,
     }  # fmt: skip
     (folder / "plan.json").write_text(json.dumps(plan))
@@ -110,16 +113,17 @@ def write_plan(folder, **changes):
 def test_numbers_are_collected_flat(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_plan(tmp_path)
-    content = {"digest": "0" * 64, "metrics": {"fid": {"value": 2.5}, "is": {"value": 1.5}}}
+    content = {**metrics_content(fid=2.5, recall=0.5), "digest": "0" * 64}
     (tmp_path / "a.json").write_text(json.dumps(content))
     assert run_workflow(["collect", str(path)]) == 0
-    assert json.loads((tmp_path / "metrics/table3.json").read_text()) == {"t3_cond.fid": 2.5}
+    numbers = json.loads((tmp_path / "metrics/table3.json").read_text())
+    assert numbers == {"t3_cond.fid": 2.5, "t3_cond.precision": 0.6}  # the table's own alone
 
 
 def test_numbers_of_other_settings_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_plan(tmp_path)
-    (tmp_path / "a.json").write_text(json.dumps({"digest": "1" * 64, "metrics": {}}))
+    (tmp_path / "a.json").write_text(json.dumps({**metrics_content(), "digest": "1" * 64}))
     with pytest.raises(UserError) as error:
         collect_numbers(path)
     assert str(error.value) == (
@@ -128,6 +132,13 @@ def test_numbers_of_other_settings_are_refused(tmp_path, monkeypatch):
         "results/mini.old) and run the same command again"
     )
     assert not (tmp_path / "metrics").exists()
+
+
+def test_a_broken_metrics_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text(json.dumps({"digest": "0" * 64, "metrics": {}}))
+    with pytest.raises(UserError, match=r"a\.json: format: missing"):
+        collect_numbers(write_plan(tmp_path))
 
 
 def test_a_plan_of_another_version_is_refused(tmp_path):

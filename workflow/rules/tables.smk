@@ -1,22 +1,13 @@
 # Pages, one for each table, and the index.
-from records.files import sha256_file
 
 
 rule table:
     input:
-        metrics=lambda wildcards: table_inputs(PLAN, wildcards.table)["metrics"],
-        samples=lambda wildcards: table_inputs(PLAN, wildcards.table)["samples"],
-        ceilings=lambda wildcards: table_inputs(PLAN, wildcards.table)["ceilings"],
-        accuracies=lambda wildcards: table_inputs(PLAN, wildcards.table)["accuracies"],
-        others=lambda wildcards: table_inputs(PLAN, wildcards.table)["others"],
+        unpack(RULES["table"].find_inputs),
     output:
-        multiext(f"{ROOT}/report/{{table}}", ".html", ".csv", ".md", ".tex", ".json"),
-        spec=f"{ROOT}/report/{{table}}.spec.json",
+        **RULES["table"].outputs,
     log:
-        text=f"{LOGS}/table/{{table}}.log",
-        times=f"{LOGS}/table/{{table}}.times",
-    benchmark:
-        f"{BENCHMARKS}/table/{{table}}.tsv"
+        RULES["table"].log,
     localrule: True
     conda:
         "../../environment.yml"
@@ -25,28 +16,21 @@ rule table:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=lambda wildcards: digest(make_table_spec(PLAN, wildcards.table)),
-        # Other sources' numbers are made by other runs: only their content tells that they are new.
-        others=lambda wildcards, input: [sha256_file(path) for path in input.others],
-        sources=lambda wildcards: digest_page_code(),
-        options=OPTIONS,
+        **RULES["table"].params,
     shell:
-        "{{ time python -m workflow table-spec --table {wildcards.table:q} {params.options}"
-        " --out {output.spec:q} > {log.text:q} 2>&1;"
-        ' time python -m reports table --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})" >> {log.text:q} 2>&1; }} 2> {log.times:q}'
+        run(
+            "python -m workflow table-spec --table {wildcards.table:q} {params.options} --out {output.spec:q}",
+            'python -m reports table --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})"',
+        )
 
 
 rule index:
     input:
-        tables=expand(f"{ROOT}/report/{{table}}.json", table=PLAN.shown_tables),
+        unpack(RULES["index"].find_inputs),
     output:
-        page=f"{ROOT}/report/index.html",
-        allotment=f"{ROOT}/report/allotment.json",
+        **RULES["index"].outputs,
     log:
-        text=f"{LOGS}/index/index.log",
-        times=f"{LOGS}/index/index.times",
-    benchmark:
-        f"{BENCHMARKS}/index/index.tsv"
+        RULES["index"].log,
     localrule: True
     conda:
         "../../environment.yml"
@@ -55,9 +39,9 @@ rule index:
         mem_mb=1000,
         runtime=30,
     params:
-        sources=lambda wildcards: digest_page_code(),
-        options=OPTIONS,
+        **RULES["index"].params,
     shell:
-        "{{ time python -m workflow allotment {params.options} --out {output.allotment:q} > {log.text:q} 2>&1;"
-        ' time python -m reports index --out-dir "$(dirname {output.page:q})" --allotment {output.allotment:q}'
-        " {input.tables:q} >> {log.text:q} 2>&1; }} 2> {log.times:q}"
+        run(
+            "python -m workflow costs {params.options} --out {output.costs:q}",
+            'python -m reports index --out-dir "$(dirname {output.page:q})" --costs {output.costs:q} {input.tables:q}',
+        )

@@ -10,11 +10,12 @@ from PIL import Image
 
 from adm.datasets.centre_crop import make_square
 from adm.datasets.image_zip import ImageZip
-from adm.datasets.prepare import manifest_path
-from adm.weights.files import read_spec
+from adm.weights.files import read_header
+from records.manifest import manifest_path
 from tests.eval.inception_graph import write_graph
 from tests.records.file_server import run_file_server
-from tests.workflow.brought_case import (
+from tests.workflow.conftest import copy_project, cut_tables, snakemake, write_params
+from tests.workflow.own_images_case import (
     NAMES,
     NUM_HORSES,
     ROWS,
@@ -23,7 +24,6 @@ from tests.workflow.brought_case import (
     make_scale,
     write_sources,
 )
-from tests.workflow.conftest import copy_project, cut_tables, snakemake, write_params
 from tests.workflow.released_case import LARGE_PX, NUM_IMAGES, make_references, make_released
 from tests.workflow.test_snakefile import job_counts
 
@@ -127,16 +127,16 @@ def test_classifiers_learn_from_whole_images_and_are_measured_on_square_ones(
 ):
     results = request.getfixturevalue(shipped)
     folder = results / "retrain/models/classifier_256"
-    training = read_spec(folder / "ema-final.safetensors")["spec"]["training"]
+    training = read_header(folder / "ema-final.safetensors").spec.content()["training"]
     assert training["dataset"]["task"] == whole and training["augmentation"]["random_crop"]
     accuracy = read_json(folder / "accuracy-final.json")
     assert accuracy["spec"]["dataset"]["task"] == "imagenet_256"
     assert accuracy["num_images"] == num_images and accuracy["num_classes"] == 3
     data = (results / "data/imagenet_256.zip").read_bytes()
-    assert accuracy["data"]["sha256"] == hashlib.sha256(data).hexdigest()
-    model = read_spec(results / "retrain/models/imagenet_256/ema-final.safetensors")
-    assert model["spec"]["training"]["dataset"]["task"] == "imagenet_256"
-    assert model["iteration"] == 2
+    assert accuracy["inputs"]["data"] == hashlib.sha256(data).hexdigest()
+    model = read_header(results / "retrain/models/imagenet_256/ema-final.safetensors")
+    assert model.spec.content()["training"]["dataset"]["task"] == "imagenet_256"
+    assert model.iteration == 2
 
 
 @pytest.mark.parametrize("shipped", ["paper", "cifar10"])
@@ -168,7 +168,7 @@ def test_own_references_are_of_all_images(cifar10, case):
             assert reference["sigma"].shape == (2048, 2048)
         protocol = read_json(cifar10 / f"references/{task}.json")
         data = (cifar10 / f"data/{task}.zip").read_bytes()
-        assert protocol["data"]["sha256"] == hashlib.sha256(data).hexdigest()
+        assert protocol["inputs"]["data"] == hashlib.sha256(data).hexdigest()
     metrics = read_json(cifar10 / "retrain/metrics/t3_cond.json")
     assert 0 <= metrics["metrics"]["memorised"]["value"] <= 1
     assert metrics["counts"]["reference"] == 60

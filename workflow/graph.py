@@ -1,0 +1,393 @@
+"""The jobs of a plan: what each reads and writes, what makes its work stale, and how it is run.
+
+Snakemake's rules, the forecast and the targets ask here; costs are in `workflow.forecast_jobs`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+from shlex import quote
+from typing import Any
+
+from records.files import canonical_json, digest, sha256_file
+from specs.datasets import OwnImagesSpec
+from specs.evaluation import Inception
+from specs.models import GuideSpec
+from specs.sampling import SampleSpec
+from workflow.accuracy import make_accuracy_spec
+from workflow.availability import list_artefacts
+from workflow.code_digest import digest_page_code
+from workflow.fetching import name_file
+from workflow.layout import Layout, Stored
+from workflow.own_images import find_images, list_missing
+from workflow.plan import Plan, find_pages
+from workflow.table_spec import make_table_spec, table_inputs
+
+Key = tuple[str, ...]  # rule and names of a job
+# Real images in each half of a ceiling at most: as many as the paper's samples in a row. Sets that
+# are smaller, or already graded, stay as they are.
+CEILING_IMAGES = 50_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job is made of.
+
+    Its work is stale when its identity or the set of its inputs has changed, or when an input was
+    made again: of what it reads the spec, of what it gathers the file itself.
+
+    Attributes:
+        identity: what makes its work stale when it changes, by name; functions where it takes time.
+        reads: inputs that have a spec beside them, by name.
+        gathers: other inputs, by name.
+        options: how its command is run; nothing of it makes its work stale.
+        missing: what the user has to bring first, in words.
+    """
+
+    identity: dict[str, Any]
+    reads: dict[str, list[Stored]] = field(default_factory=dict)
+    gathers: dict[str, list[str]] = field(default_factory=dict)
+    options: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> dict[str, list[str]]:
+        """Return all inputs by name; `specs` are those of what it reads."""
+        files = {name: [one.file for one in stored] for name, stored in self.reads.items()}
+        specs = [one.spec for stored in self.reads.values() for one in stored]
+        return {**files, "specs": specs, **self.gathers}
+
+
+def _make_images(plan: Plan, task: str) -> Job:
+    """Make a set of images: digits, or the user's own, which are the same wherever they are."""
+    spec = plan.datasets[task]
+    identity = {"spec": canonical_json(spec.content())}
+    options = _record(plan, f"dataset-{task}")
+    if not isinstance(spec, OwnImagesSpec):
+        return Job(identity, options=options)
+    options += ["--path", str(find_images(plan, spec.place))]
+    missing = list_missing(plan, [task])
+    return Job({**identity, "place": spec.place}, options=options, missing=missing)
+
+
+def _fetch(plan: Plan, published: str, suffix: str) -> Job:
+    """Fetch a published file."""
+    artefact = list_artefacts(plan.released)[published + suffix]
+    options = ["--artefact", name_file(artefact), *_list_terms(artefact)]
+    return Job({"folder": plan.layout.downloads}, options=options)
+
+
+def _list_terms(artefact: dict[str, Any]) -> list[str]:
+    """Say where a published file is from and on what terms."""
+    return ["--base", artefact["base"], "--licence", artefact["licence"]]
+
+
+def _make_network(plan: Plan) -> Job:
+    """Train a small feature network on a task's images, or bring the published Inception graph."""
+    network, files = plan.scale.network, plan.layout
+    if not isinstance(network, Inception):
+        spec = network.model_dump(exclude={"kind", "task"})
+        dataset = plan.datasets[network.task].content()
+        identity = {"spec": canonical_json(spec), "dataset": canonical_json(dataset)}
+        reads = {"data": [files.data(network.task)]}
+        return Job(identity, reads=reads, options=_record(plan, "network"))
+    artefact = list_artefacts(plan.released)[plan.released.inception_graph.path]
+    return Job(
+        identity={
+            "spec": canonical_json(plan.network_spec()),
+            "sha256": network.sha256,
+            "artefact": name_file({**artefact, "sha256": network.sha256}),
+            "folder": files.downloads,
+        },
+        options=_list_terms(artefact),
+    )
+
+
+def _make_reference(plan: Plan, task: str) -> Job:
+    """Make the reference batch of a task from its images."""
+    files, evaluation = plan.layout, plan.scale.evaluation
+    return Job(
+        reads={"data": [files.data(task)], "weights": [files.network(plan.scale.network)]},
+        identity={
+            "spec": canonical_json(plan.reference_spec(task)),
+            "num_images": evaluation.reference_images,
+            "seed": evaluation.seed,
+        },
+        options=[*_evaluation_options(plan), *_record(plan, f"reference-{task}")],
+    )
+
+
+def _grade_real_images(plan: Plan, task: str) -> Job:
+    """Grade real images of a task against others of it."""
+    files, options = plan.layout, ["--num-images", str(CEILING_IMAGES)]
+    return Job(
+        reads={"data": [files.data(task)], "weights": [files.network(plan.scale.network)]},
+        identity=_identify_metrics(plan, plan.reference_spec(task)),
+        options=[*options, *_evaluation_options(plan), *_record(plan, f"ceiling-{task}")],
+    )
+
+
+def _evaluate(plan: Plan, sample: str) -> Job:
+    """Grade a batch of samples."""
+    batch, files = plan.samples[sample], plan.layout
+    if plan.scale.evaluation.reference == "released":
+        reference = files.released(plan.released.references[batch.task].path)
+    else:
+        reference = files.reference(batch.task)
+    return Job(
+        reads={
+            "reference": [reference],
+            "samples": [files.samples(batch)],
+            "weights": [files.network(plan.scale.network)],
+        },
+        identity=_identify_metrics(plan, plan.metric_spec(sample)),
+        options=[*_evaluation_options(plan), *_record(plan, f"evaluate-{sample}", sample)],
+    )
+
+
+def _identify_metrics(plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
+    evaluation = plan.scale.evaluation
+    metrics = ",".join(evaluation.metrics)
+    return {"digest": digest(spec), "metrics": metrics, "seed": evaluation.seed}
+
+
+def _evaluation_options(plan: Plan) -> list[str]:
+    """Say how a command runs the feature network."""
+    scale, network = plan.scale, plan.scale.network
+    options = ["--device", plan.device, "--threads", str(scale.compute.threads)]
+    options += ["--batch-size", str(scale.evaluation.batch_size)]
+    if isinstance(network, Inception):  # its hash was checked when it was fetched
+        options += ["--backend", network.backend, "--any-weights"]
+    return options
+
+
+def _tag(plan: Plan, name: str = "") -> list[str]:
+    """Put scale, source, and the pages of a model or a batch, into events."""
+    tags = {"scale": plan.scale.name, "source": plan.source}
+    if pages := sorted(find_pages(plan, name)):
+        tags["pages"] = ",".join(pages)
+    return [word for key, value in tags.items() for word in ("--tag", f"{key}={value}")]
+
+
+def _record(plan: Plan, job: str, name: str = "") -> list[str]:
+    """Record events in a file to which one job writes; `name` is that of a model or a batch."""
+    return ["--events", plan.layout.events(job), *_tag(plan, name)]
+
+
+def _import_weights(plan: Plan, model: str, mark: str) -> Job:
+    """Turn published weights into safetensors with the spec of their model."""
+    spec = plan.models[model]
+    return Job(
+        reads={"checkpoint": [plan.layout.released(spec.training.released)]},
+        identity={
+            "spec": canonical_json(spec.content()),
+            "iteration": plan.marks[model][mark],
+            "scale": plan.settings["scale"],
+        },
+    )
+
+
+def _train(plan: Plan, model: str, mark: str) -> Job:
+    """Train a model up to a mark; the state of its run is no output and survives a failed job."""
+    files, spec, previous = plan.layout, plan.models[model], plan.previous_mark(model, mark)
+    drop = int(mark == plan.last_mark(model) and not plan.scale.compute.keep_state)
+    return Job(
+        reads={
+            "data": [files.data(plan.training_data(model))],
+            "previous": [] if previous is None else [files.weights(model, previous)],
+        },
+        identity={
+            "spec": canonical_json(spec.content()),
+            "iterations": plan.marks[model][mark],
+            "state": files.state(spec),
+            "events": files.events(f"train-{model}"),
+            "save_every_seconds": plan.scale.compute.save_every_seconds,
+        },
+        options=["--device", plan.device, "--drop-state", str(drop), *_tag(plan, model)],
+    )
+
+
+def _measure_accuracy(plan: Plan, classifier: str, mark: str) -> Job:
+    """Measure how well a classifier that guides reads noisy images."""
+    files, task = plan.layout, plan.models[classifier].task
+    return Job(
+        reads={"weights": [files.weights(classifier, mark)], "data": [files.data(task)]},
+        identity={
+            "spec": canonical_json(make_accuracy_spec(plan, classifier, mark).content()),
+            "batch_size": plan.scale.evaluation.batch_size,
+        },
+        options=[
+            "--device",
+            plan.device,
+            *_record(plan, f"accuracy-{classifier}-{mark}", classifier),
+        ],
+    )
+
+
+def _sample(plan: Plan, sample: str) -> Job:
+    """Draw a batch of samples."""
+    files, spec, settings = plan.layout, plan.drawn(sample), plan.scale.sampling
+    guides = [files.weights(one.name, one.mark) for one in [spec.classifier] if one]
+    bases = [files.samples(plan.samples[one.name]) for one in [spec.low_res] if one]
+    return Job(
+        reads={
+            "weights": [files.weights(spec.model.name, spec.model.mark)],
+            "classifier": guides,
+            "low_res": bases,
+        },
+        identity={
+            "spec": canonical_json(spec.content()),
+            "batch_size": settings.batch_size,
+            "shards": files.shards(spec),
+        },
+        options=[
+            *(word for one in guides for word in ("--classifier", one.file)),
+            *(word for one in bases for word in ("--low-res", one.file)),
+            *("--device", plan.device, "--images-per-shard", str(settings.images_per_shard)),
+            *_record(plan, f"sample-{sample}", sample),
+        ],
+    )
+
+
+def _make_table(plan: Plan, table: str) -> Job:
+    """Write the pages of a table."""
+    inputs = table_inputs(plan, table)
+    return Job(
+        gathers=inputs,
+        identity={
+            "spec": lambda: make_table_spec(plan, table).digest,
+            # Other sources' numbers are made by other runs: only their content tells what is new.
+            "others": lambda: [sha256_file(path) for path in inputs["others"]],
+            **_identify_pages(plan),
+        },
+    )
+
+
+def _make_index(plan: Plan) -> Job:
+    """Write the first page, and what the jobs cost."""
+    pages = [plan.layout.page(one, "json") for one in plan.shown_tables]
+    return Job(_identify_pages(plan), gathers={"tables": pages})
+
+
+def _identify_pages(plan: Plan) -> dict[str, Any]:
+    options = (f"--{key} {quote(value)}" for key, value in plan.settings.items())
+    return {"sources": digest_page_code, "options": " ".join(options)}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job, which has a rule.
+
+    Attributes:
+        wildcards: what the names of a job are.
+        describe: makes a job, given the plan and its names.
+        write: returns its outputs, given the layout and its names: a path, Stored, or paths.
+        folder: of its logs, where it is not the rule's name.
+        on_device: whether it computes on the plan's device.
+    """
+
+    wildcards: tuple[str, ...]
+    describe: Callable[..., Job]
+    write: Callable[..., str | Stored | dict[str, str]]
+    folder: str = ""
+    on_device: bool = False
+
+
+def name_log(kind: Kind, rule: str, *names: str) -> str:
+    """Return a job's name in the folder of logs."""
+    return f"{kind.folder or rule}/{'-'.join(names) or rule}"
+
+
+def make_kinds(plan: Plan) -> dict[str, Kind]:
+    """Return the kinds of jobs by the names of their rules."""
+    task, sample, weights = ("task",), ("sample",), ("model", "mark")
+    accuracy, published = ("classifier", "mark"), ("published",)
+    kinds = {
+        "dataset": Kind(task, _make_images, Layout.data, "data"),
+        "prepare": Kind(task, _make_images, Layout.data, "data"),
+        "network": Kind((), _make_network, partial(Layout.network, network=plan.scale.network)),
+        "reference": Kind(task, _make_reference, Layout.reference, on_device=True),
+        "ceiling": Kind(task, _grade_real_images, Layout.ceiling, on_device=True),
+        "import_weights": Kind(weights, _import_weights, Layout.weights, "import"),
+        "train": Kind(weights, _train, Layout.weights, on_device=True),
+        "accuracy": Kind(accuracy, _measure_accuracy, Layout.accuracy, on_device=True),
+        "sample": Kind(sample, _sample, Layout.drawn, on_device=True),
+        "evaluate": Kind(sample, _evaluate, Layout.metrics, on_device=True),
+        "table": Kind(("table",), _make_table, Layout.pages),
+        "index": Kind((), _make_index, Layout.first_page),
+    }
+    for suffix in {PurePosixPath(path).suffix for path in list_artefacts(plan.released)}:
+        fetch, write = partial(_fetch, suffix=suffix), partial(Layout.fetched, suffix=suffix)
+        kinds[f"fetch_{suffix[1:]}"] = Kind(published, fetch, write, "fetch")
+    return kinds
+
+
+def list_jobs(plan: Plan) -> Iterator[Key]:
+    """List all jobs that a plan can have, also those that no table needs."""
+    trained = plan.source == "retrain"
+    for task, dataset in plan.datasets.items():
+        yield "prepare" if isinstance(dataset, OwnImagesSpec) else "dataset", task
+    for path in map(PurePosixPath, list_artefacts(plan.released)):
+        yield f"fetch_{path.suffix[1:]}", str(path.with_suffix(""))
+    yield ("network",)
+    for task in plan.scale.tasks if trained else ():
+        yield "ceiling", task
+        if plan.scale.evaluation.reference == "own":
+            yield "reference", task
+    for model, marks in plan.marks.items():
+        for mark in marks:
+            yield "train" if trained else "import_weights", model, mark
+            if trained and isinstance(plan.models[model], GuideSpec):
+                yield "accuracy", model, mark
+    for sample, batch in plan.samples.items():
+        yield "evaluate", sample
+        if isinstance(batch, SampleSpec):
+            yield "sample", sample
+    for table in plan.shown_tables:
+        yield "table", table
+    yield ("index",)
+
+
+class Graph:
+    """The jobs of a plan: their kinds, and which of them makes a file."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.kinds, self.jobs = plan, make_kinds(plan), list(list_jobs(plan))
+        self.makers = {path: key for key in self.jobs for path in self.write(key).values()}
+        self._described: dict[Key, Job] = {}
+
+    def write(self, key: Key) -> dict[str, str]:
+        """Return a job's outputs by name; its names may also be `{model}` and so on."""
+        written = self.kinds[key[0]].write(self.plan.layout, *key[1:])
+        if isinstance(written, str):
+            return {"file": written}
+        return written._asdict() if isinstance(written, Stored) else written
+
+    def describe(self, key: Key) -> Job:
+        """Return what a job is made of; it is worked out once."""
+        if key not in self._described:
+            self._described[key] = self.kinds[key[0]].describe(self.plan, *key[1:])
+        return self._described[key]
+
+    def find_needs(self, files: Iterable[str]) -> dict[Key, list[Key]]:
+        """Find the jobs behind some files.
+
+        Returns:
+            Each of these jobs, after those that it needs itself, with their keys.
+        """
+        needs: dict[Key, list[Key]] = {}
+
+        def add(path: str) -> None:
+            key = self.makers.get(path)  # None: a run of another source made it
+            if key is None or key in needs:
+                return
+            inputs = [one for paths in self.describe(key).inputs.values() for one in paths]
+            for one in inputs:
+                add(one)
+            made = [self.makers[one] for one in inputs if one in self.makers]
+            needs[key] = list(dict.fromkeys(made))
+
+        for path in files:
+            add(path)
+        return needs

@@ -1,0 +1,157 @@
+"""Where every file is stored: parameters in the project, and all that jobs make in its results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from records.errors import UserError
+from specs.evaluation import Inception, SmallNetwork
+from specs.models import ModelSpec
+from specs.sampling import Batch, PublishedSamples, SampleSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE_ENDINGS = ("html", "csv", "md", "tex", "json")
+
+
+def find_shipped(path: str) -> Path:
+    """Return a path as given if it exists, else the shipped file of that name."""
+    return Path(path) if Path(path).exists() else ROOT / path
+
+
+def find_scale(scale: str) -> Path:
+    """Return the file of a scale: a path as given, or a name in params/scales/.
+
+    Raises:
+        UserError: no such scale.
+    """
+    if scale.endswith((".yaml", ".yml")):
+        return Path(scale)
+    path = ROOT / "params" / "scales" / f"{scale}.yaml"
+    if not path.exists():
+        names = sorted(one.stem for one in path.parent.glob("*.yaml"))
+        raise UserError(f"scale: got {scale!r}; needed: one of {', '.join(names)}, or a .yaml path")
+    return path
+
+
+class Stored(NamedTuple):
+    """A file that is made, and one beside it that says what it is: its spec, protocol or hash."""
+
+    file: str
+    spec: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of what is made at a scale from a source, in its folder of the results."""
+
+    results: str
+    scale: str
+    source: str
+
+    @property
+    def root(self) -> str:
+        """Return the folder of the scale: what all its sources share, and one folder of each."""
+        return f"{self.results}/{self.scale}"
+
+    @property
+    def made(self) -> str:
+        """Return the folder of what this source alone makes."""
+        return f"{self.root}/{self.source}"
+
+    @property
+    def logs(self) -> str:
+        return f"{self.root}/logs" + ("" if self.source == "retrain" else f"/{self.source}")
+
+    @property
+    def benchmarks(self) -> str:
+        return f"{self.root}/benchmarks" + ("" if self.source == "retrain" else f"/{self.source}")
+
+    def events(self, name: str) -> str:
+        return f"{self.made}/events/{name}.jsonl"
+
+    @property
+    def downloads(self) -> str:
+        """Return the folder of published files as they came; what is `released` leads there."""
+        return f"{self.root}/released/downloads"
+
+    def released(self, path: str) -> Stored:
+        file = f"{self.root}/released/{path}"
+        return Stored(file, f"{file}.sha256")
+
+    def manifest(self, path: str) -> str:
+        """Return what says where a published file is from."""
+        return str(Path(self.released(path).file).with_suffix(".json"))
+
+    def fetched(self, path: str, suffix: str) -> dict[str, str]:
+        """Return what is fetched of a published file, given its path and its suffix."""
+        whole = path + suffix
+        return {**self.released(whole)._asdict(), "manifest": self.manifest(whole)}
+
+    def data(self, task: str) -> Stored:
+        stem = f"{self.root}/data/{task}"
+        return Stored(f"{stem}.zip", f"{stem}.spec.json")
+
+    def weights(self, model: str, mark: str) -> Stored:
+        stem = f"{self.made}/models/{model}/ema-{mark}"
+        return Stored(f"{stem}.safetensors", f"{stem}.spec.json")
+
+    def accuracy(self, classifier: str, mark: str) -> Stored:
+        stem = f"{self.made}/models/{classifier}/accuracy-{mark}"
+        return Stored(f"{stem}.json", f"{stem}.spec.json")
+
+    def state(self, spec: ModelSpec) -> str:
+        """Return the folder of a training run's own state; another spec has another folder."""
+        return f"{self.made}/state/{spec.name}-{spec.digest[:12]}"
+
+    def drawn(self, sample: str) -> dict[str, str]:
+        """Return what is written of a batch of samples that is drawn here."""
+        names = {"file": "samples.npz", "spec": "spec.json", "protocol": "samples.json"}
+        return {key: f"{self.made}/samples/{sample}/{name}" for key, name in names.items()}
+
+    def samples(self, batch: Batch) -> Stored:
+        """Return a batch of samples, drawn here or published."""
+        if isinstance(batch, PublishedSamples):
+            return self.released(batch.released)
+        drawn = self.drawn(batch.name)
+        return Stored(drawn["file"], drawn["spec"])
+
+    def shards(self, spec: SampleSpec) -> str:
+        """Return the folder of the finished shards of a batch that is being drawn."""
+        return f"{self.made}/state/samples-{spec.name}-{spec.digest[:12]}"
+
+    def network(self, network: SmallNetwork | Inception) -> Stored:
+        name = "inception.pb" if isinstance(network, Inception) else "features.safetensors"
+        return Stored(f"{self.root}/network/{name}", f"{self.root}/network/spec.json")
+
+    def reference(self, task: str) -> Stored:
+        """Return the reference batch of a task that is made here."""
+        stem = f"{self.root}/references/{task}"
+        return Stored(f"{stem}.npz", f"{stem}.json")
+
+    def metrics(self, sample: str) -> str:
+        return f"{self.made}/metrics/{sample}.json"
+
+    def ceiling(self, task: str) -> str:
+        """Return the metrics of real images against real images."""
+        return f"{self.root}/metrics/real-{task}.json"
+
+    def page(self, table: str, ending: str = "html") -> str:
+        """Return a table's page in one of its formats; `index` is the first page."""
+        return f"{self.root}/report/{table}.{ending}"
+
+    def pages(self, table: str) -> dict[str, str]:
+        """Return what is written of a table: its page in all formats, and what that shows."""
+        pages = {ending: self.page(table, ending) for ending in PAGE_ENDINGS}
+        return {**pages, "spec": self.page(table, "spec.json")}
+
+    def first_page(self) -> dict[str, str]:
+        """Return the first page, and what the jobs cost, which it shows."""
+        return {"page": self.page("index"), "costs": self.page("costs", "json")}
+
+    def table_plan(self, table: str) -> str:
+        """Return what a table depends on, as DVC reads it."""
+        return f"{self.made}/plan/{table}.json"
+
+    def numbers(self, table: str) -> str:
+        """Return a table's numbers, which are committed to git."""
+        return f"metrics/{self.scale}/{self.source}/{table}.json"

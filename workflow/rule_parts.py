@@ -1,0 +1,95 @@
+"""What Snakemake's rules say of their jobs, as `workflow.graph` knows them; and their commands."""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from snakemake.io import ancient
+
+from workflow.forecast import compute_resources
+from workflow.graph import Graph, Job, Key, name_log
+from workflow.plan import Plan
+
+
+class RuleParts:
+    """The parts of one rule: patterns of paths, and functions of wildcards.
+
+    Attributes:
+        outputs: patterns of the outputs, by name; their wildcards fit the names that there are.
+        log: pattern of the log.
+        params: what makes a job's work stale, by name, and `run_options`. These take `output`, and
+            Snakemake sees no change in what follows from a job's outputs.
+        resources: what a job that computes on a device asks a cluster for.
+    """
+
+    def __init__(self, graph: Graph, rule: str) -> None:
+        kind, files = graph.kinds[rule], graph.plan.layout
+        jobs = [key for key in graph.jobs if key[0] == rule]
+        names = [dict.fromkeys(map(re.escape, names)) for names in zip(*jobs, strict=True)][1:]
+        known = zip(kind.wildcards, map("|".join, names), strict=True)
+        log = name_log(kind, rule, *(f"{{{one}}}" for one in kind.wildcards))
+        self.graph, self.rule, self.wildcards = graph, rule, kind.wildcards
+        self.outputs = graph.write((rule, *(f"{{{name},{pattern}}}" for name, pattern in known)))
+        self.log = f"{files.logs}/{log}.log"
+        self.params: dict[str, Callable[..., Any]] = {
+            name: self._make_param(name) for name in graph.describe(jobs[0]).identity
+        }
+        self.params["run_options"] = lambda wildcards, output: self._describe(wildcards).options
+        self.resources = {
+            "gpu": int(graph.plan.device.startswith("cuda")),
+            "mem_mb": lambda wildcards: self._ask_for("mem_mb", wildcards),
+            "runtime": lambda wildcards: self._ask_for("runtime", wildcards),
+        }
+        self._said: set[str] = set()
+
+    def find_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """Return a job's inputs by name, for `unpack`; what has a spec beside it is ancient.
+
+        What the user has to bring first is said, once, also in a dry run.
+        """
+        job = self._describe(wildcards)
+        for line in job.missing:
+            place = line.partition(":")[0]
+            if place not in self._said:
+                print(f"own images are missing: {line}", file=sys.stderr)
+            self._said.add(place)
+        return {
+            name: ancient(paths) if name in job.reads else paths
+            for name, paths in job.inputs.items()
+        }
+
+    def _find(self, wildcards: Any) -> Key:
+        return (self.rule, *(getattr(wildcards, name) for name in self.wildcards))
+
+    def _describe(self, wildcards: Any) -> Job:
+        return self.graph.describe(self._find(wildcards))
+
+    def _make_param(self, name: str) -> Callable[[Any], Any]:
+        def find(wildcards: Any) -> Any:
+            value = self._describe(wildcards).identity[name]
+            return value() if callable(value) else value
+
+        return find
+
+    def _ask_for(self, resource: str, wildcards: Any) -> int:
+        return compute_resources(self.graph.plan, *self._find(wildcards))[resource]
+
+
+def make_rules(plan: Plan) -> dict[str, RuleParts]:
+    """Return the parts of every rule that has jobs, by the rule's name."""
+    graph = Graph(plan)
+    return {rule: RuleParts(graph, rule) for rule in dict.fromkeys(key[0] for key in graph.jobs)}
+
+
+def run(*commands: str, writes_spec: bool = False, shows: bool = False) -> str:
+    """Return the shell command of a rule.
+
+    Args:
+        commands: what it runs one after the other, with Snakemake's placeholders.
+        writes_spec: first write the param `spec` into the output of that name.
+        shows: the user sees what the commands say as well as the log.
+    """
+    spec = "printf '%s\\n' {params.spec:q} > {output.spec:q}; " if writes_spec else ""
+    body = f"{{{{ export OMP_NUM_THREADS={{threads}}; {'; '.join(commands)}; }}}}"
+    return f"{spec}{body} 2> >(tee {{log:q}} >&2)" if shows else f"{spec}{body} > {{log:q}} 2>&1"
