@@ -193,7 +193,7 @@ def test_a_base_on_a_model_that_enlarges_nothing_is_refused(tmp_path):
         ({"right": "zzz"}, "right: no row 'zzz' in this table; rows: t3_uncond, "),
         ({"mark": "700K"}, "mark: got '700K'; the table has ['final']"),
         ({"metric": "fdi"}, "metric: got 'fdi' (str); Input should be 'is', 'fid', 'sfid'"),
-        ({"relation": "nearer"}, "towards: None with relation 'nearer'; `nearer` needs it, the ot"),
+        ({"relation": "nearer"}, "towards: None with relation 'nearer'; `nearer` needs it"),
         ({"towards": "t3_cond"}, "towards: 't3_cond' with relation 'less'; `nearer` needs it"),
         ({"relation": "below"}, "relation: got 'below' (str); Input should be 'greater', 'less'"),
         ({"factor": 0.0}, "factor: got 0.0 (float); Input should be greater than 0"),
