@@ -79,7 +79,7 @@ def refuse(kind: Any, content: Any) -> list[str]:
         ),
         (
             {"rooms": {"a": 1}, True: 1},
-            ["f: got the key True (bool); Keys should be strings; write quotes around it for a text"],
+            ["f: got the key True (bool); Keys should be strings; write quotes around it"],
         ),
         ({"rooms": {"a": 1}, None: 1}, ["f: got the key None (NoneType); Keys should be strings"]),
         (
