@@ -28,7 +28,7 @@ from records.usage import Usage
 
 FORMAT = 1
 RUN = "run"
-ALONE = (".npz", ".safetensors", ".pt", ".pb")  # beside these x.json is nothing but the manifest
+ALONE = (".npz", ".pt", ".pb")  # beside these x.json is nothing but the manifest
 
 
 def manifest_path(path: str | Path) -> Path:
@@ -90,6 +90,7 @@ def write_manifest(
     Raises:
         UserError: it cannot be written.
     """
+    path = Path(path)
     content = {**manifest, RUN: usage.read() if usage else None}
     if "sha256" not in manifest:
         content |= {"sha256": sha256_file(path), "num_bytes": os.path.getsize(path)}
@@ -138,7 +139,7 @@ def hash_artefact(path: str | Path) -> str:
         known = read_manifest(path) or {}
         beside, status = os.stat(manifest_path(path)), os.stat(path)
         is_of_file = known.get("num_bytes") == status.st_size
-        if is_of_file and beside.st_mtime >= status.st_mtime and known.get("kind"):
+        if is_of_file and beside.st_mtime >= max(status.st_mtime, status.st_ctime) and known.get("kind"):
             return str(known["sha256"])
     except (OSError, KeyError, UserError):
         pass

@@ -33,7 +33,7 @@ def write_artefact(path, content=b"content", **details):
     ("name", "beside"),
     [
         ("samples.npz", "samples.json"),
-        ("ema-final.safetensors", "ema-final.json"),
+        ("ema-final.safetensors", "ema-final.manifest.json"),
         ("64x64_diffusion.pt", "64x64_diffusion.json"),
         ("digits.zip", "digits.manifest.json"),
         ("t3_cond.json", "t3_cond.manifest.json"),
