@@ -139,7 +139,8 @@ def hash_artefact(path: str | Path) -> str:
         known = read_manifest(path) or {}
         beside, status = os.stat(manifest_path(path)), os.stat(path)
         is_of_file = known.get("num_bytes") == status.st_size
-        if is_of_file and beside.st_mtime >= max(status.st_mtime, status.st_ctime) and known.get("kind"):
+        is_newer = beside.st_mtime >= max(status.st_mtime, status.st_ctime)
+        if is_of_file and is_newer and known.get("kind"):
             return str(known["sha256"])
     except (OSError, KeyError, UserError):
         pass

@@ -174,7 +174,7 @@ def _is_kept(kept: Path, spec: ModelSpec, iterations: int) -> bool:
     except UserError as error:
         print(f"{error}; training goes over it", file=sys.stderr)
         return False
-    return about.digest == spec.digest and about.iteration == iterations
+    return about.spec.digest == spec.digest and about.iteration == iterations
 
 
 def _write_out(kept: Path, out_path: str | Path, spec: ModelSpec, mark: str) -> None:
