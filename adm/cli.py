@@ -129,13 +129,15 @@ def _check_paths(args: argparse.Namespace) -> None:
 
     check_writable(args.out)
     read = [getattr(args, key, None) for key in READ]
+    named = [one for one in read if one and os.path.basename(one)]  # nothing is beside "." or "/"
+    read += [beside for one in named if (beside := manifest_path(one)).exists()]
     if getattr(args, "events", None) is not None:
         refuse_replacing(args.events, *read)
     if args.command == "train" and not os.path.exists(args.data):
         raise UserError(f"{args.data}: no such file; make the dataset first")
-    if getattr(args, "low_res", None) is not None:
-        read.append(manifest_path(args.low_res))
-    beside = [] if args.command == "spec" else [manifest_path(args.out)]
+    beside = [] if args.command in ("spec", "export") else [manifest_path(args.out)]
+    for path in beside:
+        check_writable(path)
     refuse_replacing(args.out, *read, beside=beside)
 
 

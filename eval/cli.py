@@ -138,8 +138,8 @@ def _grade(options: argparse.Namespace) -> None:
     """Grade samples as the paper did: Inception Score, FID, sFID, Precision, Recall."""
     _set_threads(options.threads)
     metrics = _parse_metrics(options.metrics)
-    inputs, outputs = [options.reference, options.samples], [options.json, options.events]
-    _check_paths(inputs, outputs, [options.weights])
+    inputs = [options.reference, options.samples]
+    _check_paths(inputs, _list_outputs(options), [options.weights])
     network = _load_network(options)
     from eval.grade import grade
     from eval.images.damaged_files import advise_forgetting
@@ -169,7 +169,7 @@ def _ceiling(options: argparse.Namespace) -> None:
     """Grade a random half of the real images against the other."""
     _set_threads(options.threads)
     metrics = _parse_metrics(options.metrics)
-    _check_paths([options.data], [options.json, options.events], [options.weights])
+    _check_paths([options.data], _list_outputs(options), [options.weights])
     network = _load_network(options)
     from eval.grade import grade_ceiling
 
@@ -313,6 +313,14 @@ def _check_paths(*paths: Sequence[Any]) -> None:
     from eval.paths import check_paths
 
     check_paths(*paths)
+
+
+def _list_outputs(options: argparse.Namespace) -> list[Any]:
+    """List what grading writes: metrics, their manifest, events."""
+    from records.manifest import manifest_path
+
+    beside = manifest_path(options.json) if options.json else None
+    return [options.json, beside, options.events]
 
 
 def _load_network(options: argparse.Namespace) -> Any:

@@ -138,9 +138,9 @@ def hash_artefact(path: str | Path) -> str:
     try:
         known = read_manifest(path) or {}
         beside, status = os.stat(manifest_path(path)), os.stat(path)
-        is_of_file = known.get("num_bytes") == status.st_size
+        is_of_file = known.get("num_bytes", known.get("bytes")) == status.st_size
         is_newer = beside.st_mtime >= max(status.st_mtime, status.st_ctime)
-        if is_of_file and is_newer and known.get("kind"):
+        if is_of_file and is_newer:
             return str(known["sha256"])
     except (OSError, KeyError, UserError):
         pass

@@ -123,6 +123,7 @@ def forget_artefact(path: str, published: Iterable[str], *, root: str | Path) ->
     for one in (
         *(Path(f"{copy}{suffix}") for copy in copies for suffix in SUFFIXES),
         cached.with_suffix(".safetensors"),
+        manifest_path(cached.with_suffix(".safetensors")),
         manifest_path(out),
     ):
         try:

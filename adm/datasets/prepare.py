@@ -274,8 +274,8 @@ def _make(
         "seconds": round(seconds, 3),
         "images_per_second": round((summary.num_images - num_kept) / max(seconds, 1e-9), 2),
     }
-    manifest = write_manifest(order.out, manifest, usage)
     (folder / "images.part").replace(order.out)
+    manifest = write_manifest(order.out, manifest, usage)
     broken_path(order.out).unlink(missing_ok=True)
     return manifest
 

@@ -119,7 +119,8 @@ def work(plan, trained, tmp_path, monkeypatch):
     write_json(tmp_path / "s.json", sample_spec(plan))
     write_json(tmp_path / "accuracy.json", accuracy_spec(plan))
     images = {"dataset": "images", "image_size_px": 4, "num_classes": None}
-    write_json(tmp_path / "x.manifest.json", images)
+    for name in ("x", "data"):
+        write_json(tmp_path / f"{name}.manifest.json", images)
     (tmp_path / "tables.yaml").write_bytes(Path("params/tables.yaml").read_bytes())
     os.mkfifo(tmp_path / "pipe.zip")
     assert main(["export", f"{trained}/ema.safetensors", "--out", f"{tmp_path}/back.pt"]) == 0
@@ -146,6 +147,7 @@ ACCURACY = "accuracy --spec accuracy.json --weights ema.safetensors --data data.
         ("dataset --spec x.manifest.json --path data.zip --out x.zip", "x.manifest.json, which"),
         ("draw ema.npz --out ema.npz", None),
         (f"{SAMPLE} --out ema.safetensors", None),
+        (f"{ACCURACY} --out data.manifest.json", None),
         (f"{SAMPLE} --out s.npz", "s.json, which is written beside it,"),
         (f"{SAMPLE} --low-res back.npz --out s.json", None),
         (f"{TRAIN} --events events.jsonl --out data.zip", None),
