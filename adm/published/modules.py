@@ -4,7 +4,7 @@ Each is a torch module whose parameters have the names of the published checkpoi
 model spec or from keywords.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -56,6 +56,11 @@ def _complete_spec(kind: str, spec: AnySpec | None, keywords: dict[str, Any]) ->
     """Return the spec as given, or make one of keywords."""
     if spec is None:
         return describe_model(kind, **keywords)
+    if isinstance(spec, Mapping):
+        raise UserError(
+            "a mapping is given as model spec; turn it into one with specs.load.parse_spec(it, "
+            "'model', 'spec'), or read its file with specs.load.load_spec"
+        )
     if keywords:
         raise UserError(
             f"{spec.name}: a spec and keywords ({', '.join(keywords)}) are given; give one of the "

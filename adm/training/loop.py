@@ -26,10 +26,10 @@ from adm.training.watchdog import Diverged, Watchdog
 from adm.weights.files import load_weights, read_header, save_weights
 from records.errors import UserError
 from records.events import EventLog
-from records.files import link_or_copy, remove_leftovers
+from records.files import link_or_copy, remove_leftovers, sha256_file, write_json
 from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
-from records.manifest import make_manifest, write_manifest
+from records.manifest import make_manifest, manifest_path, read_manifest, write_manifest
 from records.usage import Usage
 from specs.models import ModelSpec
 
@@ -118,6 +118,18 @@ def train(
             _begin(events, "restored", spec, mark=mark, iteration=iterations)
         else:
             dataset = open_dataset(spec, data_path)
+            manifest = make_manifest(
+                kind="weights",
+                name=spec.name,
+                spec=spec.content(),
+                digest=spec.digest,
+                inputs={"data": data_path},
+                seeds={"training": spec.training.seed or 0},
+                mark=mark,
+                iteration=iterations,
+                threads=threads,
+                device=str(device),
+            )
             state = make_state(spec, device)
             options = {
                 "spec": spec,
@@ -142,20 +154,8 @@ def train(
                 shutil.rmtree(replay_dir)
             else:
                 _run(state, state_dir=state_dir, **options)
+            write_manifest(kept, manifest, usage)
         _write_out(kept, out_path, spec, mark)
-        manifest = make_manifest(
-            kind="weights",
-            name=spec.name,
-            spec=spec.content(),
-            digest=spec.digest,
-            inputs={"data": data_path},
-            seeds={"training": spec.training.seed or 0},
-            mark=mark,
-            iteration=iterations,
-            threads=threads,
-            device=str(device),
-        )
-        write_manifest(out_path, manifest, usage)
         if not keep_state:
             drop_state(state_dir)
             events.write("dropped", name=spec.name, mark=mark)
@@ -178,21 +178,22 @@ def _is_kept(kept: Path, spec: ModelSpec, iterations: int) -> bool:
 
 
 def _write_out(kept: Path, out_path: str | Path, spec: ModelSpec, mark: str) -> None:
-    """Give kept weights their place; written again where they carry another mark or name."""
+    """Give kept weights their place; written again where they carry another mark or name.
+
+    Their manifest goes with them, as it was when they were trained.
+    """
     about = read_header(kept)
     if about.mark == mark and about.spec.content() == spec.content():
         link_or_copy(kept, out_path)
-        return
-    model = make_network(spec.architecture)
-    load_weights(kept, model)
-    save_weights(
-        out_path,
-        model,
-        list(model.parameters()),
-        spec=spec,
-        mark=mark,
-        iteration=about.iteration,
-    )
+    else:
+        model = make_network(spec.architecture)
+        load_weights(kept, model)
+        weights: list[torch.Tensor] = list(model.parameters())
+        save_weights(out_path, model, weights, spec=spec, mark=mark, iteration=about.iteration)
+    if (known := read_manifest(kept)) is not None:  # earlier versions wrote none
+        is_of = {"name": spec.name, "spec": spec.content(), "mark": mark}
+        sizes = {"sha256": sha256_file(out_path), "num_bytes": Path(out_path).stat().st_size}
+        write_json(manifest_path(out_path), {**known, **is_of, **sizes})
 
 
 def _begin(events: EventLog, event: str, spec: ModelSpec, **fields: Any) -> None:

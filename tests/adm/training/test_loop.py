@@ -14,10 +14,11 @@ from adm.training.watchdog import Diverged
 from adm.weights.files import read_header
 from records.errors import UserError
 from records.events import read_events
-from records.files import canonical_json
+from records.files import canonical_json, sha256_file
 from records.interrupts import Stopped
 from records.locks import exclusive_lock
-from tests.adm.training_case import make_spec, run
+from records.manifest import read_manifest
+from tests.adm.training_case import make_data, make_spec, run
 
 
 def events_of(folder, name):
@@ -277,3 +278,15 @@ def test_initial_weights_follow_the_seed():
         for seed in (0, 0, 1)
     ]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_restored_mark_keeps_the_manifest_of_its_training(tmp_path):
+    spec = make_spec()
+    first = read_manifest(run(tmp_path, spec, 2))
+    assert first is not None and first["kind"] == "weights" and first["run"]["wall_seconds"] > 0
+    assert first["inputs"]["data"] == sha256_file(make_data(tmp_path))
+    again = read_manifest(run(tmp_path, spec, 2, out="again", threads=2))
+    assert again == first
+    other = read_manifest(run(tmp_path, spec, 2, mark="other", out="other"))
+    assert other is not None and other["mark"] == "other" and other["run"] == first["run"]
+    assert other["sha256"] == sha256_file(tmp_path / "other.safetensors") != first["sha256"]
