@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from records.errors import UserError, main_guard
-from records.events import EventLog, add_event_options, open_events
+from records.events import add_event_options, open_events
 from records.files import digest, read_json, sha256_file, write_json
 from records.metrics import EXTRAS, METRICS, PAPER
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
+from records.usage import Usage
 
 if TYPE_CHECKING:
     from eval.result import GradingResult
@@ -144,7 +145,6 @@ def _grade(options: argparse.Namespace) -> None:
     from eval.grade import grade
     from eval.images.damaged_files import advise_forgetting
 
-    events = open_events(options)
     with advise_forgetting(options.reference, options.samples):
         result = grade(
             options.reference,
@@ -159,10 +159,10 @@ def _grade(options: argparse.Namespace) -> None:
             device=options.device,
             half_distances=options.half_distances,
             allow_jpeg=options.allow_jpeg,
-            events=events,
+            events=open_events(options),
             progress=True,
         )
-    _finish(result, options.json, events)
+    _finish(result, options.json)
 
 
 def _ceiling(options: argparse.Namespace) -> None:
@@ -173,7 +173,6 @@ def _ceiling(options: argparse.Namespace) -> None:
     network = _load_network(options)
     from eval.grade import grade_ceiling
 
-    events = open_events(options)
     result = grade_ceiling(
         options.data,
         network,
@@ -184,10 +183,10 @@ def _ceiling(options: argparse.Namespace) -> None:
         seed=options.seed,
         batch_size=options.batch_size,
         device=options.device,
-        events=events,
+        events=open_events(options),
         progress=True,
     )
-    _finish(result, options.json, events)
+    _finish(result, options.json)
 
 
 def _reference(options: argparse.Namespace) -> None:
@@ -233,7 +232,7 @@ def _network(options: argparse.Namespace) -> None:
         parameters, description = train_small_network(images, labels, spec, options.data)
         description["data_sha256"] = sha256_file(options.data)
         save_small_network(options.out, parameters, description)
-        inputs, seeds = {"data": options.data}, {"training": spec["seed"]}
+        inputs, seeds = {"data": description["data_sha256"]}, {"training": spec["seed"]}
         manifest = make_manifest(kind="network", inputs=inputs, seeds=seeds, **about)
         write_manifest(options.out, manifest, usage)
     print(f"Held-out accuracy: {description['held_out_accuracy']:.4f}")
@@ -346,7 +345,7 @@ def _set_threads(num_threads: int) -> None:
     torch.set_num_threads(num_threads)
 
 
-def _finish(result: "GradingResult", out: str | None, events: EventLog) -> None:
+def _finish(result: "GradingResult", out: str | None) -> None:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
     print("\n".join(result.describe_metrics()))
     for warning in result.warnings:
@@ -361,8 +360,7 @@ def _finish(result: "GradingResult", out: str | None, events: EventLog) -> None:
         kind="metrics",
         name=result.name,
         digest=result.digest,
-        inputs={},
+        inputs={role: protocol[role]["sha256"] for role in ("samples", "reference", "network")},
         seeds={"evaluation": protocol["seed"]},
     )
-    inputs = {role: protocol[role]["sha256"] for role in ("samples", "reference", "network")}
-    write_manifest(out, {**manifest, "inputs": inputs}, events.start_usage())
+    write_manifest(out, manifest, Usage(whole_process=True))

@@ -82,14 +82,13 @@ def make_reference(
         manifest = make_manifest(
             kind="reference",
             name=name,
-            inputs={},
+            inputs={"data": image_set.sha256, "network": network.sha256},
             seeds={"reference": seed},
             data=str(data_path),
             network=network.description,
             counts={"statistics": image_set.num_images, "precision_recall": len(drawn)},
         )
-        hashes = {"data": image_set.sha256, "network": network.sha256}
-        write_manifest(out, {**manifest, "inputs": hashes}, use)
+        write_manifest(out, manifest, use)
 
 
 def _write_images(

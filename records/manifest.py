@@ -43,7 +43,7 @@ def make_manifest(
     name: str,
     spec: Mapping[str, Any] | None = None,
     digest: str | None = None,
-    inputs: Mapping[str, str | Path | Sequence[str | Path] | None],
+    inputs: Mapping[str, str | list[str]] | None = None,
     seeds: Mapping[str, int] | None = None,
     **details: Any,
 ) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def make_manifest(
         name: of the artefact.
         spec: what decides it.
         digest: of that spec, or of another object that the workflow asked for.
-        inputs: files by role, whose hashes are taken; None and empty lists are left out.
+        inputs: SHA-256 of what is read, by role (`hash_inputs`).
         seeds: of random draws.
         details: JSON values that belong to the kind.
 
@@ -67,7 +67,7 @@ def make_manifest(
         "name": name,
         "spec": spec,
         "digest": digest,
-        "inputs": {role: _hash(paths) for role, paths in inputs.items() if paths},
+        "inputs": dict(inputs or {}),
         "seeds": dict(seeds or {}),
         **environment(),
         **details,
@@ -147,7 +147,14 @@ def hash_artefact(path: str | Path) -> str:
     return sha256_file(path)
 
 
-def _hash(paths: str | Path | Sequence[str | Path] | None) -> str | list[str] | None:
-    if paths is None or isinstance(paths, (str, Path)):
-        return paths and hash_artefact(paths)
-    return [hash_artefact(path) for path in paths]
+def hash_inputs(
+    **files: str | Path | Sequence[str | Path] | None,
+) -> dict[str, str | list[str]]:
+    """Return the SHA-256 of files by role; roles without a file are left out."""
+    return {
+        role: hash_artefact(paths)
+        if isinstance(paths, str | Path)
+        else [hash_artefact(path) for path in paths]
+        for role, paths in files.items()
+        if paths
+    }

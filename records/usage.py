@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-_IMPORTED = time.monotonic()  # the commands import this first, so that their own imports count
+_IMPORTED = time.monotonic()  # with `records.events`, before torch
 _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from records.errors import UserError
 from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
-from records.manifest import make_manifest, write_manifest
+from records.manifest import hash_inputs, make_manifest, write_manifest
 from records.usage import Usage
 from reports.export import render_csv, render_latex, render_markdown
 from reports.pictures import make_pictures
@@ -55,7 +55,7 @@ def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
         kind="page",
         name=spec.table.name,
         digest=spec.digest,
-        inputs={"metrics": [path for path in spec.list_metrics() if Path(path).exists()]},
+        inputs=hash_inputs(metrics=[one for one in spec.list_metrics() if Path(one).exists()]),
     )
     write_manifest(out["html"], manifest, usage)
 

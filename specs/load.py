@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[Any, type[Spec], str]] = {
 }
 # Keys that one kind of file alone has; the first that is there tells.
 TELLING = {
-    "sha256": "the protocol of a file that was made",
+    "sha256": "the manifest of a file that was made",
     "architecture": "a model spec",
     "sampler": "a sample spec",
     "num_ranges": "an accuracy spec",

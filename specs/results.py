@@ -93,7 +93,7 @@ class AccuracyFile(Strict, extra="ignore"):
 
 
 class PublishedManifest(Strict, extra="ignore"):
-    """Where a published file that lies here is from (`workflow.fetching`)."""
+    """Where a published file that is stored here is from (`workflow.fetching`)."""
 
     licence: str
     sha256: str

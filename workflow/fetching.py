@@ -84,7 +84,6 @@ def place_artefact(
     manifest = make_manifest(
         kind="published",
         name=artefact["path"],
-        inputs={},
         source=PUBLISHED,
         url=url,
         mirror=mirror,

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         about = {"name": args.out.stem, "digest": spec.digest, "spec": spec.content()}
         with open_events(args).record(kind="dataset", job="dataset", **about) as usage:
             make_digits(args.out, image_size_px=spec.image_size_px, classes=spec.classes)
-            write_manifest(args.out, make_manifest(kind="dataset", inputs={}, **about), usage)
+            write_manifest(args.out, make_manifest(kind="dataset", **about), usage)
         return 0
     return _prepare(args, _take_what_decides(spec), spec)
 

@@ -119,7 +119,7 @@ def make_about(
     return about
 
 
-def make_notes(dataset: str, images: OwnImages, contents: Contents) -> list[str]:
+def make_notes(dataset: str, contents: Contents) -> list[str]:
     """Say what a person should know about a finished set."""
     notes = []
     of = f"of {contents.num_images} images"

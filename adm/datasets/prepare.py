@@ -250,7 +250,7 @@ def _make(
         listing = make_about(partial, fields=fields, labelled=images.labelled)
         sha256, num_bytes = partial.finish(listing)
     manifest = {
-        **make_manifest(kind="dataset", inputs={}, **about),
+        **make_manifest(kind="dataset", **about),
         **fields,
         "file": order.out.name,
         "sha256": sha256,
@@ -267,7 +267,7 @@ def _make(
         "some_ignored_files": summary.some_ignored,
         "traits": contents.traits,
         "skipped": list(_read_broken(broken)),
-        "notes": make_notes(order.dataset, images, contents),
+        "notes": make_notes(order.dataset, contents),
         "versions": {**list_versions(), "python": platform.python_version()},
         "num_workers": order.num_workers,
         "num_from_earlier_run": num_kept,

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from adm.networks.model import make_network
 from adm.published.names import NAMES, Catalogue, Named, find_model, published_name
-from adm.weights.files import read_header
+from adm.weights.files import make_header, read_header
 from adm.weights.tensors import opened, write_tensors
 from records.errors import UserError
-from records.files import atomic_write, canonical_json
-from records.manifest import make_manifest, write_manifest
+from records.files import atomic_write
+from records.manifest import hash_inputs, make_manifest, write_manifest
 from records.usage import Usage
 from specs.architecture import Architecture, ClassifierArchitecture
 from specs.models import WeightsSpec
@@ -235,23 +235,15 @@ def import_checkpoint(
     for name, one in tensors.items():
         if not torch.isfinite(one).all():
             raise UserError(f"{path}: {name} holds values that are not finite; fetch it again")
-    metadata = {
-        **(about or {}),
-        "spec": canonical_json(named.spec.content()),
-        "digest": named.spec.digest,
-        "mark": named.mark,
-        "iteration": str(named.iteration),
-        "recipe": str(named.spec.recipe),
-    }
-    write_tensors(
-        out_path, {name: tensors[name] for name in make_shapes(named.spec.architecture)}, metadata
-    )
+    header = {**(about or {}), **make_header(named.spec, named.mark, named.iteration)}
+    names = make_shapes(named.spec.architecture)
+    write_tensors(out_path, {name: tensors[name] for name in names}, header)
     manifest = make_manifest(
         kind="weights",
         name=named.name,
         spec=named.spec.content(),
         digest=named.spec.digest,
-        inputs={"checkpoint": path},
+        inputs=hash_inputs(checkpoint=path),
         mark=named.mark,
         iteration=named.iteration,
     )

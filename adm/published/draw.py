@@ -129,7 +129,6 @@ def draw_named(
         manifest=make_manifest(
             kind="samples",
             name=str(name),
-            inputs={},
             seeds={"sampling": seed},
             sampling={"halves": halves, "seed": seed},
             labels=None if shown is None else shown.tolist(),

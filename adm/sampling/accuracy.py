@@ -16,7 +16,7 @@ from adm.training.precision import use_exact_float32
 from records.errors import UserError
 from records.events import EventLog
 from records.files import write_json
-from records.manifest import make_manifest, write_manifest
+from records.manifest import hash_inputs, make_manifest, write_manifest
 from specs.models import GuideWeights
 from specs.sampling import AccuracySpec
 from specs.schedule import Schedule, make_schedule
@@ -185,7 +185,7 @@ def write_accuracy(
             name=spec.name,
             spec=spec.content(),
             digest=spec.digest,
-            inputs={"weights": weights_path, "data": data_path},
+            inputs=hash_inputs(weights=weights_path, data=data_path),
             seeds={"evaluation": spec.seed},
             precision="float32",
         )

@@ -19,7 +19,7 @@ from records.errors import UserError
 from records.events import EventLog
 from records.files import remove_leftovers, sha256_file
 from records.locks import exclusive_lock
-from records.manifest import make_manifest, manifest_path, read_manifest
+from records.manifest import hash_inputs, make_manifest, manifest_path, read_manifest
 from specs.architecture import UNetArchitecture
 from specs.sampling import BatchRef, SampleSpec
 
@@ -118,7 +118,7 @@ def write_samples(
     manifest = make_manifest(
         kind="samples",
         **about,
-        inputs={"weights": weights_path, "classifier": classifier_path, "low_res": low_res_path},
+        inputs=hash_inputs(weights=weights_path, classifier=classifier_path, low_res=low_res_path),
         seeds={"sampling": spec.seed},
         precision="float32",
         model=model_spec.content(),

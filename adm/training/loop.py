@@ -29,7 +29,13 @@ from records.events import EventLog
 from records.files import link_or_copy, remove_leftovers, sha256_file, write_json
 from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
-from records.manifest import make_manifest, manifest_path, read_manifest, write_manifest
+from records.manifest import (
+    hash_inputs,
+    make_manifest,
+    manifest_path,
+    read_manifest,
+    write_manifest,
+)
 from records.usage import Usage
 from specs.models import ModelSpec
 
@@ -123,7 +129,7 @@ def train(
                 name=spec.name,
                 spec=spec.content(),
                 digest=spec.digest,
-                inputs={"data": data_path},
+                inputs=hash_inputs(data=data_path),
                 seeds={"training": spec.training.seed or 0},
                 mark=mark,
                 iteration=iterations,

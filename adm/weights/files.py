@@ -30,6 +30,17 @@ class WeightsHeader:
     iteration: int
 
 
+def make_header(spec: ModelSpec | WeightsSpec, mark: str, iteration: int) -> dict[str, str]:
+    """Make the texts by which a weights file says what it is; see `save_weights`."""
+    return {
+        "spec": canonical_json(spec.content()),
+        "digest": spec.digest,
+        "mark": mark,
+        "iteration": str(iteration),
+        "recipe": str(spec.recipe),
+    }
+
+
 def save_weights(
     path: str | Path,
     model: nn.Module,
@@ -53,14 +64,8 @@ def save_weights(
         UserError: the file cannot be written.
     """
     names = [name for name, _ in model.named_parameters()]
-    metadata = {
-        "spec": canonical_json(spec.content()),
-        "digest": spec.digest,
-        "mark": mark,
-        "iteration": str(iteration),
-        "recipe": str(spec.recipe),
-    }
-    write_tensors(path, dict(zip(names, weights, strict=True)), metadata)
+    tensors = dict(zip(names, weights, strict=True))
+    write_tensors(path, tensors, make_header(spec, mark, iteration))
 
 
 def read_header(path: str | Path) -> WeightsHeader:

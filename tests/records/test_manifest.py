@@ -9,6 +9,7 @@ from records.errors import UserError
 from records.files import sha256_file, write_json
 from records.manifest import (
     hash_artefact,
+    hash_inputs,
     make_manifest,
     manifest_path,
     read_manifest,
@@ -25,7 +26,7 @@ KEYS = {
 
 def write_artefact(path, content=b"content", **details):
     path.write_bytes(content)
-    manifest = make_manifest(kind="weights", name="a", inputs={}, **details)
+    manifest = make_manifest(kind="weights", name="a", **details)
     return write_manifest(path, manifest, Usage())
 
 
@@ -52,9 +53,12 @@ def test_inputs_are_hashed_by_role(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
     paths = [tmp_path / "a", tmp_path / "b"]
-    inputs = {"one": paths[0], "several": paths, "absent": None, "none": []}
     hashes = [sha256_file(path) for path in paths]
-    manifest = make_manifest(kind="page", name="x", inputs=inputs)
+    manifest = make_manifest(
+        kind="page",
+        name="x",
+        inputs=hash_inputs(one=paths[0], several=paths, absent=None, none=[]),
+    )
     assert manifest["inputs"] == {"one": hashes[0], "several": hashes}
 
 

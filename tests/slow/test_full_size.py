@@ -12,8 +12,8 @@ from adm.published.names import find_model, load_catalogue
 from adm.training.loop import make_state
 from adm.training.losses import make_loss_fn
 from adm.training.step import train_step
+from adm.weights.files import make_header
 from adm.weights.tensors import write_tensors
-from records.files import canonical_json
 
 LIMIT_GIB = 12
 # A process of its own: its peak memory is that of loading and sampling alone.
@@ -64,14 +64,7 @@ def write_random_weights(path, named):
         size = torch.Size(shape).numel()
         first = 1009 * index % (len(pool) - size)
         tensors[name] = pool[first : first + size].view(shape)
-    metadata = {
-        "spec": canonical_json(named.spec.content()),
-        "digest": named.spec.digest,
-        "mark": named.mark,
-        "iteration": str(named.iteration),
-        "recipe": str(named.spec.recipe),
-    }
-    write_tensors(path, tensors, metadata)
+    write_tensors(path, tensors, make_header(named.spec, named.mark, named.iteration))
 
 
 @pytest.mark.slow
