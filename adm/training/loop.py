@@ -15,6 +15,7 @@ import torch
 from adm.datasets.image_zip import ImageZip
 from adm.networks.model import make_network
 from adm.process.seeds import seed_for
+from adm.training.adamw import AdamW
 from adm.training.batches import iterate_batches, make_inputs, open_dataset
 from adm.training.ema import make_ema
 from adm.training.losses import make_loss_fn
@@ -50,19 +51,12 @@ def make_state(spec: ModelSpec, device: str | torch.device = "cpu") -> TrainStat
         device: where the network is put; its weights are drawn on the CPU.
 
     Returns:
-        Network, average (a copy of the weights), AdamW (betas 0.9 and 0.999, eps 1e-8).
+        Network, average (a copy of the weights), AdamW.
     """
     training = spec.training
     torch.manual_seed(seed_for("training", training.seed, "weights"))
     model = make_network(spec.architecture).to(device).train()
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=training.learning_rate,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=training.weight_decay,
-        fused=True,  # on one CPU core 3 ms for 3M parameters; 11 ms with foreach
-    )
+    optimiser = AdamW(model.parameters(), training.weight_decay)
     return TrainState(model, make_ema(list(model.parameters())), optimiser, LossScale())
 
 

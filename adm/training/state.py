@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adm.training.adamw import AdamW
 from adm.training.precision import LossScale
 from adm.weights.tensors import read_tensors, write_tensors
 from records.errors import UserError
@@ -33,7 +34,7 @@ class TrainState:
 
     model: nn.Module
     ema: list[Tensor]
-    optimiser: torch.optim.Optimizer
+    optimiser: AdamW
     loss_scale: LossScale
     iteration: int = 0
 

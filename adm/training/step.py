@@ -80,7 +80,7 @@ def train_step(
     """
     num_images = len(x_start)
     scale = state.loss_scale.factor if precision == "fp16" else 1.0
-    state.optimiser.zero_grad(set_to_none=True)
+    state.optimiser.zero_grad()
     sums: dict[str, Tensor] = {}
     for start in range(0, num_images, microbatch_size):
         part = slice(start, start + microbatch_size)
@@ -102,9 +102,7 @@ def train_step(
         if grad_clip is not None:
             share = (grad_clip / (grad_norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_(grads, share)  # pyright: ignore[reportPrivateImportUsage]  # private to torch
-        for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate
-        state.optimiser.step()
+        state.optimiser.step(learning_rate)
         update_ema(state.ema, parameters, ema_decay)
     if precision == "fp16":
         state.loss_scale.update(finite)

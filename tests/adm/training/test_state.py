@@ -20,7 +20,7 @@ def make_used_state(iteration=3):
     torch.manual_seed(iteration)
     for parameter in state.model.parameters():
         parameter.grad = torch.randn_like(parameter)
-    state.optimiser.step()
+    state.optimiser.step(1e-3)
     state.ema = [torch.randn_like(one) for one in state.ema]
     state.iteration = iteration
     state.loss_scale.exponent = 12.003
