@@ -61,6 +61,8 @@ def grade(
     batch_size: int = 64,
     device: str = "cpu",
     half_distances: bool = False,
+    num_images: int | None = None,
+    shuffle: bool = False,
     allow_jpeg: bool = False,
     progress: bool = False,
 ) -> GradingResult:
@@ -83,6 +85,10 @@ def grade(
         device: where torch computes: cpu, cuda or cuda:1. A network that is loaded stays where
             it is.
         half_distances: precision and recall with the authors' float16 arithmetic.
+        num_images: how many samples are graded: the first, or random ones with shuffle; None for
+            all.
+        shuffle: grade the samples in a random order (of seed), which moves the Inception Score of
+            those that come class by class.
         allow_jpeg: take JPEG files, although they move FID.
         progress: show progress bars in a terminal.
 
@@ -93,7 +99,7 @@ def grade(
         UserError: an input is missing, unreadable, not made of 8-bit images of one size, or has
             too few; features are of another network; a setting that is none.
     """
-    names = _check_settings(metrics, seed=seed, batch_size=batch_size)
+    names = _check_settings(metrics, seed=seed, batch_size=batch_size, num_images=num_images)
     graded, compared = (
         one if isinstance(one, ImageFeatures) else _open_images(one) for one in (samples, reference)
     )
@@ -109,6 +115,8 @@ def grade(
         batch_size=batch_size,
         device=device,
         half_distances=half_distances,
+        num_images=num_images,
+        shuffle=shuffle,
         allow_jpeg=allow_jpeg,
         progress=progress,
     )
@@ -152,7 +160,9 @@ def compute_features(
     )
 
 
-def _check_settings(metrics: Collection[str], *, seed: int, batch_size: int) -> tuple[str, ...]:
+def _check_settings(
+    metrics: Collection[str], *, seed: int, batch_size: int, num_images: int | None = None
+) -> tuple[str, ...]:
     """Refuse settings that are none, before anything is loaded; return metrics in their order."""
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     unknown = [name for name in names if name not in KNOWN]
@@ -161,6 +171,8 @@ def _check_settings(metrics: Collection[str], *, seed: int, batch_size: int) -> 
         raise UserError(f"metrics: got {got}; choose out of {', '.join(KNOWN)}")
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}; give 1 or more")
+    if num_images is not None and num_images < 1:
+        raise UserError(f"num_images is {num_images}; give 1 or more, or None for all")
     if seed < 0:
         raise UserError(f"seed is {seed}; give 0 or more")
     return tuple(name for name in KNOWN if name in names)

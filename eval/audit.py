@@ -12,6 +12,7 @@ from eval.audit_statistics import describe_statistics
 from eval.images.image_set import ImageSet, describe_shape
 from eval.images.npz_stream import describe_npz
 from eval.images.open import STATISTICS, load_statistics, open_images
+from eval.metrics.inception_score import SPLIT_SIZE
 from records.errors import UserError
 from records.manifest import manifest_path, read_manifest
 
@@ -57,7 +58,7 @@ def audit(path: str | Path, *, allow_jpeg: bool = False) -> dict[str, Any]:
         "compressed": stored["arr_0"].compressed if stored else None,
         "arrays": {name: f"{one.dtype} {list(one.shape)}" for name, one in stored.items()},
         "statistics": statistics,
-        "labels": _describe_labels(image_set.labels),
+        "labels": _describe_labels(image_set),
         "num_jpegs": image_set.num_jpegs,
         **_describe_pixels(image_set),
     }
@@ -65,7 +66,7 @@ def audit(path: str | Path, *, allow_jpeg: bool = False) -> dict[str, Any]:
         *_judge_counts(image_set.num_images, bool(statistics["names"])),
         *odd_statistics,
         *_judge_images(result),
-        *_judge_labels(image_set.labels, result["labels"]),
+        *_judge_labels(image_set, result["labels"]),
         *_judge_file(path, result),
     ]
     return {**result, "odd": odd}
@@ -96,8 +97,9 @@ def format_audit(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _describe_labels(labels: np.ndarray | None) -> dict[str, Any] | None:
+def _describe_labels(image_set: ImageSet) -> dict[str, Any] | None:
     """Count classes and their images."""
+    labels = image_set.labels
     if labels is None:
         return None
     classes, counts = np.unique(labels, return_counts=True)
@@ -108,7 +110,7 @@ def _describe_labels(labels: np.ndarray | None) -> dict[str, Any] | None:
         "max": int(classes[-1]),
         "smallest_class": {"label": int(classes[smallest]), "num_images": int(counts[smallest])},
         "largest_class": {"label": int(classes[largest]), "num_images": int(counts[largest])},
-        "sorted": bool((np.diff(labels) >= 0).all()),
+        "sorted": image_set.comes_by_class,
     }
 
 
@@ -215,18 +217,19 @@ def _judge_images(result: dict[str, Any]) -> Iterator[str]:
         yield f"{result['num_jpegs']} of {count} images are JPEGs: lossy compression moves FID"
 
 
-def _judge_labels(labels: np.ndarray | None, about: dict[str, Any] | None) -> Iterator[str]:
+def _judge_labels(image_set: ImageSet, about: dict[str, Any] | None) -> Iterator[str]:
     """Say what is odd about labels."""
-    if labels is None or about is None:
+    if image_set.comes_by_class:
+        what = "images come folder by folder" if about is None else "labels are sorted by class"
+        yield (
+            f"{what}: each split of {SPLIT_SIZE:,} that the Inception Score is a mean "
+            "of sees a few classes alone, which lowers it; grade them with --shuffle"
+        )
+    if about is None:
         yield "no labels (arr_1 or dataset.json): the share of each class cannot be checked"
         return
     if about["min"] < 0:
         yield f"a label is {about['min']}; classes are numbered from 0"
-    if about["sorted"] and about["num_classes"] > 1:
-        yield (
-            "labels are sorted by class: each split of the Inception Score sees a few classes "
-            "alone, which lowers it; shuffle images and labels together"
-        )
     smallest, largest = about["smallest_class"], about["largest_class"]
     if largest["num_images"] > UNBALANCED_RATIO * smallest["num_images"]:
         yield (

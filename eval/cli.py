@@ -7,128 +7,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.options import make_parser
 from records.errors import UserError, main_guard
-from records.events import add_event_options, open_events
+from records.events import open_events
 from records.files import digest, read_json, sha256_file, write_json
-from records.metrics import EXTRAS, METRICS, PAPER
-from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
+from records.metrics import METRICS, PAPER
 from records.usage import Usage
 
 if TYPE_CHECKING:
     from eval.result import GradingResult
 
-PROGRAM = "adm-eval" if Path(sys.argv[0]).name == "adm-eval" else "python -m eval"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def make_parser(command: str = "") -> argparse.ArgumentParser:
-    """Describe a command and its options.
-
-    Args:
-        command: one of COMMANDS; the empty one is grading.
-    """
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} {command}".strip(), description=COMMANDS[command].__doc__
-    )
-    add = parser.add_argument
-    if not command:
-        parser.epilog = (
-            f"other commands, each with --help: {', '.join(filter(None, COMMANDS))}. REFERENCE and "
-            "SAMPLES are an .npz with arr_0 uint8 NHWC (the authors' layout), a folder of such, a "
-            ".zip of PNGs or a folder of PNGs."
-        )
-        add("reference", metavar="REFERENCE", help="images, with or without statistics")
-        add("samples", metavar="SAMPLES", help="the images to grade")
-        add("--intervals", action="store_true", help="add 95 %% intervals")
-        add(
-            "--half-distances",
-            action="store_true",
-            help="precision and recall with the authors' float16 arithmetic, which moves their "
-            "third decimal (default: exact)",
-        )
-        add("--json", metavar="OUT", help="write metrics and protocol there")
-    elif command == "ceiling":
-        add("data", metavar="DATA", help="real images: .zip, folder or .npz")
-        _add_num_images(parser, 50_000, "random images of each half at most")
-        add("--json", metavar="OUT", required=True, help="write the metrics there")
-    elif command == "reference":
-        add("data", metavar="DATA", help="images: .zip of PNGs, folder or .npz")
-        _add_num_images(
-            parser, 10_000, "random images stored for precision and recall; statistics use all"
-        )
-        add("--out", metavar="REF.npz", required=True, help="the file to write")
-    elif command == "network":
-        add("data", metavar="DATA", help="labelled zip of PNGs with dataset.json")
-        add("--spec", metavar="SPEC.json", required=True, help="how to train it")
-        add("--out", metavar="NET.safetensors", required=True, help="the file to write")
-    elif command == "weights":
-        add("--sha256", metavar="HASH", help="what it must be (default: the published one's)")
-        add("--out", metavar="FILE.pb", required=True, help="where to put it")
-    elif command == "audit":
-        add("path", metavar="FILE", help="a batch: .npz, .zip or folder")
-        add("--json", metavar="OUT", help="write the same as JSON there")
-    elif command == "selftest":
-        add("--reference", metavar="REF.npz", help="the authors' imagenet_256 reference")
-        add("--samples", metavar="SAMPLES.npz", help="their ADM-G, ADM-U samples")
-    _add_shared_options(parser, command)
-    return parser
-
-
-def _add_num_images(parser: argparse.ArgumentParser, default: int, words: str) -> None:
-    """Add how many images are drawn at random."""
-    parser.add_argument(
-        "--num-images",
-        type=POSITIVE,
-        default=default,
-        help=f"{words} (default {default})",
-    )
-
-
-def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add the options that a command shares with others."""
-    add = parser.add_argument
-    if command in ("", "reference", "audit"):
-        add("--allow-jpeg", action="store_true", help="take JPEG files, although they move FID")
-    if command in ("", "ceiling"):
-        add("--name", help="of the result (default: from the file's name)")
-        add("--digest", help="of the spec that asked for it, written into the result")
-        add(
-            "--metrics",
-            metavar="NAMES",
-            help=f"with commas, out of {', '.join(PAPER)} (the default) and {', '.join(EXTRAS)}",
-        )
-    if command in ("", "ceiling", "reference", "network"):
-        add_event_options(parser)
-    if command in ("", "ceiling", "reference"):
-        add("--seed", type=NOT_NEGATIVE, default=0, help="of random draws (default 0)")
-    if command in ("", "ceiling", "reference", "selftest"):
-        add(
-            "--weights",
-            metavar="NET",
-            help="the feature network: Inception's frozen graph (default: downloaded once and "
-            "kept) or a small network's .safetensors",
-        )
-        add(
-            "--any-weights",
-            action="store_true",
-            help="take a frozen graph with another hash than the published one; its FIDs compare "
-            "with no published ones",
-        )
-        add(
-            "--backend",
-            choices=("torch", "tensorflow"),
-            default="torch",
-            help="what runs Inception (default torch)",
-        )
-        add("--batch-size", type=POSITIVE, default=64, help="images at a time")
-        add_machine_options(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command and run it; the first word picks another command than grading."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = arguments[0] if arguments and arguments[0] in COMMANDS else ""
-    options = make_parser(command).parse_args(arguments[1:] if command else arguments)
+    parser = make_parser(command, {name: run.__doc__ for name, run in COMMANDS.items()})
+    options = parser.parse_args(arguments[1:] if command else arguments)
     return COMMANDS[command](options) or 0
 
 
@@ -158,9 +55,12 @@ def _grade(options: argparse.Namespace) -> None:
             batch_size=options.batch_size,
             device=options.device,
             half_distances=options.half_distances,
+            num_images=options.num_images,
+            shuffle=options.shuffle,
             allow_jpeg=options.allow_jpeg,
             events=open_events(options),
             progress=True,
+            warn=_warn,
         )
     _finish(result, options.json)
 
@@ -183,8 +83,10 @@ def _ceiling(options: argparse.Namespace) -> None:
         seed=options.seed,
         batch_size=options.batch_size,
         device=options.device,
+        allow_jpeg=options.allow_jpeg,
         events=open_events(options),
         progress=True,
+        warn=_warn,
     )
     _finish(result, options.json)
 
@@ -226,7 +128,7 @@ def _network(options: argparse.Namespace) -> None:
     from eval.networks.small import save_small_network
     from eval.networks.small_training import train_small_network
 
-    images, labels = read_all(open_images(options.data))
+    images, labels = read_all(open_images(options.data, allow_jpeg=options.allow_jpeg))
     about = {"name": Path(options.out).stem, "digest": digest(spec), "spec": spec}
     with open_events(options).record(kind="network", job="network", **about) as usage:
         parameters, description = train_small_network(images, labels, spec, options.data)
@@ -345,11 +247,14 @@ def _set_threads(num_threads: int) -> None:
     torch.set_num_threads(num_threads)
 
 
+def _warn(sentence: str) -> None:
+    """Tell something about a result while it is still computed."""
+    print(f"warning: {sentence}", file=sys.stderr, flush=True)
+
+
 def _finish(result: "GradingResult", out: str | None) -> None:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
     print("\n".join(result.describe_metrics()))
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     if not out:
         return
     from records.manifest import make_manifest, write_manifest

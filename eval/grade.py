@@ -1,35 +1,33 @@
 """Grade samples against a reference: features once, then metrics, intervals and the protocol."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eval.cautions import PUBLISHED_SAMPLES, Warn, judge_order, judge_samples
 from eval.images.checks import check_num_images
 from eval.images.image_set import ImageSet
 from eval.images.open import open_images
-from eval.inputs import IN_MEMORY, Gradable, ImageFeatures, compute_image_features
-from eval.metrics.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
-from eval.metrics.fid import make_count_warning
+from eval.inputs import Gradable, ImageFeatures, compute_image_features
 from eval.metrics.inception_score import SPLIT_SIZE
 from eval.metrics.intervals import MIN_IMAGES as MIN_FOR_INTERVALS
 from eval.metrics.intervals import WORDS
 from eval.metrics.precision_recall import MIN_IMAGES, NUM_NEIGHBOURS, WHY
 from eval.metrics.reference import Reference
 from eval.metrics.registry import compute_metrics
-from eval.networks.feature_network import INCEPTION_NAME, FeatureNetwork
-from eval.networks.features import Features, compute_features
+from eval.networks.feature_network import FeatureNetwork
+from eval.networks.features import Features, compute_features, demand
 from eval.reference import load_reference, make_reference_of_features
 from eval.result import GradingResult, make_metric
+from eval.samples import check_counts, compute_sample_features, open_samples
 from records.errors import UserError
 from records.events import EventLog
-from records.manifest import manifest_path, read_protocol
 from records.metrics import METRICS, PAPER
 from records.provenance import environment
 
 RECIPE = 2
-PUBLISHED_SAMPLES = 50_000
 
 
 def grade(
@@ -45,9 +43,12 @@ def grade(
     batch_size: int = 64,
     device: str = "cpu",
     half_distances: bool = False,
+    num_images: int | None = None,
+    shuffle: bool = False,
     allow_jpeg: bool = False,
     events: EventLog | None = None,
     progress: bool = False,
+    warn: Warn | None = None,
 ) -> GradingResult:
     """Grade a batch of samples against a reference batch.
 
@@ -60,13 +61,17 @@ def grade(
         digest: of the spec that asked for this, for the result.
         metrics: names from records.metrics.
         intervals: also compute standard errors and 95 % intervals.
-        seed: of random groups and subsets.
+        seed: of random orders, groups and subsets.
         batch_size: images at a time.
         device: where distances are computed.
         half_distances: precision and recall with the authors' float16 arithmetic.
+        num_images: how many samples are graded: the first, or random ones with shuffle; None for
+            all.
+        shuffle: grade the samples in a random order, which moves the Inception Score alone.
         allow_jpeg: take JPEG files.
         events: where it is recorded what happens; None for nowhere.
         progress: show progress bars.
+        warn: is called with each sentence of the result's warnings as soon as it is known.
 
     Raises:
         UserError: an input is unreadable, not made of 8-bit images of one size, or has too few; or
@@ -76,12 +81,14 @@ def grade(
     for one in (samples, reference):
         if isinstance(one, ImageFeatures):
             _check_network(one, network)
-    batch, path, protocol = _open_samples(samples, allow_jpeg=allow_jpeg)
-    check_num_images(batch.num_images, path, MIN_IMAGES, WHY)
-    if intervals or "kid" in metrics:
-        check_num_images(batch.num_images, path, MIN_FOR_INTERVALS, "intervals and KID need them")
-    if "fid_infinity" in metrics:
-        check_num_images(batch.num_images, path, MIN_FOR_EXTRAPOLATION, "quarters are compared")
+    opened = open_samples(
+        samples, num_images=num_images, shuffle=shuffle, seed=seed, allow_jpeg=allow_jpeg
+    )
+    batch, path, protocol = opened.batch, opened.path, opened.protocol
+    check_counts(opened, metrics, intervals=intervals)
+    told = _Told(warn)
+    images = batch if isinstance(batch, ImageSet) and not shuffle else None
+    told.tell(judge_samples(images, batch.num_images, network, metrics))
     about = {"digest": protocol.get("digest", batch.sha256), "spec": protocol.get("spec")}
     events = events or EventLog(None)
     with events.record(kind="row", job="evaluate", name=name, metrics_digest=digest, **about):
@@ -103,20 +110,18 @@ def grade(
                 allow_jpeg=allow_jpeg,
                 progress=progress,
             )
-        if isinstance(batch, ImageFeatures):
-            features, network = batch.features, batch.network
-        else:
-            features = compute_features(
-                batch,
-                network,
-                outputs={METRICS[metric].output for metric in metrics},
-                batch_size=batch_size,
-                progress=progress,
-            )
+        features = compute_sample_features(
+            opened,
+            network,
+            outputs={METRICS[metric].output for metric in metrics},
+            batch_size=batch_size,
+            progress=progress,
+        )
         result = _make_result(
             compared,
             features,
-            network,
+            batch.network if isinstance(batch, ImageFeatures) else network,
+            told,
             name=name,
             digest=digest,
             metrics=metrics,
@@ -124,27 +129,25 @@ def grade(
             seed=seed,
             device=device,
             half_distances=half_distances,
-            protocol={**protocol, "path": path, "sha256": batch.sha256},
+            protocol=protocol,
         )
         _record_metrics(events, result)
     return result
 
 
-def _open_samples(
-    samples: Gradable, *, allow_jpeg: bool
-) -> tuple[ImageSet | ImageFeatures, str, dict[str, Any]]:
-    """Open samples that are a path; return them, where they are, and how they were made."""
-    if isinstance(samples, ImageSet | ImageFeatures):
-        batch, path = samples, samples.path
-    else:
-        batch, path = open_images(samples, allow_jpeg=allow_jpeg), str(samples)
-    protocol = {} if batch.kind == IN_MEMORY else read_protocol(path) or {}
-    if protocol.get("sha256") not in (None, batch.sha256):
-        raise UserError(
-            f"{manifest_path(path)}: tells how a batch with SHA-256 {protocol['sha256']} "
-            f"was made; {path} has {batch.sha256}: delete it, or put the batch's own there"
-        )
-    return batch, path, protocol
+class _Told:
+    """Sentences for a result, each also told when it becomes known."""
+
+    def __init__(self, warn: Warn | None):
+        self.sentences: list[str] = []
+        self._warn = warn
+
+    def tell(self, sentences: Iterable[str]) -> None:
+        """Keep sentences and tell them."""
+        for sentence in sentences:
+            self.sentences.append(sentence)
+            if self._warn is not None:
+                self._warn(sentence)
 
 
 def _check_network(computed: ImageFeatures, network: FeatureNetwork) -> None:
@@ -180,8 +183,10 @@ def grade_ceiling(
     seed: int = 0,
     batch_size: int = 64,
     device: str = "cpu",
+    allow_jpeg: bool = False,
     events: EventLog | None = None,
     progress: bool = False,
+    warn: Warn | None = None,
 ) -> GradingResult:
     """Grade a random half of the real images against the other: what a perfect model would score.
 
@@ -199,34 +204,39 @@ def grade_ceiling(
         seed: of the halves, random groups and subsets.
         batch_size: images at a time.
         device: where distances are computed.
+        allow_jpeg: take JPEG files.
         events: where it is recorded what happens; None for nowhere.
         progress: show a progress bar.
+        warn: see grade.
 
     Raises:
         UserError: the data cannot be read or are too few.
     """
-    image_set = open_images(data_path)
+    image_set = open_images(data_path, allow_jpeg=allow_jpeg)
     drawn = np.random.default_rng(seed).permutation(image_set.num_images)[: 2 * num_images]
     half = len(drawn) // 2
     check_num_images(half, f"{data_path}: one half", MIN_IMAGES, WHY)
     check_num_images(half, f"{data_path}: one half", MIN_FOR_INTERVALS, "intervals need them")
     rows = np.sort(drawn)
+    told = _Told(warn)
+    told.tell(judge_samples(None, half, network, metrics))
     events = events or EventLog(None)
     about = {"name": name, "digest": digest or image_set.sha256, "spec": None}
     with events.record(kind="row", job="evaluate", metrics_digest=digest, **about):
         features = compute_features(
             image_set.take(rows), network, batch_size=batch_size, progress=progress
         )
-        samples, others = (
-            features.take(np.searchsorted(rows, np.sort(part)))
-            for part in (drawn[:half], drawn[half:])
-        )
+        halves = [drawn[:half], drawn[half:]]
+        if half <= SPLIT_SIZE:  # else the Inception Score needs the random order
+            halves = [np.sort(part) for part in halves]
+        samples, others = (features.take(np.searchsorted(rows, part)) for part in halves)
         reference = make_reference_of_features(others, path=str(data_path), sha256=image_set.sha256)
         rest = "the other half" if len(rows) == image_set.num_images else "as many others"
         result = _make_result(
             reference,
             samples,
             network,
+            told,
             name=name,
             digest=digest,
             metrics=metrics,
@@ -254,6 +264,7 @@ def _make_result(
     reference: Reference,
     samples: Features,
     network: FeatureNetwork,
+    told: _Told,
     *,
     name: str,
     digest: str | None,
@@ -274,11 +285,13 @@ def _make_result(
         device=device,
         half_distances=half_distances,
     )
+    if "is" in metrics:
+        told.tell(judge_order(demand(samples.softmax)))
     return GradingResult(
         name=name,
         digest=digest,
         metrics={metric: make_metric(content) for metric, content in values.items()},
-        warnings=tuple(_list_warnings(samples.num_images, network, metrics)),
+        warnings=tuple(told.sentences),
         counts={
             "samples": samples.num_images,
             "reference": reference.num_images,
@@ -299,15 +312,3 @@ def _make_result(
             **environment(),
         },
     )
-
-
-def _list_warnings(
-    num_samples: int, network: FeatureNetwork, metrics: Collection[str]
-) -> list[str]:
-    """Say so when a value may be taken for one that compares with the published ones."""
-    if network.name != INCEPTION_NAME or not {"fid", "sfid"} & set(metrics):
-        return []
-    warning = make_count_warning(num_samples, PUBLISHED_SAMPLES)
-    if warning is None:
-        return []
-    return [f"the published values are of {PUBLISHED_SAMPLES:,} samples. {warning}"]

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,10 @@ class ImageFeatures:
     def num_images(self) -> int:
         """How many images there are."""
         return self.features.num_images
+
+    def take(self, rows: np.ndarray) -> "ImageFeatures":
+        """Return the features of some of the images; as a reference they stay what they are."""
+        return replace(self, features=self.features.take(rows))
 
     def __repr__(self) -> str:
         """Show what they are of, not the numbers."""

@@ -220,7 +220,19 @@ def _make_source(
         iterate_some=iterate,
         kind=kind,
         num_jpegs=sum(image.header.is_jpeg for image in images),
+        folders=_number_folders([image.name for image in images]) if labels is None else None,
     )
+
+
+def _number_folders(names: Sequence[str]) -> np.ndarray | None:
+    """Number the folders of images, int64 [n]; None where they cannot be those of classes."""
+    folders = [name.rpartition("/")[0] for name in names]
+    if all(folder == f"{index // 1000:05d}" for index, folder in enumerate(folders)):
+        return None  # EDM's and StyleGAN's tools put every thousand images into one
+    numbers = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
+    if len(numbers) < 2:
+        return None
+    return np.array([numbers[folder] for folder in folders], dtype=np.int64)
 
 
 def _read_zip(path: Path, images: Iterable[_Image]) -> Iterator[bytes]:

@@ -21,6 +21,9 @@ class ImageSet:
             Each call reads from the start again. Raises UserError where the data are damaged.
         kind: what holds the images, in words.
         num_jpegs: how many of them are JPEGs.
+        folders: where no labels are known, the folder that each image is in, by number, int64
+            [num_images]; None where all are in one, or in folders that only count images.
+        rows: of the whole set those that take has kept, int64 [num_images]; None for all.
         iterate_some: function of rising rows int64 [k] and a batch size; yields these images as
             iterate_batches does, and reads no others. None where all must be read for some.
     """
@@ -33,7 +36,18 @@ class ImageSet:
     iterate_batches: Callable[[int], Iterator[np.ndarray]]
     kind: str = "images"
     num_jpegs: int = 0
+    folders: np.ndarray | None = None
+    rows: np.ndarray | None = None
     iterate_some: Callable[[np.ndarray, int], Iterator[np.ndarray]] | None = None
+
+    @property
+    def comes_by_class(self) -> bool:
+        """Whether labels, or else folders, come in one piece each, as nothing random does."""
+        classes = self.folders if self.labels is None else self.labels
+        if classes is None:
+            return False
+        num_pieces = 1 + int(np.count_nonzero(np.diff(classes)))
+        return 1 < num_pieces == len(np.unique(classes)) < len(classes)
 
     def take(self, rows: np.ndarray) -> "ImageSet":
         """Return some of the images as a set; where they are files, the others are not read.
@@ -46,6 +60,8 @@ class ImageSet:
             self,
             num_images=len(rows),
             labels=None if self.labels is None else self.labels[rows],
+            folders=None if self.folders is None else self.folders[rows],
+            rows=rows if self.rows is None else self.rows[rows],
             iterate_batches=partial(iterate, rows),
             iterate_some=None,
         )

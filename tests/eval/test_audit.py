@@ -154,7 +154,8 @@ def test_grey_and_plain_images_are_counted(tmp_path):
     ("labels", "words"),
     [
         (None, "no labels (arr_1 or dataset.json): the share of each class cannot be checked"),
-        (np.sort(LABELS), "labels are sorted by class: each split of the Inception Score sees"),
+        (np.sort(LABELS), "labels are sorted by class: each split of 5,000 that the Incep"),
+        (LABELS[np.argsort(LABELS)[::-1]], "labels are sorted by class: each split of 5,000"),
         (LABELS - 1, "a label is -1; classes are numbered from 0"),
     ],
 )

@@ -1,5 +1,6 @@
 """Some images of a source: the right ones, in batches of the size that was asked for."""
 
+import dataclasses
 import io
 import zipfile
 
@@ -44,6 +45,48 @@ def test_images_without_labels():
     some = make_source(IMAGES).take(ROWS)
     assert some.labels is None
     np.testing.assert_array_equal(read_all(some)[0], IMAGES[ROWS])
+
+
+@pytest.mark.parametrize(
+    ("labels", "by_class"),
+    [
+        (None, False),
+        ([0, 0, 1, 1, 2], True),
+        ([2, 2, 0, 1, 1], True),
+        ([0, 0, 1, 0, 1], False),
+        ([1, 1, 1, 1, 1], False),
+        ([0, 1, 2, 3, 4], False),
+    ],
+)
+def test_what_comes_class_by_class(labels, by_class):
+    labels = None if labels is None else np.array(labels)
+    assert dataclasses.replace(make_source(IMAGES[:5]), labels=labels).comes_by_class == by_class
+
+
+def test_rows_of_rows_are_those_of_the_whole_set():
+    some = make_source(IMAGES).take(ROWS).take(np.array([0, 2]))
+    np.testing.assert_array_equal(some.rows, ROWS[[0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (["a/1.png", "a/2.png", "b/1.png", "c/d/1.png"], [0, 0, 1, 2]),
+        (["a/1.png", "a/2.png"], None),
+        (["1.png", "2.png"], None),
+        (["1.png", "a/2.png"], [0, 1]),
+        ([f"{i // 1000:05d}/img{i:08d}.png" for i in range(1002)], None),  # EDM's tools
+        (["00000/1.png", "00001/1.png"], [0, 1]),
+    ],
+)
+def test_folders_of_images_without_labels_are_numbered(tmp_path, names, folders):
+    file = io.BytesIO()
+    Image.fromarray(IMAGES[0]).save(file, "PNG")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, file.getvalue())
+    found = open_images(tmp_path / "a.zip").folders
+    assert (None if found is None else found.tolist()) == folders
 
 
 def test_files_of_other_images_are_not_decoded(tmp_path):

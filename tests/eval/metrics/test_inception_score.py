@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from eval.metrics.inception_score import compute_inception_score, compute_split_scores
+from eval.metrics.inception_score import (
+    compute_inception_score,
+    compute_shuffled_scores,
+    compute_split_scores,
+)
 from records.errors import UserError
 
 
@@ -39,3 +43,16 @@ def test_the_score_is_the_mean_of_its_splits():
 def test_nan_is_refused():
     with pytest.raises(UserError, match="Inception Score: 1 of 2 rows"):
         compute_inception_score(np.array([[np.nan, 0.5], [0.5, 0.5]]))
+
+
+def test_scores_of_random_orders_are_those_of_shuffled_samples():
+    rng = np.random.default_rng(0)
+    softmax = rng.dirichlet(np.full(7, 0.2), size=53).astype(np.float32)
+    scores = compute_shuffled_scores(softmax, num_orders=400, seed=1, split_size=10)
+    by_hand = [
+        compute_inception_score(softmax[rng.permutation(53)], split_size=10) for _ in range(400)
+    ]
+    assert scores.mean() == pytest.approx(np.mean(by_hand), abs=6 * np.std(by_hand) / 20)
+    assert scores.std() == pytest.approx(np.std(by_hand), rel=0.2)
+    whole = compute_shuffled_scores(softmax, num_orders=2, split_size=53)
+    assert whole == pytest.approx(compute_inception_score(softmax), rel=1e-6)
