@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adm.datasets.centre_crop import CROPS
+from adm.datasets.classes import LABELS
 from adm.datasets.formats import DATASETS
-from adm.datasets.image_tree import LABELS
+from adm.datasets.own_images import show_some
 from adm.datasets.prepare import MAX_SIZE_PX, Order, broken_path, prepare_dataset
 from records.cores import count_cores
 from records.errors import UserError
@@ -146,6 +147,9 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any], spec: OwnImagesSpec
         + (f", {len(manifest['skipped'])} skipped" if manifest["skipped"] else "")
         + f"; {manifest_path(args.out)}"
     )
+    if manifest["class_names"]:
+        names = [f"{label} {name}" for label, name in enumerate(manifest["class_names"])]
+        print(f"classes: {show_some(names)}")
     for note in manifest["notes"]:
         print(f"note: {note}")
     return 0

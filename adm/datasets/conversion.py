@@ -25,6 +25,7 @@ TRAITS = (
     "exif_rotation_ignored",
     "first_of_several_frames",
     "enlarged",
+    "sides_cut_off",
 )
 COLOURS = {"1": "grey", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette", "CMYK": "cmyk"}
 
@@ -64,6 +65,8 @@ def convert_image(content: bytes, *, image_size_px: int | None, crop: str) -> Co
             image, names = _decode(content)
             if image_size_px is not None and min(image.size) < image_size_px:
                 names.add("enlarged")
+            if image_size_px is not None and image.width != image.height:
+                names.add("sides_cut_off")
             square = make_square(image.convert("RGB"), image_size_px=image_size_px, crop=crop)
     except UnusableImage:
         raise

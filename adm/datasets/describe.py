@@ -8,6 +8,7 @@ from typing import Any
 
 from adm.datasets.conversion import TRAITS
 from adm.datasets.imagenet_classes import NUM_TRAINING_IMAGES, WNIDS
+from adm.datasets.listing import Summary, describe_ignored
 from adm.datasets.own_images import OwnImages, show_some
 from adm.datasets.partial import PartialZip, make_image_name
 from records.errors import UserError
@@ -29,6 +30,18 @@ LICENCES = {
     "belong to their owners and may not be passed on",
     "lsun": "none stated with LSUN; the images belong to their owners; research use",
     "images": "not stated",
+}
+
+# What is said of images that have a trait.
+NOTES = {
+    "enlarged": "were smaller than the size asked for and were enlarged",
+    "exif_rotation_ignored": "carry an EXIF rotation, which is not applied, as in the authors' "
+    "loader",
+    "transparency_dropped": "are transparent in places; that is dropped, and the colour behind it "
+    "shows",
+    "first_of_several_frames": "have several frames, of which the first was taken",
+    "sixteen_bits_cut_to_eight": "have 16 bits a channel, cut to 8",
+    "sides_cut_off": "were not square; what is beside the middle square was cut off",
 }
 
 
@@ -119,20 +132,17 @@ def make_about(
     return about
 
 
-def make_notes(dataset: str, contents: Contents) -> list[str]:
-    """Say what a person should know about a finished set."""
-    notes = []
+def make_notes(dataset: str, contents: Contents, summary: Summary) -> list[str]:
+    """Say what a person should know about a finished set: all that was left out, cut or changed."""
     of = f"of {contents.num_images} images"
-    traits = contents.traits
-    if traits["enlarged"]:
-        notes.append(
-            f"{traits['enlarged']} {of} were smaller than the size asked for and were enlarged"
-        )
-    if traits["exif_rotation_ignored"]:
-        notes.append(
-            f"{traits['exif_rotation_ignored']} {of} carry an EXIF rotation, which is not applied, "
-            "as in the authors' loader"
-        )
+    notes = []
+    if summary.ignored:
+        notes.append(f"left out: {describe_ignored(summary.ignored, summary.some_ignored)}")
+    notes += [
+        f"{contents.traits[name]} {of} {words}"
+        for name, words in NOTES.items()
+        if contents.traits[name]
+    ]
     full = dataset == "imagenet" and len(contents.per_class) == len(WNIDS)
     if full and contents.num_images != NUM_TRAINING_IMAGES:
         notes.append(

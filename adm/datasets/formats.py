@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from adm.datasets.classes import LABELS, sort_classes
 from adm.datasets.image_archive import make_archive_reader, open_image_archive
-from adm.datasets.image_tree import LABELS, has_folders, make_folder_reader, open_image_folder
+from adm.datasets.image_tree import has_folders, make_folder_reader, open_image_folder
 from adm.datasets.imagenet_classes import WNIDS
 from adm.datasets.imagenet_tar import make_tar_reader, open_imagenet_tar
 from adm.datasets.lsun_lmdb import make_lmdb_reader, open_lsun
@@ -36,7 +37,7 @@ def open_own_images(
             unless num_classes says otherwise), `lsun` (an lmdb), `images` (a folder or a zip).
         path: the file or folder.
         labels: where labels come from, one of LABELS; only folders and zips leave a choice.
-        classes: names of the classes to keep, labelled in sorted order; None keeps all.
+        classes: names of the classes to keep, labelled as `sort_classes` orders them; None: all.
         num_classes: the number of classes that must be there; None takes what is found.
 
     Raises:
@@ -56,7 +57,7 @@ def open_own_images(
     if dataset == "imagenet" and way == "auto" and path.is_dir():
         way = "folders" if has_folders(path) else "prefix"
     if path.is_dir():
-        images = open_image_folder(path, labels=way)
+        images = open_image_folder(path, labels=way, num_classes=num_classes)
     elif dataset == "imagenet" and path.suffix != ".zip":
         images = open_imagenet_tar(path)
     else:
@@ -86,15 +87,15 @@ def _keep_classes(images: OwnImages, classes: Sequence[str]) -> OwnImages:
             f"{images.path}: classes: got {list(classes)}; needed: different classes out of those "
             f"there are: {there}"
         )
-    kept = sorted(classes)
+    kept = sort_classes(classes)
     labels = {names.index(name): label for label, name in enumerate(kept)}
     return replace(
         images,
-        class_names=tuple(kept),
+        class_names=kept,
         iterate_images=lambda: (
-            replace(one, label=labels[one.label])
+            replace(one, label=None if one.label is None else labels.get(one.label))
             for one in images.iterate_images()
-            if one.label in labels
+            if one.label in labels or not one.place
         ),
     )
 

@@ -1,20 +1,23 @@
 """Images in a zip: one folder per class, the zips of EDM and StyleGAN tools, or without labels."""
 
-import json
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
+from adm.datasets.classes import LIST_NAME, Classes, find_classes, read_class_list, survey
 from adm.datasets.own_images import (
+    HIDDEN,
+    LOOSE,
+    OTHERS,
     Listed,
     OwnImages,
     Reader,
     UnusableImage,
-    check_class_names,
-    check_depth,
     check_num_bytes,
     is_hidden,
     is_image_name,
@@ -34,46 +37,45 @@ def open_image_archive(
 
     Args:
         path: the zip.
-        labels: as for `open_image_folder`; with `auto` the labels of a dataset.json come first. A
-            single folder around everything is passed over.
+        labels: see `find_classes`; with `auto` the labels of a dataset.json come first.
         num_classes: for labels of dataset.json, how many classes there are.
 
     Raises:
-        UserError: no zip or cut short, a name twice, two classes with one name, labels out of
-            range or of images that are not there, or no clear classes; see `open_image_folder`.
+        UserError: no zip or cut short, a name twice, or no clear classes; see `find_classes` and
+            `read_class_list`.
     """
     path = Path(path)
     stamp, infos, folders = _read_directory(path)
-    images = sorted(name for name in infos if is_image_name(name))
-    given = _read_labels(path, infos, num_classes) if labels == "auto" else None
-    class_names: tuple[str, ...] | None = None
-    found: dict[str, int] = {}
-    if given:
-        unlabelled = [name for name in images if name not in given]
-        if unlabelled:
-            raise UserError(
-                f"{path}: dataset.json has no label for {unlabelled[0]!r} and "
-                f"{len(unlabelled) - 1} more; complete it, or say --labels none"
-            )
-        found = given
-    elif given is None:
-        found, class_names = _find_classes(path, images, folders, labels)
+    shown = {name: info for name, info in infos.items() if not _is_concealed(name)}
+    if labels == "none":
+        classes = None
+    elif labels == "auto" and LIST_NAME in shown:
+        images = filter(is_image_name, shown)
+        classes = read_class_list(path, _read_member(path, LIST_NAME), images, num_classes)
+    else:
+        entries = chain(((name, True) for name in folders), ((name, False) for name in shown))
+        found = survey(entries, labels)
+        classes = find_classes(
+            path,
+            found,
+            labels,
+            advise=lambda name: f"give its folder {name} alone, as a folder or in a zip",
+        )
 
     def iterate_images() -> Iterator[Listed]:
-        for name in sorted(infos, key=lambda one: (found.get(one) or 0, one)):
-            info = infos[name]
-            place = []
-            if is_image_name(name):
-                place = [
-                    info.header_offset,
-                    info.compress_size,
-                    info.file_size,
-                    info.compress_type if not info.flag_bits & 1 else -1,
-                    info.CRC,
-                ]
-            yield Listed(name, found.get(name), place)
+        listed = [_list_member(info, classes) for info in infos.values()]
+        by_class = classes is not None and classes.around is not None
+        last = sys.maxsize  # what is in no class
+        yield from sorted(
+            listed,
+            key=lambda one: (
+                (last if one.label is None else one.label) if by_class else 0,
+                PurePosixPath(one.name).parts,
+            ),
+        )
 
-    return OwnImages("zip", path, class_names, bool(found), stamp, iterate_images)
+    names = classes and classes.names
+    return OwnImages("zip", path, names, classes is not None, stamp, iterate_images)
 
 
 def make_archive_reader(path: Path) -> Reader:
@@ -104,21 +106,17 @@ def make_archive_reader(path: Path) -> Reader:
     return read
 
 
-def _read_directory(
-    path: Path,
-) -> tuple[list[int], dict[str, zipfile.ZipInfo], set[tuple[str, ...]]]:
-    """Return the zip's stamp, its files by name, and the parts of its folders, empty ones too."""
+def _read_directory(path: Path) -> tuple[list[int], dict[str, zipfile.ZipInfo], set[str]]:
+    """Return the zip's stamp, its files by name, and its folders that are members themselves."""
     infos: dict[str, zipfile.ZipInfo] = {}
-    folders: set[tuple[str, ...]] = set()
+    folders: set[str] = set()
     try:
         stamp = make_stamp(path)
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
-                parts = PurePosixPath(info.filename).parts
-                if any(map(is_hidden, parts)):
-                    continue
-                folders.add(parts if info.is_dir() else parts[:-1])
                 if info.is_dir():
+                    if not _is_concealed(info.filename):
+                        folders.add(info.filename)
                     continue
                 if info.filename in infos:
                     raise UserError(
@@ -134,89 +132,35 @@ def _read_directory(
     return stamp, infos, folders
 
 
-def _read_labels(
-    path: Path, infos: dict[str, zipfile.ZipInfo], num_classes: int | None
-) -> dict[str, int] | None:
-    """Return the labels of dataset.json by name, None where there are none."""
-    if "dataset.json" not in infos:
-        return None
+def _read_member(path: Path, name: str) -> bytes:
+    """Return the content of a file in the zip."""
     try:
         with zipfile.ZipFile(path) as archive:
-            labels = json.loads(archive.read("dataset.json"))["labels"]
-        if labels is None:
-            return {}
-        pairs = [(str(name), label) for name, label in labels]
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            return archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(
-            f'{path}: dataset.json is not {{"labels": [["a.png", 5], ...]}} ({error}); correct it, '
-            "or say --labels folders or none"
+            f"{path}: {name} cannot be read ({error}); make the zip again, or say --labels none"
         ) from None
-    for name, label in pairs:
-        if name not in infos:
-            raise UserError(
-                f"{path}: dataset.json names {name!r}, which is not in the zip; make it again"
-            )
-        if type(label) is not int or label < 0 or (num_classes and label >= num_classes):
-            needed = f"0 to {num_classes - 1}" if num_classes else "integers from 0"
-            raise UserError(
-                f"{path}: dataset.json: {name} has label {label!r}; labels are {needed}: correct "
-                "it, or ask for another num_classes"
-            )
-    return dict(pairs)
 
 
-def _find_classes(
-    path: Path, images: list[str], folders: set[tuple[str, ...]], labels: str
-) -> tuple[dict[str, int], tuple[str, ...] | None]:
-    """Return the label of each image and the class names, by folder or by prefix.
+def _is_concealed(name: str) -> bool:
+    """Tell whether a member is one that tools leave behind, or in such a folder."""
+    return any(map(is_hidden, PurePosixPath(name).parts))
 
-    A folder without images beside the others is a class too, which the list of images refuses.
-    """
-    parts = {name: PurePosixPath(name).parts for name in images}
-    # Archives often have one folder around everything.
-    depth = 0
-    while len({one[depth] for one in parts.values()}) == 1 and all(
-        len(one) > depth + (1 if labels == "prefix" else 2) for one in parts.values()
-    ):
-        depth += 1
-    flat = [name for name, one in parts.items() if len(one) == depth + 1]
-    if labels == "auto":
-        labels = "folders" if len(flat) < len(images) else "none"
-        if flat and labels == "folders":
-            raise UserError(
-                f"{path}: {len(flat)} images (as {flat[0]}) are beside folders of images, so it is "
-                "not clear what the classes are; move them, or say --labels folders, prefix or none"
-            )
-        if all(len(one) > depth + 2 for one in parts.values()):
-            inner: dict[str, set[str]] = {}
-            for one in parts.values():
-                inner.setdefault(one[depth], set()).add(one[depth + 1])
-            check_depth(
-                path,
-                inner,
-                advise=lambda name: f"give its folder {name} alone, as a folder or in a zip",
-            )
-    if labels == "none":
-        return {}, None
-    if labels == "prefix":
-        without = [name for name in images if "_" not in parts[name][-1]]
-        if without:
-            raise UserError(
-                f"{path}: {without[0]!r} has no underscore; with labels by prefix every name is "
-                "<class>_<anything>: rename it, or say --labels none"
-            )
-        classes = {name: parts[name][-1].split("_")[0] for name in images}
-        found = set(classes.values())
-    else:
-        if flat:
-            raise UserError(
-                f"{path}: {flat[0]!r} is in no folder; with labels by folder every image is in "
-                "the folder of its class: move it, or say --labels none"
-            )
-        classes = {name: parts[name][depth] for name in images}
-        around = parts[images[0]][:depth] if images else ()
-        found = {one[depth] for one in folders if len(one) > depth and one[:depth] == around}
-    names = sorted(found)
-    check_class_names(path, names)
-    places = {name: label for label, name in enumerate(names)}
-    return {name: places[one] for name, one in classes.items()}, tuple(names)
+
+def _list_member(info: zipfile.ZipInfo, classes: Classes | None) -> Listed:
+    """Describe a member, which is listed as an image or left out."""
+    name = info.filename
+    label = classes and classes.label_of(name)
+    why = ""
+    if _is_concealed(name):
+        why = HIDDEN
+    elif not is_image_name(name):
+        why = OTHERS
+    elif classes is not None and label is None:
+        why = LOOSE
+    if why:
+        return Listed(name, None if why == LOOSE else label, [], why)
+    method = info.compress_type if not info.flag_bits & 1 else -1
+    place = [info.header_offset, info.compress_size, info.file_size, method, info.CRC]
+    return Listed(name, label, place)

@@ -1,16 +1,22 @@
 """Images in a folder: one folder per class, WNID_xxx.JPEG files, or without labels."""
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
+from adm.datasets.classes import LIST_NAME, Classes, find_classes, read_class_list, survey
 from adm.datasets.own_images import (
+    HIDDEN,
+    LINKS,
+    LOOSE,
+    OTHERS,
+    SPECIAL,
     Listed,
     OwnImages,
     Reader,
     UnusableImage,
-    check_class_names,
-    check_depth,
     check_num_bytes,
     is_hidden,
     is_image_name,
@@ -18,41 +24,39 @@ from adm.datasets.own_images import (
 )
 from records.errors import UserError
 
-LABELS = ("auto", "folders", "prefix", "none")
 
-
-def open_image_folder(path: str | Path, *, labels: str = "auto") -> OwnImages:
+def open_image_folder(
+    path: str | Path, *, labels: str = "auto", num_classes: int | None = None
+) -> OwnImages:
     """Find the classes of a folder of images.
 
     Args:
         path: the folder.
-        labels: `folders`, one folder per class, labels in the order of their sorted names;
-            `prefix`, the class is the name before the first underscore, as the authors' loader
-            takes it; `none`; `auto`, `folders` when there are some, otherwise `none`.
+        labels: see `find_classes`; with `auto` the labels of a dataset.json come first.
+        num_classes: for labels of dataset.json, how many classes there are.
 
     Raises:
-        UserError: cannot be read, nothing in it, images beside class folders, with `auto` folders
-            of folders (see `check_depth`), two classes with one name, or a name without a prefix.
+        UserError: cannot be read, or no clear classes; see `find_classes` and `read_class_list`.
     """
     path = Path(path)
-    entries = [one for one in _scan(path) if not is_hidden(one.name)]
-    folders = [one.name for one in entries if one.is_dir()]
-    files = [one.name for one in entries if not one.is_dir() and is_image_name(one.name)]
-    if labels == "auto":
-        labels = "folders" if folders else "none"
-        if folders and files:
-            raise UserError(
-                f"{path}: {len(files)} images (as {files[0]}) are beside {len(folders)} folders "
-                f"(as {folders[0]}), so it is not clear what the classes are; move them, or say "
-                "--labels folders, prefix or none"
-            )
-        inner = _find_inner_folders(path, folders)
-        check_depth(path, inner, advise=lambda name: f"give {path / name}")
-    if labels == "folders":
-        return _open_tree(path, folders)
-    if labels == "prefix":
-        return _open_prefixed(path, files)
-    return OwnImages("folder", path, None, False, None, lambda: _walk(path, "", None))
+    _scan(path)
+    if labels == "none":
+        classes = None
+    elif labels == "auto" and (path / LIST_NAME).is_file():
+        names = (name for name, is_folder in _list_names(path) if not is_folder)
+        content = (path / LIST_NAME).read_bytes()
+        classes = read_class_list(path, content, filter(is_image_name, names), num_classes)
+    else:
+        found = survey(_list_names(path), labels)
+        classes = find_classes(path, found, labels, advise=lambda name: f"give {path / name}")
+    return OwnImages(
+        "folder",
+        path,
+        classes and classes.names,
+        classes is not None,
+        None,
+        partial(_iterate_images, path, classes),
+    )
 
 
 def has_folders(path: Path) -> bool:
@@ -80,78 +84,68 @@ def make_folder_reader(path: Path) -> Reader:
     return read
 
 
-def _find_inner_folders(path: Path, folders: list[str]) -> dict[str, set[str]]:
-    """Return the folders with images in each folder; nothing where one holds an image itself."""
-    found: dict[str, set[str]] = {}
-    for folder in folders:
-        inner = set()
-        for entry in _scan(path / folder):
-            if is_hidden(entry.name):
-                continue
-            below = f"{folder}/{entry.name}"
-            if not entry.is_dir():
-                if is_image_name(entry.name):
-                    return {}
-            elif not entry.is_symlink() and any(one.place for one in _walk(path, below, None)):
-                inner.add(entry.name)
-        found[folder] = inner
-    return found
+def _iterate_images(path: Path, classes: Classes | None) -> Iterator[Listed]:
+    """List the images class by class where folders are the classes, then what is in none."""
+    if classes is None or classes.around is None:
+        for one in _walk(path, ""):
+            yield Listed(one.name, classes and classes.label_of(one.name), one.place, one.why)
+        return
+    assert classes.names is not None
+    folders = ["/".join([*classes.around, name]) for name in classes.names]
+    for label, folder in enumerate(folders):
+        for one in _walk(path, folder):
+            yield Listed(one.name, label, one.place, one.why)
+    for one in _walk(path, "", skipped=frozenset(folders)):
+        yield Listed(one.name, None, [], one.why or LOOSE)
 
 
-def _open_tree(path: Path, folders: list[str]) -> OwnImages:
-    """Take each folder as a class."""
-    check_class_names(path, folders)
-    if not folders:
-        raise UserError(f"{path}: no folders in it; one folder per class is needed")
-
-    def iterate_images() -> Iterator[Listed]:
-        for label, folder in enumerate(sorted(folders)):
-            yield from _walk(path, folder, label)
-
-    return OwnImages("folder", path, tuple(sorted(folders)), True, None, iterate_images)
-
-
-def _open_prefixed(path: Path, files: list[str]) -> OwnImages:
-    """Take what is before the first underscore as the class."""
-    without = [name for name in files if "_" not in name]
-    if without:
-        raise UserError(
-            f"{path}: {without[0]!r} has no underscore; with labels by prefix every name is "
-            "<class>_<anything>: rename it, or say --labels none"
-        )
-    names = sorted({name.split("_")[0] for name in files})
-    check_class_names(path, names)
-    labels = {name: label for label, name in enumerate(names)}
-
-    def iterate_images() -> Iterator[Listed]:
-        for listed in _walk(path, "", None, deep=False):
-            prefix = listed.name.split("_")[0]
-            yield Listed(listed.name, labels.get(prefix), listed.place)
-
-    return OwnImages("folder", path, tuple(names), True, None, iterate_images)
-
-
-def _walk(path: Path, below: str, label: int | None, deep: bool = True) -> Iterator[Listed]:
-    """List the files under a folder in the order of sorted names, one folder at a time.
-
-    Size and time are part of an image's place, so that a continued run notices a changed file.
-    """
+def _list_names(path: Path, below: str = "") -> Iterator[tuple[str, bool]]:
+    """List what is not hidden: each path, and whether it is a folder."""
     for entry in _scan(path / below):
-        name = f"{below}/{entry.name}" if below else entry.name
         if is_hidden(entry.name):
             continue
-        if entry.is_dir(follow_symlinks=False):
-            if deep:
-                yield from _walk(path, name, label)
+        name = f"{below}/{entry.name}" if below else entry.name
+        is_folder = _is_followed(entry, below)
+        yield name, is_folder
+        if is_folder:
+            yield from _list_names(path, name)
+
+
+def _walk(
+    path: Path, below: str, *, skipped: Collection[str] = (), hidden: bool = False
+) -> Iterator[Listed]:
+    """List the files under a folder in the order of sorted names, one folder at a time."""
+    for entry in _scan(path / below):
+        name = f"{below}/{entry.name}" if below else entry.name
+        concealed = hidden or is_hidden(entry.name)
+        if name in skipped:
             continue
-        place = []
-        if is_image_name(entry.name) and not entry.is_dir():
-            try:
-                status = entry.stat()
-                place = [name, status.st_size, status.st_mtime_ns]
-            except OSError:  # a link to nothing: it is tried like the others, and reported
-                place = [name, 0, 0]
-        yield Listed(name, label, place)
+        if _is_followed(entry, below):
+            yield from _walk(path, name, skipped=skipped, hidden=concealed)
+        else:
+            yield _list_file(entry, name, concealed)
+
+
+def _is_followed(entry: os.DirEntry, below: str) -> bool:
+    """Tell a folder; links to folders are followed where classes are, deeper they may be loops."""
+    return entry.is_dir(follow_symlinks=not below)
+
+
+def _list_file(entry: os.DirEntry, name: str, hidden: bool) -> Listed:
+    """Describe a file; size and time are in an image's place, so that a change is noticed."""
+    if hidden:
+        return Listed(name, None, [], HIDDEN)
+    if entry.is_dir():
+        return Listed(name, None, [], LINKS)
+    if not is_image_name(entry.name):
+        return Listed(name, None, [], OTHERS)
+    try:
+        status = entry.stat()
+    except OSError:  # a link to nothing: it is tried like the others, and reported
+        return Listed(name, None, [name, 0, 0])
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+        return Listed(name, None, [], SPECIAL)
+    return Listed(name, None, [name, status.st_size, status.st_mtime_ns])
 
 
 def _scan(path: Path) -> list[os.DirEntry]:

@@ -85,6 +85,7 @@ class ImageZip:
         name: name of the set.
         labels: int64 [len], or None for a set without labels.
         num_classes: number of classes, or None.
+        class_names: their names in the order of the labels, or None.
         image_size_px: height and width of every image, or None when they differ.
         image_channels: 1 when every image is grey, else 3; images are returned with 3 all the same.
     """
@@ -98,7 +99,7 @@ class ImageZip:
 
         Raises:
             UserError: missing, truncated or foreign; no dataset.json; names that leave the folder;
-                labels out of range; images of another size.
+                labels out of range or not for every image; images of another size.
         """
         self.path = Path(path)
         try:
@@ -119,6 +120,7 @@ class ImageZip:
         self._names = members
         self.labels: np.ndarray | None = None
         self.num_classes: int | None = None
+        self.class_names: tuple[str, ...] | None = None
         if about["labels"] is not None:
             self._read_labels(about, set(members))
         for one in self._names:
@@ -194,7 +196,16 @@ class ImageZip:
                     f"{self.path}: {one} has label {label}; labels are 0 to "
                     f"{num_classes - 1}: correct dataset.json"
                 )
+        unlisted = sorted(members - set(self._names))
+        if unlisted:
+            raise UserError(
+                f"{self.path}: dataset.json has no label for {unlisted[0]!r} and "
+                f"{len(unlisted) - 1} more PNGs in the zip; complete it"
+            )
         self.labels, self.num_classes = np.array(labels, dtype=np.int64), num_classes
+        names = about.get("class_names")
+        if isinstance(names, list) and len(names) == num_classes:
+            self.class_names = tuple(map(str, names))
 
     def _open(self, index: int) -> Image.Image:
         """Read the bytes of an image and its header; the pixels are not decoded yet."""

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from adm.datasets.classes import sort_classes
 from adm.datasets.own_images import (
+    OTHERS,
+    SPECIAL,
     Listed,
     OwnImages,
     Reader,
@@ -65,12 +68,15 @@ def open_imagenet_tar(path: str | Path) -> OwnImages:
     classes: dict[str, tuple[int, int]] = {}
     with _open(path) as file:
         members = list(_iterate_members(file, path, 0, path.stat().st_size))
-    names = []
+    names: list[str] = []
+    others: list[str] = []
     for member in members:
         name = PurePosixPath(member.name)
         if member.isreg() and name.suffix == ".tar" and not is_hidden(name.name):
             names.append(name.stem)
             classes[name.stem] = (member.offset_data, member.size)
+        elif not member.isdir():
+            others.append(member.name)
     check_class_names(path, names)
     if not classes:
         raise UserError(
@@ -81,22 +87,27 @@ def open_imagenet_tar(path: str | Path) -> OwnImages:
 
     def iterate_images() -> Iterator[Listed]:
         with _open(path) as outer:
-            for label, wnid in enumerate(sorted(classes)):
+            for label, wnid in enumerate(sort_classes(classes)):
                 start, num_bytes = classes[wnid]
                 where = f"{path}: {wnid}.tar"
                 found = list(_iterate_members(outer, where, start, num_bytes))
                 for member in sorted(found, key=lambda one: one.name):
                     if member.isdir():
                         continue
-                    place = [start + member.offset_data, member.size]
-                    if not member.isreg() or member.issparse() or not is_image_name(member.name):
-                        place = []
-                    yield Listed(f"{wnid}.tar/{member.name}", label, place)
+                    name = f"{wnid}.tar/{member.name}"
+                    if not member.isreg() or member.issparse():
+                        yield Listed(name, label, [], SPECIAL)
+                    elif not is_image_name(member.name):
+                        yield Listed(name, label, [], OTHERS)
+                    else:
+                        yield Listed(name, label, [start + member.offset_data, member.size])
+        for member in others:
+            yield Listed(member, None, [], OTHERS)
 
     return OwnImages(
         kind="imagenet_tar",
         path=path,
-        class_names=tuple(sorted(classes)),
+        class_names=sort_classes(classes),
         labelled=True,
         stamp=make_stamp(path),
         iterate_images=iterate_images,

@@ -24,8 +24,9 @@ class Summary:
         labelled: whether the images have labels.
         num_images: entries of the list.
         num_classes: classes of the images; None without labels.
-        num_ignored: files whose names are not those of images.
+        num_ignored: files that are left out.
         some_ignored: the first of them.
+        ignored: how many are left out for each reason.
         sha256: of the list.
     """
 
@@ -36,6 +37,7 @@ class Summary:
     num_classes: int | None
     num_ignored: int
     some_ignored: list[str]
+    ignored: dict[str, int]
     sha256: str
 
 
@@ -75,6 +77,12 @@ def iterate_listing(folder: Path, start: int = 0) -> Iterator[Listed]:
             yield Listed(*json.loads(line))
 
 
+def describe_ignored(reasons: dict[str, int], names: list[str]) -> str:
+    """Write how many files are left out, why, and which come first."""
+    counts = ", ".join(f"{number} {why}" for why, number in sorted(reasons.items()))
+    return f"{counts}, as {', '.join(names[:3])}"
+
+
 def _describe(images: OwnImages) -> dict[str, Any]:
     """Return what decides the list of images in one file."""
     return {
@@ -88,12 +96,13 @@ def _write_listing(images: OwnImages, path: Path) -> Summary:
     """Write the list of images, one JSON array a line."""
     counts = dict.fromkeys(range(len(images.class_names or ())), 0)
     ignored: list[str] = []
-    num_images, num_ignored = 0, 0
+    reasons: dict[str, int] = {}
+    num_images = 0
     sha256 = hashlib.sha256()
     with open(path, "wb") as file:
         for listed in images.iterate_images():
             if not listed.place:
-                num_ignored += 1
+                reasons[listed.why] = reasons.get(listed.why, 0) + 1
                 if len(ignored) < SHOWN:
                     ignored.append(listed.name)
                 continue
@@ -104,7 +113,7 @@ def _write_listing(images: OwnImages, path: Path) -> Summary:
             if listed.label is not None:
                 counts[listed.label] = counts.get(listed.label, 0) + 1
     if num_images == 0:
-        beside = f"; {num_ignored} other files, as {ignored[0]}" if ignored else ""
+        beside = f"; {describe_ignored(reasons, ignored)}" if ignored else ""
         raise UserError(f"{images.path}: no image in it{beside}; give the path of the images")
     num_classes = max(counts) + 1 if images.labelled else None
     empty = [one for one in range(num_classes or 0) if not counts.get(one)]
@@ -118,8 +127,9 @@ def _write_listing(images: OwnImages, path: Path) -> Summary:
         **_describe(images),
         num_images=num_images,
         num_classes=num_classes,
-        num_ignored=num_ignored,
+        num_ignored=sum(reasons.values()),
         some_ignored=ignored,
+        ignored=reasons,
         sha256=sha256.hexdigest(),
     )
 

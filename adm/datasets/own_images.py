@@ -1,7 +1,7 @@
 """What every format tells: which images there are, in which order, and where they are."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,10 +11,18 @@ from adm.datasets.imagenet_classes import WNIDS
 from records.errors import UserError
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"}
+    | {".tif", ".tiff", ".ppm", ".pgm"}
 )
 MAX_FILE_BYTES = 2**28
 SHOWN = 10
+
+# What is left out, and counted.
+HIDDEN = "hidden files"
+LINKS = "links to folders"
+SPECIAL = "things that are no regular files"
+OTHERS = "files that are no images by their names"
+LOOSE = "images in no class folder"
 
 Reader = Callable[[list[Any]], bytes]
 
@@ -26,13 +34,15 @@ class Listed:
     Attributes:
         name: what a person finds it by: path, member or key.
         label: place of its class in the sorted class names; None without labels.
-        place: JSON values with which the format's reader finds the bytes; empty for a file that
-            is no image by its name.
+        place: JSON values with which the format's reader finds the bytes; empty for what is left
+            out.
+        why: what is left out, as a plural; empty for an image.
     """
 
     name: str
     label: int | None
     place: list[Any]
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,33 +137,6 @@ def check_class_names(where: object, names: list[str]) -> None:
                 f"{where}: two classes with one name, {same!r} and {name!r}; every class must be "
                 "there once: rename or remove one"
             )
-
-
-def check_depth(
-    where: object, below: Mapping[str, set[str]], *, advise: Callable[[str], str]
-) -> None:
-    """Refuse folders of which none holds an image itself, where one holds several with images.
-
-    Such as train/cat, train/dog, val/cat: the classes are most likely one folder deeper. One folder
-    in each, such as n01/images, n02/images, is taken as a part of its class.
-
-    Args:
-        where: the images, for the message.
-        below: for each folder, the folders in it that hold images.
-        advise: says how to give one of them, by its name, alone.
-
-    Raises:
-        UserError: with the folder that is most likely meant.
-    """
-    several = sorted(name for name, inner in below.items() if len(inner) > 1)
-    if several:
-        meant = "train" if "train" in several else several[0]
-        raise UserError(
-            f"{where}: no image is in its folders themselves ({show_some(sorted(below))}), and "
-            f"{meant} holds several folders of images ({show_some(sorted(below[meant]))}), so it "
-            f"is not clear what the classes are; {advise(meant)}, or say --labels folders if "
-            "the outer folders are the classes, or none"
-        )
 
 
 def check_num_classes(

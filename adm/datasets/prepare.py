@@ -39,7 +39,7 @@ from records.manifest import make_manifest, write_manifest
 from records.usage import Usage
 from specs.datasets import OwnImagesSpec
 
-RECIPE = 1
+RECIPE = 2
 MAX_SIZE_PX = 4096
 # A photograph's PNG takes about this many bytes a pixel.
 PNG_BYTES_PER_PIXEL = 1.9
@@ -192,7 +192,7 @@ def _check_options(folder: Path, order: Order) -> None:
     write_json(folder / "options.new", options)
     if known is not None and known != (folder / "options.new").read_text(encoding="utf-8"):
         _say(f"{order.out}: what was unfinished is of another size or version; starting afresh")
-        for name in ("images.part", "records.bin"):
+        for name in ("images.part", "records.bin", "listing.json"):
             (folder / name).unlink(missing_ok=True)
     (folder / "options.new").replace(path)
 
@@ -265,9 +265,10 @@ def _make(
         "num_listed": summary.num_images,
         "num_ignored_files": summary.num_ignored,
         "some_ignored_files": summary.some_ignored,
+        "ignored_files": summary.ignored,
         "traits": contents.traits,
         "skipped": list(_read_broken(broken)),
-        "notes": make_notes(order.dataset, contents),
+        "notes": make_notes(order.dataset, contents, summary),
         "versions": {**list_versions(), "python": platform.python_version()},
         "num_workers": order.num_workers,
         "num_from_earlier_run": num_kept,

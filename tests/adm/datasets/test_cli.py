@@ -3,6 +3,7 @@ import hashlib
 import json
 
 import pytest
+from PIL import Image
 
 from adm.datasets.cli import add_arguments, run
 from adm.datasets.digits import make_digits
@@ -10,6 +11,7 @@ from adm.datasets.image_zip import ImageZip
 from records.errors import main_guard
 from records.files import write_json
 from tests.adm.datasets.small_sources import (
+    encode,
     make_classes,
     make_jpeg,
     write_imagenet_tar,
@@ -48,6 +50,27 @@ def test_by_hand(tmp_path, capsys):
     small = [*options[:2], "--image-size-px", 64, *options[4:6]]
     assert command(*small, "--path", path, "--out", tmp_path / "y.zip") == 0
     assert "note: 9 of 9 images were smaller than the size asked for" in capsys.readouterr().out
+
+
+def test_all_that_is_left_out_is_said(tmp_path, capsys):
+    clear = encode(Image.new("RGBA", (16, 16), (9, 9, 9, 0)), "PNG")
+    for name, files in {
+        "10": {"1.jfif": make_jpeg()},
+        "9": {"2.png": clear, "read.me": b""},
+    }.items():
+        write_tree(tmp_path / "in", {name: {**files, ".DS_Store": b"1"}})
+    (tmp_path / "in" / "9" / "more").symlink_to(tmp_path)
+    options = ["--dataset", "images", "--image-size-px", 16, "--workers", 1]
+    assert command(*options, "--path", tmp_path / "in", "--out", tmp_path / "x.zip") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "classes: 0 9, 1 10",
+        "note: left out: 1 files that are no images by their names, 2 hidden files, 1 links to "
+        "folders, as 9/.DS_Store, 9/more, 9/read.me",
+        "note: 1 of 2 images are transparent in places; that is dropped, and the colour behind it "
+        "shows",
+        "note: 1 of 2 images were not square; what is beside the middle square was cut off",
+    ]
+    assert ImageZip(tmp_path / "x.zip").class_names == ("9", "10")
 
 
 def test_whole_images_by_hand(tmp_path, capsys):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from adm.datasets.image_tree import make_folder_reader, open_image_folder
-from adm.datasets.own_images import UnusableImage
+from adm.datasets.own_images import HIDDEN, LINKS, OTHERS, SPECIAL, UnusableImage
 from records.errors import UserError
 from tests.adm.datasets.small_sources import make_classes, make_jpeg, write_flat, write_tree
 from tests.ground.test_permissions import ROOT, powerless
@@ -77,9 +77,12 @@ def test_what_is_no_image_is_listed_as_that(tmp_path):
     write_tree(tmp_path, {"__MACOSX": {"1.png": b"1"}, ".git": {"1.png": b"1"}})
     source = open_image_folder(tmp_path)
     assert source.class_names == ("a",)
-    assert [(one.name, not one.place) for one in source.iterate_images()] == [
-        ("a/1.png", False),
-        ("a/notes.txt", True),
+    assert [(one.name, one.why) for one in source.iterate_images()] == [
+        ("a/.hidden.png", HIDDEN),
+        ("a/1.png", ""),
+        ("a/notes.txt", OTHERS),
+        (".git/1.png", HIDDEN),
+        ("__MACOSX/1.png", HIDDEN),
     ]
 
 
@@ -99,6 +102,9 @@ def test_links(tmp_path):
     (tmp_path / "x" / "b" / "circle").symlink_to(tmp_path / "x")
     source = open_image_folder(tmp_path / "x")
     assert names_and_labels(source) == [("a/1.png", 0), ("b/nothing.png", 1)]
+    assert [(one.name, one.why) for one in source.iterate_images() if not one.place] == [
+        ("b/circle", LINKS)
+    ]
     with pytest.raises(UnusableImage, match="cannot be read \\(No such file"):
         make_folder_reader(tmp_path / "x")(["b/nothing.png", 0, 0])
 
@@ -116,7 +122,9 @@ def test_two_classes_with_one_name(tmp_path):
 def test_images_beside_folders(tmp_path):
     write_tree(tmp_path, {"a": {"1.png": b"1"}})
     (tmp_path / "2.png").write_bytes(make_jpeg())
-    with pytest.raises(UserError, match=r"1 images \(as 2\.png\) are beside 1 folders \(as a\)"):
+    with pytest.raises(
+        UserError, match=r"1 images \(as 2\.png\) are beside folders of images \(as a\)"
+    ):
         open_image_folder(tmp_path)
 
 
@@ -142,3 +150,10 @@ def test_folder_without_permission(tmp_path):
         [*powerless(), sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
     )
     assert "UserError" in done.stderr and "cannot be read (Permission denied)" in done.stderr
+
+
+def test_a_named_pipe_is_left_out(tmp_path):
+    write_tree(tmp_path, {"a": {"1.png": b"1"}})
+    os.mkfifo(tmp_path / "a" / "2.png")
+    listed = list(open_image_folder(tmp_path).iterate_images())
+    assert [(one.name, one.why) for one in listed] == [("a/1.png", ""), ("a/2.png", SPECIAL)]

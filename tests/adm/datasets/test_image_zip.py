@@ -177,3 +177,17 @@ def test_count_that_does_not_fit(tmp_path):
         ImageZip(raw_zip(tmp_path / "x.zip", members))
     with pytest.raises(UserError, match=r"0 PNG images"):
         ImageZip(raw_zip(tmp_path / "y.zip", {"dataset.json": about(labels=None)}))
+
+
+def test_an_image_that_the_list_leaves_out(tmp_path):
+    members = {"a.png": png(), "b.png": png(), "dataset.json": about(labels=[["b.png", 0]])}
+    with pytest.raises(UserError, match=r"no label for 'a\.png' and 0 more PNGs in the zip; comp"):
+        ImageZip(raw_zip(tmp_path / "x.zip", members))
+
+
+def test_class_names(tmp_path):
+    labels = [["a.png", 0], ["b.png", 1]]
+    for names, expected in ((["cat", "dog"], ("cat", "dog")), (["cat"], None), (None, None)):
+        listed = about(labels=labels, class_names=names)
+        members = {"a.png": png(), "b.png": png(), "dataset.json": listed}
+        assert ImageZip(raw_zip(tmp_path / "x.zip", members)).class_names == expected

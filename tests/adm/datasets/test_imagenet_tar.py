@@ -37,9 +37,10 @@ def test_paths_inside_and_other_files_do_no_harm(tmp_path):
     inner = make_tar({"./n01/a_very_long_name" + "x" * 120 + ".JPEG": b"1", "notes.txt": b"2"})
     path = tmp_path / "x.tar"
     path.write_bytes(make_tar({"./train/n01.tar": inner, "README": b"3", "._n01.tar": b"4"}))
-    first, second = list_images(path)
+    first, second, *outer = list_images(path)
     assert make_tar_reader(path)(first.place) == b"1"
     assert (second.name, second.place) == ("n01.tar/notes.txt", [])
+    assert [(one.name, one.place) for one in outer] == [("README", []), ("._n01.tar", [])]
 
 
 def test_other_kinds_of_tar(tmp_path):
