@@ -14,7 +14,7 @@ from torch import Tensor
 from adm.networks.model import make_network
 from adm.published.names import NAMES, Catalogue, Named, find_model, published_name
 from adm.weights.files import make_header, read_header
-from adm.weights.tensors import opened, write_tensors
+from adm.weights.tensors import opened, verify_tensors, write_tensors
 from records.errors import UserError
 from records.files import atomic_write
 from records.manifest import hash_inputs, make_manifest, write_manifest
@@ -264,6 +264,7 @@ def export_checkpoint(path: str | Path, out_path: str | Path) -> WeightsSpec:
         UserError: no weights file, tensors that are not those of its spec, no space.
     """
     spec = read_header(path).spec
+    verify_tensors(path, "weights file")
     shapes = make_shapes(spec.architecture)
     with opened(path, "weights file") as file:
         got = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118

@@ -21,17 +21,18 @@ from adm.training.ema import make_ema
 from adm.training.losses import make_loss_fn
 from adm.training.meter import Meter, make_progress_bar
 from adm.training.precision import LossScale, check_precision, use_exact_float32
-from adm.training.state import TrainState, drop_state, load_state, save_state
+from adm.training.state import TrainState, drop_state, find_run, load_state, save_state
 from adm.training.step import compute_learning_rate, train_step
 from adm.training.watchdog import Diverged, Watchdog
 from adm.weights.files import load_weights, read_header, save_weights
+from adm.weights.tensors import verify_tensors
 from records.errors import UserError
 from records.events import EventLog
 from records.files import link_or_copy, remove_leftovers, sha256_file, write_json
 from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
 from records.manifest import (
-    hash_inputs,
+    hash_artefact,
     make_manifest,
     manifest_path,
     read_manifest,
@@ -80,7 +81,8 @@ def train(
 
     The state of the run is kept in `state_dir`, with the averaged weights of every mark that was
     reached: a mark that was reached before is written without training, a later one continues from
-    the state, and an earlier one is trained again beside it.
+    the state, and an earlier one is trained again beside it. Another image set is another run, in
+    a folder of its own in `state_dir`.
 
     Args:
         spec: model spec.
@@ -109,10 +111,17 @@ def train(
     check_precision(spec.training.precision, device)
     use_exact_float32()
     torch.set_num_threads(threads)
-    state_dir = Path(state_dir)
-    kept = _kept_path(state_dir, iterations)
     usage = events.start_usage()
-    with exclusive_lock(state_dir / "lock", f"model {spec.name}"):
+    with exclusive_lock(Path(state_dir) / "lock", f"model {spec.name}"):
+        data_sha256 = hash_artefact(data_path)
+        state_dir, other = find_run(state_dir, data_sha256)
+        if other is not None:
+            notice = (
+                f"{state_dir.parent}: holds a run on other images, SHA-256 {other[:12]}; "
+                f"{data_path} has {data_sha256[:12]}: the run on these is in {state_dir}"
+            )
+            _announce([notice], events)
+        kept = _kept_path(state_dir, iterations)
         remove_leftovers(state_dir)
         if _is_kept(kept, spec, iterations):
             _begin(events, "restored", spec, mark=mark, iteration=iterations)
@@ -123,7 +132,7 @@ def train(
                 name=spec.name,
                 spec=spec.content(),
                 digest=spec.digest,
-                inputs=hash_inputs(data=data_path),
+                inputs={"data": data_sha256},
                 seeds={"training": spec.training.seed or 0},
                 mark=mark,
                 iteration=iterations,
@@ -142,6 +151,7 @@ def train(
                 "save_every_seconds": save_every_seconds,
                 "log_every_iterations": log_every_iterations,
                 "usage": usage,
+                "data_sha256": data_sha256,
             }
             _announce(load_state(state_dir, state, spec), events)
             if state.iteration > iterations:
@@ -170,6 +180,7 @@ def _is_kept(kept: Path, spec: ModelSpec, iterations: int) -> bool:
     if not kept.exists():
         return False
     try:
+        verify_tensors(kept, "weights file")
         about = read_header(kept)
     except UserError as error:
         print(f"{error}; training goes over it", file=sys.stderr)
@@ -189,7 +200,8 @@ def _write_out(kept: Path, out_path: str | Path, spec: ModelSpec, mark: str) -> 
         model = make_network(spec.architecture)
         load_weights(kept, model)
         weights: list[torch.Tensor] = list(model.parameters())
-        save_weights(out_path, model, weights, spec=spec, mark=mark, iteration=about.iteration)
+        known = {"iteration": about.iteration, "data_sha256": about.data_sha256}
+        save_weights(out_path, model, weights, spec=spec, mark=mark, **known)
     if (known := read_manifest(kept)) is not None:  # earlier versions wrote none
         is_of = {"name": spec.name, "spec": spec.content(), "mark": mark}
         sizes = {"sha256": sha256_file(out_path), "num_bytes": Path(out_path).stat().st_size}
@@ -229,6 +241,7 @@ def _run(
     save_every_seconds: float,
     log_every_iterations: int,
     usage: Usage,
+    data_sha256: str,
 ) -> None:
     """Order the iterations from a state to a mark: batches, steps, events, saves."""
     name, training = spec.name, spec.training
@@ -322,7 +335,7 @@ def _run(
                 events.write("progress", iteration=done, lr=learning_rate, **values)
                 bar.set_postfix(loss=values["loss"], refresh=False)
             if save_due:
-                save_state(state_dir, state, spec)
+                save_state(state_dir, state, spec, data_sha256)
                 saved, last_save = done, time.monotonic()
             if caught and done < iterations:
                 events.write("stopped", iteration=done, signal=caught[0])
@@ -331,6 +344,14 @@ def _run(
                     f"state is saved in {state_dir}: run the same command again to go on"
                 )
     kept = _kept_path(state_dir, iterations)
-    save_weights(kept, state.model, state.ema, spec=spec, mark=mark, iteration=iterations)
+    save_weights(
+        kept,
+        state.model,
+        state.ema,
+        spec=spec,
+        mark=mark,
+        iteration=iterations,
+        data_sha256=data_sha256,
+    )
     events.write("mark", mark=mark, iteration=iterations, path=str(kept))
     events.write("end", iteration=iterations, **usage.read())

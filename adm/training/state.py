@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from adm.training.adamw import AdamW
 from adm.training.precision import LossScale
-from adm.weights.tensors import read_tensors, write_tensors
+from adm.weights.tensors import read_tensors, read_texts, write_tensors
 from records.errors import UserError
 from records.files import canonical_json, link_or_copy
+from records.manifest import read_manifest
 from specs.models import ModelSpec
 
 STATE_FORMAT = "training state 1"
@@ -39,7 +41,31 @@ class TrainState:
     iteration: int = 0
 
 
-def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec) -> None:
+def find_run(state_dir: str | Path, data_sha256: str) -> tuple[Path, str | None]:
+    """Find the folder of the run on an image set: the given one, or one in it.
+
+    Args:
+        state_dir: folder of the runs of a spec; the first run's files are directly in it.
+        data_sha256: of the image set.
+
+    Returns:
+        The folder, and the hash of the other images that the first run is on, None if it is on
+        these. Where nothing says which images they were, as in files of earlier versions, they
+        count as these.
+    """
+    folder = Path(state_dir)
+    known: set[str | None] = set()
+    for path in folder.glob("*.safetensors"):
+        with suppress(UserError):  # damaged files are told where they are needed
+            known.add(read_texts(path, "training state").get("data_sha256"))
+            known.add((read_manifest(path) or {}).get("inputs", {}).get("data"))
+    others = sorted(one for one in known if one is not None)
+    if not others or data_sha256 in others:
+        return folder, None
+    return folder / f"data-{data_sha256[:12]}", others[0]
+
+
+def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec, data_sha256: str) -> None:
     """Write the state of a run as one file; the state before it stays beside it.
 
     At every moment, also when the process is killed inside this function, `state.safetensors` is a
@@ -49,6 +75,7 @@ def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec) -> Non
         state_dir: folder of the run's own state.
         state: what to write.
         spec: model spec, which a later run must share.
+        data_sha256: of the image set, which it must share too; see `find_run`.
 
     Raises:
         UserError: the file cannot be written; the last good state is untouched.
@@ -66,6 +93,7 @@ def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec) -> Non
         "digest": spec.digest,
         "iteration": str(state.iteration),
         "loss_scale": canonical_json(vars(state.loss_scale)),
+        "data_sha256": data_sha256,
     }
     if path.exists():
         link_or_copy(path, path.with_name(PREVIOUS_NAME))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from adm.weights.tensors import fill_tensors, opened, write_tensors
+from adm.weights.tensors import fill_tensors, opened, read_texts, write_tensors
 from records.errors import UserError
 from records.files import canonical_json
 from specs.load import parse_header
@@ -22,23 +22,31 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class WeightsHeader:
-    """What a weights file says of itself; `digest` is that of the spec when it was written."""
+    """What a weights file says of itself.
+
+    `digest` is that of the spec when it was written; `data_sha256` that of the image set, None for
+    published weights and those of earlier versions.
+    """
 
     spec: WeightsSpec
     digest: str
     mark: str
     iteration: int
+    data_sha256: str | None
 
 
-def make_header(spec: ModelSpec | WeightsSpec, mark: str, iteration: int) -> dict[str, str]:
+def make_header(
+    spec: ModelSpec | WeightsSpec, mark: str, iteration: int, data_sha256: str | None = None
+) -> dict[str, str]:
     """Make the texts by which a weights file says what it is; see `save_weights`."""
-    return {
+    texts = {
         "spec": canonical_json(spec.content()),
         "digest": spec.digest,
         "mark": mark,
         "iteration": str(iteration),
         "recipe": str(spec.recipe),
     }
+    return texts if data_sha256 is None else {**texts, "data_sha256": data_sha256}
 
 
 def save_weights(
@@ -49,6 +57,7 @@ def save_weights(
     spec: ModelSpec | WeightsSpec,
     mark: str,
     iteration: int,
+    data_sha256: str | None = None,
 ) -> None:
     """Write (averaged) weights under the model's own parameter names, with the spec that made them.
 
@@ -59,13 +68,14 @@ def save_weights(
         spec: model spec.
         mark: name of the mark.
         iteration: iterations of training behind them.
+        data_sha256: of the image set that they learned from, where it is known.
 
     Raises:
         UserError: the file cannot be written.
     """
     names = [name for name, _ in model.named_parameters()]
     tensors = dict(zip(names, weights, strict=True))
-    write_tensors(path, tensors, make_header(spec, mark, iteration))
+    write_tensors(path, tensors, make_header(spec, mark, iteration, data_sha256))
 
 
 def read_header(path: str | Path) -> WeightsHeader:
@@ -74,8 +84,7 @@ def read_header(path: str | Path) -> WeightsHeader:
     Raises:
         UserError: missing, truncated or foreign.
     """
-    with opened(path, "weights file") as file:
-        return _parse_metadata(path, file.metadata() or {})
+    return _parse_metadata(path, read_texts(path, "weights file"))
 
 
 def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader:
@@ -86,6 +95,7 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader
             digest=texts["digest"],
             mark=texts["mark"],
             iteration=int(texts["iteration"]),
+            data_sha256=texts.get("data_sha256"),
         )
     except (KeyError, ValueError):
         raise UserError(

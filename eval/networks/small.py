@@ -10,6 +10,7 @@ each channel with weights of its own, so colour casts move features.
 Its weights are named tensors in a safetensors file whose metadata holds the spec that made them.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 RECIPE = 1
+CHECKSUM = "tensors_sha256"  # in the description
 SPATIAL_CHANNELS = 7
 CONVOLUTIONS = ("conv_1", "conv_2", "conv_3", "conv_4")
 SPEC_TYPES = {
@@ -142,13 +144,25 @@ def compute_outputs(
 def save_small_network(
     path: str | Path, parameters: dict[str, "torch.Tensor"], description: dict[str, Any]
 ) -> None:
-    """Write weights and their description (name, spec, data, accuracy) as one safetensors file."""
+    """Write weights and their description (name, spec, data, accuracy) as one safetensors file.
+
+    A checksum of the weights is added to the description.
+    """
     from safetensors.torch import save
+
+    description = {**description, CHECKSUM: _hash_tensors(parameters)}
 
     # One metadata entry: the library writes several in no fixed order.
     tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.items()}
     with atomic_write(path) as file:
         file.write(save(tensors, metadata={"network": canonical_json(description)}))
+
+
+def _hash_tensors(parameters: dict[str, "torch.Tensor"]) -> str:
+    checksum = hashlib.sha256()
+    for name in sorted(parameters):
+        checksum.update(parameters[name].detach().cpu().contiguous().numpy().data)
+    return checksum.hexdigest()
 
 
 def load_small_network(path: str | Path, *, device: str = "cpu") -> FeatureNetwork:
@@ -220,11 +234,17 @@ def load_parameters(path: str | Path) -> tuple[dict[str, "torch.Tensor"], dict[s
         description = json.loads(metadata["network"])
         check_spec(description["spec"], f"{path}: spec in its header")
         name = description["name"]
+        written = description.get(CHECKSUM)  # earlier versions wrote none
     except (KeyError, TypeError, ValueError, RecursionError):
-        name = None
+        name = written = None
     if not isinstance(name, str):
         raise UserError(
             f"{path}: its header does not describe a feature network by `name` and `spec`; make "
             "one with `python -m eval network`"
+        )
+    if written is not None and written != (found := _hash_tensors(parameters)):
+        raise UserError(
+            f"{path}: damaged: its tensors have the SHA-256 {found[:12]}, {str(written)[:12]} was "
+            "written; delete it and make it again with `python -m eval network`"
         )
     return parameters, description

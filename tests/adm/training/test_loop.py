@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import threading
 
@@ -18,7 +19,7 @@ from records.files import canonical_json, sha256_file
 from records.interrupts import Stopped
 from records.locks import exclusive_lock
 from records.manifest import read_manifest
-from tests.adm.training_case import make_data, make_spec, run
+from tests.adm.training_case import make_data, make_spec, random_images, run, write_set
 
 
 def events_of(folder, name):
@@ -146,16 +147,48 @@ def test_an_earlier_mark_is_trained_beside_the_state(tmp_path):
     assert events_of(tmp_path, "resume")[-1]["iteration"] == 5
 
 
-def test_damaged_kept_weights_are_made_again(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("end", "words"), [(b"", "not a whole safetensors file"), (bytes(10), "damaged: its tensors")]
+)
+def test_damaged_kept_weights_are_made_again(tmp_path, capsys, end, words):
     spec = make_spec()
     path = run(tmp_path, spec, 3)
     good = path.read_bytes()
     path.unlink()
     kept = tmp_path / "state" / "ema-3.safetensors"
-    kept.write_bytes(good[:-10])
+    kept.write_bytes(good[:-10] + end)
     assert run(tmp_path, spec, 3).read_bytes() == good
     assert kept.read_bytes() == good
-    assert "ema-3.safetensors: not a whole safetensors file" in capsys.readouterr().err
+    assert f"ema-3.safetensors: {words}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("keep_state", [True, False])
+def test_other_images_are_another_run(tmp_path, capsys, keep_state):
+    """Each goes on by itself, whichever was begun first, and ends in the same bits as alone."""
+    spec, iterations = make_spec(num_timesteps=50), 3
+    other = write_set(
+        tmp_path / "other.zip",
+        random_images(20, 8),
+        labels=[one % 10 for one in range(20)],
+        num_classes=10,
+    )
+    options = {"keep_state": keep_state, "data_path": other}
+    alone = run(tmp_path, spec, iterations, state="alone", out="alone", **options).read_bytes()
+    first = run(tmp_path, spec, iterations, out="first", keep_state=keep_state).read_bytes()
+    assert "other images" not in capsys.readouterr().err
+    for _ in range(2):
+        assert run(tmp_path, spec, iterations, **options).read_bytes() == alone != first
+        hashes = (sha256_file(one)[:12] for one in (tmp_path / "data.zip", other))
+        words = (
+            "holds a run on other images, SHA-256 {}; .*other.zip has {}: the run on these is in"
+        )
+        assert re.search(words.format(*hashes), capsys.readouterr().err)
+    assert run(tmp_path, spec, iterations, out="first").read_bytes() == first
+    assert len(events_of(tmp_path, "start")) == 3
+    assert read_header(tmp_path / "out.safetensors").data_sha256 == sha256_file(other)
+    renamed = spec.model_copy(update={"name": "same_training"})
+    again = run(tmp_path, renamed, iterations, mark="again", out="again", **options)
+    assert read_header(again).data_sha256 == sha256_file(other)
 
 
 def test_two_runs_of_one_model(tmp_path):

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from adm.training.loop import make_state
-from adm.training.state import PREVIOUS_NAME, STATE_NAME, load_state, save_state
+from adm.training.state import PREVIOUS_NAME, STATE_NAME, find_run, load_state, save_state
 from adm.weights.tensors import write_tensors
 from records.errors import UserError
-from records.files import remove_leftovers
+from records.files import remove_leftovers, write_json
 from tests.adm.training_case import make_spec
 
 SPEC = make_spec()
+DATA = "d" * 64
 
 
 def make_used_state(iteration=3):
@@ -44,7 +45,7 @@ def cut(path):
 
 def test_round_trip(tmp_path):
     saved, loaded = make_used_state(), make_state(SPEC)
-    save_state(tmp_path, saved, SPEC)
+    save_state(tmp_path, saved, SPEC, DATA)
     assert load_state(tmp_path, loaded, SPEC) == []
     assert_equal_states(saved, loaded)
 
@@ -59,20 +60,20 @@ def test_a_state_without_optimiser_steps(tmp_path):
     """fp16 may leave out every step so far."""
     saved, loaded = make_state(SPEC), make_state(SPEC)
     saved.iteration = 2
-    save_state(tmp_path, saved, SPEC)
+    save_state(tmp_path, saved, SPEC, DATA)
     load_state(tmp_path, loaded, SPEC)
     assert loaded.iteration == 2
     assert not loaded.optimiser.state
 
 
 def test_the_name_does_not_matter(tmp_path):
-    save_state(tmp_path, make_used_state(), SPEC)
+    save_state(tmp_path, make_used_state(), SPEC, DATA)
     load_state(tmp_path, make_state(SPEC), SPEC.model_copy(update={"name": "another"}))
 
 
 def test_falls_back_to_the_state_before_and_says_so(tmp_path):
-    save_state(tmp_path, make_used_state(3), SPEC)
-    save_state(tmp_path, make_used_state(6), SPEC)
+    save_state(tmp_path, make_used_state(3), SPEC, DATA)
+    save_state(tmp_path, make_used_state(6), SPEC, DATA)
     loaded = make_state(SPEC)
     load_state(tmp_path, loaded, SPEC)
     assert loaded.iteration == 6
@@ -86,7 +87,7 @@ def test_falls_back_to_the_state_before_and_says_so(tmp_path):
 
 def test_only_damaged_states(tmp_path):
     for iteration in (3, 6):
-        save_state(tmp_path, make_used_state(iteration), SPEC)
+        save_state(tmp_path, make_used_state(iteration), SPEC, DATA)
     cut(tmp_path / STATE_NAME)
     (tmp_path / PREVIOUS_NAME).unlink()
     write_tensors(tmp_path / PREVIOUS_NAME, {"a": torch.ones(2)}, {})
@@ -99,7 +100,7 @@ def test_only_damaged_states(tmp_path):
 
 
 def test_state_of_another_spec_shows_both_digests_and_what_differs(tmp_path):
-    save_state(tmp_path, make_used_state(), SPEC)
+    save_state(tmp_path, make_used_state(), SPEC, DATA)
     other = make_spec(learning_rate=0.5, architecture={"dropout": 0.0})
     with pytest.raises(UserError) as caught:
         load_state(tmp_path, make_state(other), other)
@@ -113,7 +114,7 @@ def test_state_of_another_spec_shows_both_digests_and_what_differs(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_save_that_fails_keeps_the_last_good_state(tmp_path, monkeypatch, number):
-    save_state(tmp_path, make_used_state(3), SPEC)
+    save_state(tmp_path, make_used_state(3), SPEC, DATA)
 
     def fail(handle):
         raise OSError(number, os.strerror(number))
@@ -121,7 +122,7 @@ def test_a_save_that_fails_keeps_the_last_good_state(tmp_path, monkeypatch, numb
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
         with pytest.raises(UserError, match=r"state\.safetensors: cannot be written"):
-            save_state(tmp_path, make_used_state(6), SPEC)
+            save_state(tmp_path, make_used_state(6), SPEC, DATA)
     loaded = make_state(SPEC)
     assert load_state(tmp_path, loaded, SPEC) == []
     assert_equal_states(loaded, make_used_state(3))
@@ -133,3 +134,20 @@ def test_leftovers_of_killed_writes_are_removed(tmp_path):
     (tmp_path / "state.safetensors").write_bytes(b"kept")
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_each_image_set_has_a_run_of_its_own(tmp_path):
+    assert find_run(tmp_path, DATA) == (tmp_path, None)
+    save_state(tmp_path, make_used_state(), SPEC, DATA)
+    assert find_run(tmp_path, DATA) == (tmp_path, None)
+    assert find_run(tmp_path, "e" * 64) == (tmp_path / "data-eeeeeeeeeeee", DATA)
+
+
+def test_a_state_of_an_earlier_version_goes_on(tmp_path):
+    """Nothing says which images it is of, unless the manifest of a mark does."""
+    write_tensors(tmp_path / STATE_NAME, {}, {"format": "training state 1"})
+    (tmp_path / "ema-2.safetensors").write_bytes(b"damaged")
+    assert find_run(tmp_path, DATA) == (tmp_path, None)
+    write_tensors(tmp_path / "ema-3.safetensors", {}, {})
+    write_json(tmp_path / "ema-3.manifest.json", {"inputs": {"data": "e" * 64}})
+    assert find_run(tmp_path, DATA) == (tmp_path / "data-dddddddddddd", "e" * 64)

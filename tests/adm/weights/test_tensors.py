@@ -1,12 +1,13 @@
 import errno
+import hashlib
 import os
 import pickle
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from adm.weights.tensors import fill_tensors, read_tensors, write_tensors
+from adm.weights.tensors import CHECKSUM, fill_tensors, read_tensors, verify_tensors, write_tensors
 from records.errors import UserError
 
 TENSORS = {
@@ -23,7 +24,8 @@ def test_the_library_reads_what_is_written(tmp_path):
     for name, tensor in TENSORS.items():
         assert torch.equal(loaded[name], tensor)
         assert torch.equal(ours[name], tensor)
-    assert texts == {"spec": "é", "k": "1"}
+    stored = (tmp_path / "x.safetensors").read_bytes()[-4 * 7 :]
+    assert texts == {"spec": "é", "k": "1", CHECKSUM: hashlib.sha256(stored).hexdigest()}
 
 
 def test_memory_that_is_there_is_filled(tmp_path):
@@ -82,6 +84,26 @@ def test_cut_short(tmp_path, share):
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(UserError, match=r"not a whole safetensors file .* make it again"):
         read_tensors(path, "weights file")
+
+
+@pytest.mark.parametrize("damage", [slice(-4, None), slice(-1000, -999)])
+def test_tensors_that_are_not_as_written_are_told(tmp_path, damage):
+    """Zeroed in place, with the length and the header whole: the file still opens."""
+    path, places = tmp_path / "x.safetensors", {"c": torch.zeros(1000)}
+    write_tensors(path, {"c": torch.full((1000,), 1.1)}, {"spec": f'"{CHECKSUM}":"'})
+    content = bytearray(path.read_bytes())
+    content[damage] = bytes(len(content[damage]))
+    path.write_bytes(content)
+    for read in (verify_tensors, read_tensors, lambda *two: fill_tensors(*two, places)):
+        with pytest.raises(UserError, match=r"damaged: .* was written; a whole file is needed"):
+            read(path, "file")
+    assert (places["c"] == 0).all()
+
+
+def test_files_without_a_checksum_are_read(tmp_path):
+    """Those of earlier versions and of other tools."""
+    save_file({"c": torch.ones(3)}, tmp_path / "x.safetensors")
+    assert torch.equal(read_tensors(tmp_path / "x.safetensors", "file")[0]["c"], torch.ones(3))
 
 
 class Bomb:

@@ -8,9 +8,9 @@ from eval.networks.small import (
     compute_outputs,
     load_parameters,
     prepare_images,
-    save_small_network,
 )
 from records.errors import UserError
+from records.files import canonical_json
 from tests.eval.conftest import QUICK_SPEC
 
 
@@ -83,6 +83,15 @@ def test_a_cut_file_is_told(network_path, tmp_path):
         load_network(path)
 
 
+def test_weights_that_are_not_as_written_are_told(network_path, tmp_path):
+    """Zeroed in place, with the length and the header whole."""
+    content = network_path.read_bytes()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content[:-1000] + bytes(1000))
+    with pytest.raises(UserError, match=r"damaged: its tensors have the SHA-256"):
+        load_network(path)
+
+
 def test_other_weights_are_told(tmp_path):
     from safetensors.torch import save_file
 
@@ -105,9 +114,11 @@ def test_other_weights_are_told(tmp_path):
     ],
 )
 def test_a_header_that_lacks_something_is_told(network_path, tmp_path, change, words):
+    from safetensors.torch import save_file
+
     parameters, description = load_parameters(network_path)
     path = tmp_path / "bad.safetensors"
-    save_small_network(path, parameters, change(description))
+    save_file(parameters, path, metadata={"network": canonical_json(change(description))})
     with pytest.raises(UserError, match=f"bad.safetensors: .*{words}"):
         load_network(path)
 
