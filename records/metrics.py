@@ -3,6 +3,7 @@
 `eval.metrics.registry` computes them; scales, tables and pages read here which there are.
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -19,6 +20,7 @@ class Metric:
         lower_is_better: which way is better.
         is_share: it is a share, between 0 and 1.
         in_paper: one of the paper's five.
+        lowest: what no value of a metric that is no share can be below.
     """
 
     title: str
@@ -28,13 +30,19 @@ class Metric:
     lower_is_better: bool = False
     is_share: bool = False
     in_paper: bool = True
+    lowest: float = -math.inf
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Return the smallest and the largest value that it can have, but for rounding."""
+        return (0.0, 1.0) if self.is_share else (self.lowest, math.inf)
 
 
 # The paper's five in the order of its explanation, then others.
 METRICS = {
-    "is": Metric("Inception Score", "IS", "softmax", None),
-    "fid": Metric("FID", "FID", "pool", "mu", lower_is_better=True),
-    "sfid": Metric("sFID", "sFID", "spatial", "mu_s", lower_is_better=True),
+    "is": Metric("Inception Score", "IS", "softmax", None, lowest=1 - 1e-6),
+    "fid": Metric("FID", "FID", "pool", "mu", lower_is_better=True, lowest=0.0),
+    "sfid": Metric("sFID", "sFID", "spatial", "mu_s", lower_is_better=True, lowest=0.0),
     "precision": Metric("Precision", "Precision", "pool", "pool", is_share=True),
     "recall": Metric("Recall", "Recall", "pool", "pool", is_share=True),
     "memorised": Metric(

@@ -1,11 +1,14 @@
 """Accuracy of the noisy classifiers that guide a table's rows: read, describe, plot."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from specs.page import PageClassifier
-from specs.results import load_accuracy
+from records.errors import UserError
+from reports.files import attempt, explain_digest
+from specs.page import PageClassifier, WantedFile
+from specs.results import AccuracyFile, read_accuracy
 
 Z_95 = 1.959964  # two-sided 95 % of the normal distribution
 WIDTH_PX, HEIGHT_PX = 320, 180
@@ -28,22 +31,26 @@ def compute_share_interval(num_correct: int, num_images: int) -> tuple[float, fl
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def make_classifiers(classifiers: Iterable[PageClassifier]) -> list[dict[str, Any]]:
+def make_classifiers(
+    classifiers: Iterable[PageClassifier], problems: list[str]
+) -> list[dict[str, Any]]:
     """Join the classifiers of a table with the accuracy files that exist.
+
+    Args:
+        classifiers: those of the page.
+        problems: takes a sentence for each file that is left out, as it is broken or was made with
+            other settings.
 
     Returns:
         One entry for each classifier: what it is, whom it guides, on which images it was measured
         (None when it was not), and per range of timesteps the share read right with its interval.
-
-    Raises:
-        UserError: an accuracy file is broken.
     """
     entries = []
     for classifier in classifiers:
-        accuracy = load_accuracy(classifier.accuracy)
+        accuracy = attempt(problems, lambda one=classifier: _read_accuracy(one))
         entry = {**classifier.content(), "measured": None, "ranges": []}
         if accuracy is not None:
-            entry["measured"] = accuracy.model_dump(exclude={"format", "ranges"})
+            entry["measured"] = accuracy.model_dump(exclude={"format", "digest", "ranges"})
             for one in accuracy.ranges:
                 low, high = compute_share_interval(one.num_correct, accuracy.num_images)
                 share = one.num_correct / accuracy.num_images
@@ -51,6 +58,18 @@ def make_classifiers(classifiers: Iterable[PageClassifier]) -> list[dict[str, An
                 entry["ranges"].append({**place, "share": share, "low": low, "high": high})
         entries.append(entry)
     return entries
+
+
+def _read_accuracy(classifier: PageClassifier) -> AccuracyFile | None:
+    """Return the accuracy of a classifier, None where it was not measured."""
+    if not os.path.exists(classifier.accuracy):
+        return None
+    accuracy = read_accuracy(classifier.accuracy)
+    wanted = WantedFile(path=classifier.accuracy, digest=classifier.digest)
+    problem = explain_digest(wanted, accuracy.digest)
+    if problem:
+        raise UserError(problem)
+    return accuracy
 
 
 def collect_ranges(classifiers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.cells import read_measured
-from reports.notes import MEASURED
-from specs.page import Agreement, OtherFile
-from specs.results import MetricsFile, load_metrics
+from reports.files import MEASURED, find_metrics
+from specs.page import Agreement, WantedMetrics
+from specs.results import MetricsFile
 from specs.tables import Source
 
 AGREES, DIFFERS = "agrees", "differs"
-OLDER_SETTINGS = "older settings"
 ROUNDING = 0.005  # half a unit of the last digit that the paper prints
 FID_MARGIN = 0.05
 SHARE = 0.03
@@ -85,7 +84,7 @@ def judge_agreement(
 
 def make_other(
     source: Source,
-    file: OtherFile,
+    file: WantedMetrics,
     agreement: Agreement | None,
     metric: str,
     published: float | None,
@@ -100,29 +99,24 @@ def make_other(
         published: the published number, not a difference.
 
     Returns:
-        Source, status, measured value, interval, verdict and number of samples. A number made with
-        other settings has the status OLDER_SETTINGS and is left out.
-
-    Raises:
-        UserError: the file is broken.
+        Source, status (`reports.files`), measured value, interval, verdict and number of samples.
     """
-    content = load_metrics(file.path)
-    is_older = content is not None and content.digest != file.digest
-    content = None if is_older else content
+    content, status, _ = find_metrics(file)
     return {
         "source": source,
-        "status": OLDER_SETTINGS if is_older else MEASURED,
+        "status": status,
         **read_measured(content, metric),
         "agreement": judge_agreement(agreement, source, content, metric, published),
         "num_samples": content.counts.samples if content else None,
     }
 
 
-def list_other_sources(rows: Sequence[Mapping[str, Any]], status: str) -> list[str]:
-    """Return the other sources with a number of some status beside those of a table."""
+def list_other_sources(rows: Sequence[Mapping[str, Any]], *, shown: bool) -> list[str]:
+    """Return the other sources whose numbers stand beside those of a table, or are left out."""
     values = [cell["absolute"] or cell for row in rows for cell in row["cells"]]
     others = [other for value in values for other in value["others"]]
-    return list(dict.fromkeys(one["source"] for one in others if one["status"] == status))
+    named = [one["source"] for one in others if (one["status"] == MEASURED) == shown]
+    return list(dict.fromkeys(named))
 
 
 def count_agreements(rows: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:

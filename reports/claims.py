@@ -204,23 +204,6 @@ def _result(
     return {"verdict": verdict, "effect": effect, "low": low, "high": high, "reason": reason}
 
 
-def find_unequal_counts(estimates: Iterable[Estimate | None]) -> list[int]:
-    """Return the sample counts of a claim's cells when they differ, else nothing."""
-    counts = sorted({estimate.num_samples for estimate in estimates if estimate is not None})
-    return counts if len(counts) > 1 else []
-
-
-def refuse_comparison(result: Mapping[str, Any], counts: Sequence[int]) -> dict[str, Any]:
-    """Take back the verdict of a comparison because its claim mixes sample counts."""
-    if result["verdict"] == NOT_RUN:
-        return dict(result)
-    words = " and ".join(f"{count:,}" for count in counts)
-    reason = (
-        f"its cells have different numbers of samples ({words}), and FID depends on that number"
-    )
-    return {**result, "verdict": INCONCLUSIVE, "reason": reason}
-
-
 def judge_claim(results: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
     """Combine comparisons: contradicted when any is, supported when all are, else inconclusive.
 

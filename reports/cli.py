@@ -1,6 +1,7 @@
 """Command line: `table` evaluates one table and writes its files, `index` writes the first page."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
 from records.usage import Usage
 from reports.export import render_csv, render_latex, render_markdown
+from reports.files import find_metrics, list_problems
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
 from reports.tables import FORMAT, make_table
-from specs.page import load_page
+from specs.page import PageSpec, load_page
 from specs.results import AllCosts, EvaluatedTable
 from specs.strict import validated
 
@@ -33,8 +35,7 @@ def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
         out_dir: where table<N>.html and its siblings go.
 
     Raises:
-        UserError: a broken specification, metrics file or batch of samples, or a specification that
-            would be written over.
+        UserError: a broken specification, or one that would be written over.
     """
     usage = Usage(whole_process=True)
     spec = load_page(spec_path)
@@ -45,7 +46,12 @@ def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
     for path in out.values():
         refuse_replacing(path, spec_path)
     table = make_table(spec)
-    page = render_table(table, make_pictures(spec), spec.pages)
+    problems: list[str] = []
+    pictures = make_pictures(spec, problems)
+    table["flags"] = [*dict.fromkeys([*table["flags"], *problems])]
+    for problem in list_problems(spec.list_metrics()) + problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    page = render_table(table, pictures, spec.pages)
     write_text(out["csv"], render_csv(table))
     write_text(out["md"], render_markdown(table))
     write_text(out["tex"], render_latex(table))
@@ -55,9 +61,13 @@ def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
         kind="page",
         name=spec.table.name,
         digest=spec.digest,
-        inputs=hash_inputs(metrics=[one for one in spec.list_metrics() if Path(one).exists()]),
+        inputs=hash_inputs(metrics=_list_shown(spec)),
     )
     write_manifest(out["html"], manifest, usage)
+
+
+def _list_shown(spec: PageSpec) -> list[str]:
+    return [one.path for one in spec.list_metrics() if find_metrics(one).content is not None]
 
 
 def load_table(path: str | Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def read_first_images(path: str | Path, num_images: int) -> np.ndarray:
 def read_labels(path: str | Path) -> np.ndarray | None:
     """Read the labels of a batch (arr_1, [n]); None when it has none."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["arr_1"] if "arr_1" in arrays.files else None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(

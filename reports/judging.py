@@ -8,12 +8,12 @@ from reports.claims import (
     INCONCLUSIVE,
     PUBLISHED_ONLY,
     SeedSpread,
-    find_unequal_counts,
     judge_claim,
     judge_comparison,
     judge_published,
-    refuse_comparison,
 )
+from reports.comparable import explain_incomparable, withdraw
+from reports.format import mark_suffix
 from specs.page import PageClaim, PageSpec
 
 
@@ -45,12 +45,12 @@ def make_claim(
     """
     labels = {row.id: row.label for row in spec.rows}
     tested = claim.sources is None or spec.source in claim.sources
-    results, everything = [], []
+    results, cells = [], {}
     for comparison in claim.comparisons:
         addresses, metric = comparison.addresses, comparison.metric
         estimates = [make_estimate(files[a.row, a.mark], metric) for a in addresses]
         published = [find_published(spec, a.row, a.mark, metric) for a in addresses]
-        everything += estimates
+        cells |= {labels[a.row] + mark_suffix(a.mark): files[a.row, a.mark] for a in addresses}
         results.append(
             {
                 **comparison.model_dump(include={"metric", "relation", "factor", "margin"}),
@@ -70,9 +70,9 @@ def make_claim(
                 "holds_in_paper": judge_published(comparison, published),
             }
         )
-    counts = find_unequal_counts(everything)
-    if counts:
-        results = [{**result, **refuse_comparison(result, counts)} for result in results]
+    made = {label: content for label, content in cells.items() if content is not None}
+    if reason := explain_incomparable(made, claim.varies):
+        results = withdraw(results, reason)
     verdict, deciding = judge_claim(results)
     return {
         **claim.model_dump(exclude={"comparisons"}),

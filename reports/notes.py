@@ -1,16 +1,15 @@
 """What a page says of rows besides numbers: their status, and the notes beneath the table."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from reports.cells import RowMetrics
+from reports.files import BROKEN, MEASURED, NOT_RUN, OTHER_SETTINGS, find_metrics
 from reports.format import NOTE_WORDS
 from specs.page import PageRow, PageSpec
 from specs.results import MetricsFile
 
-MEASURED = "measured"
 PUBLISHED_VALUE = "published value"
 NO_SOURCE = "not available"
-NOT_RUN = "not run"
 
 
 def make_command(spec: PageSpec) -> str:
@@ -21,24 +20,29 @@ def make_command(spec: PageSpec) -> str:
     return f"snakemake --cores all --config {options} -- reproduce_{spec.table.name}"
 
 
-def find_status(row: PageRow, content: MetricsFile | None) -> str:
-    """Say what a cell is: measured, a published value, not available here, or not run."""
+def find_status(row: PageRow, mark: str, content: MetricsFile | None) -> str:
+    """Say what a cell is: measured, a published value, not available here, or why it is missing."""
     if content is not None:
         return MEASURED
     if row.kind == "baseline" and row.reason:
         return PUBLISHED_VALUE
-    return NO_SOURCE if row.reason else NOT_RUN
+    return NO_SOURCE if row.reason else find_metrics(row.cells[mark].metrics).status
 
 
 def list_notes(
-    row: PageRow, contents: Iterable[MetricsFile | None], command: str
+    row: PageRow, contents: Mapping[str, MetricsFile | None], command: str
 ) -> list[tuple[str, str]]:
     """Say of one row what the paper says of it, what is assumed, and why a number is missing.
+
+    Args:
+        row: the row.
+        contents: its metrics files by mark.
+        command: what runs the table.
 
     Returns:
         Pairs of a text and the command that fixes what it tells, "" for none.
     """
-    statuses = [find_status(row, content) for content in contents]
+    statuses = [find_status(row, mark, content) for mark, content in contents.items()]
     reason = (row.reason or "") if MEASURED not in statuses else ""
     words = [NOTE_WORDS.get(note) or note for note in row.notes]
     notes = [(text, "") for text in words if text not in reason]  # it says the same, and more
@@ -46,8 +50,9 @@ def list_notes(
         notes.append((f"not stated by the paper, chosen here: {', '.join(row.assumed)}", ""))
     if reason:
         notes.append((reason, ""))
-    if NOT_RUN in statuses:
-        notes.append(("not run; to run it:", command))
+    for status in dict.fromkeys(statuses):
+        if status in (NOT_RUN, OTHER_SETTINGS, BROKEN):
+            notes.append((f"{status}; to run it:", command))
     return notes
 
 
@@ -55,7 +60,7 @@ def make_footnotes(spec: PageSpec, files: RowMetrics) -> list[dict[str, str]]:
     """Letter every distinct note of the rows in the order of their first appearance."""
     notes: dict[tuple[str, str], None] = {}
     for row in spec.rows:
-        contents = [files[row.id, mark] for mark in spec.table.marks]
+        contents = {mark: files[row.id, mark] for mark in spec.table.marks}
         notes.update(dict.fromkeys(list_notes(row, contents, make_command(spec))))
     return [
         {"mark": _letter(index), "text": text, "command": command}

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.cells import RowMetrics
+from reports.files import load_metrics
 from reports.protocol import NOT_RECORDED, flatten, make_headline
 from specs.page import PageSpec
-from specs.results import MetricsFile, load_metrics
+from specs.results import MetricsFile
 
 
 def find_measured(spec: PageSpec, files: RowMetrics) -> list[tuple[str, str, MetricsFile]]:

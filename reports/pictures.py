@@ -3,17 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+from records.errors import UserError
+from records.manifest import read_manifest
+from reports.files import attempt, explain_digest, load_metrics
 from reports.format import mark_suffix
 from reports.grids import make_grid
-from specs.page import PageSpec
-from specs.results import load_metrics
+from specs.page import PageSpec, WantedFile, WantedMetrics
 
 
-def make_pictures(spec: PageSpec) -> list[dict[str, Any]]:
+def make_pictures(spec: PageSpec, problems: list[str]) -> list[dict[str, Any]]:
     """Make the sheets of every task of a table.
 
     Args:
         spec: what the page shows.
+        problems: takes a sentence for each batch that is left out, as it is broken or was drawn
+            with other settings.
 
     Returns:
         Per task its words and its sheets, real images first where the reference is a batch that
@@ -23,16 +27,17 @@ def make_pictures(spec: PageSpec) -> list[dict[str, Any]]:
     groups = []
     for task in tasks:
         rows = [row for row in spec.rows if row.task == task]
-        sheets = _real_sheet(spec.ceilings.get(task), rows[0].task_words)
-        batches: dict[str, list[str]] = {}
+        ceiling, words = spec.ceilings.get(task), rows[0].task_words
+        sheets = attempt(problems, lambda c=ceiling, w=words: _real_sheet(c, w)) or []
+        batches: dict[WantedFile, list[str]] = {}
         for row in rows:
             for mark in spec.table.marks:
-                path = row.cells[mark].samples
-                if path is not None:
-                    batches.setdefault(path, []).append(row.label + mark_suffix(mark))
-        for path, labels in batches.items():
+                batch = row.cells[mark].samples
+                if batch is not None:
+                    batches.setdefault(batch, []).append(row.label + mark_suffix(mark))
+        for batch, labels in batches.items():
             title = " = ".join(dict.fromkeys(labels))
-            grid = make_grid(path, f"Samples of {title}")
+            grid = attempt(problems, lambda b=batch, t=title: _make_sheet(b, t))
             if grid is not None:
                 sheets.append({"title": title, **grid})
         if sheets:
@@ -40,9 +45,18 @@ def make_pictures(spec: PageSpec) -> list[dict[str, Any]]:
     return groups
 
 
-def _real_sheet(ceiling_path: str | None, task_words: str) -> list[dict[str, Any]]:
+def _make_sheet(batch: WantedFile, title: str) -> dict[str, Any] | None:
+    """Return the sheet of a batch; one of other settings is a UserError."""
+    found = (read_manifest(batch.path) or {}).get("digest")
+    problem = None if found is None else explain_digest(batch, str(found))
+    if problem:
+        raise UserError(problem)
+    return make_grid(batch.path, f"Samples of {title}")
+
+
+def _real_sheet(wanted: WantedMetrics | None, task_words: str) -> list[dict[str, Any]]:
     """Return the sheet of real images when the ceiling names a reference batch that is here."""
-    ceiling = load_metrics(ceiling_path)
+    ceiling = load_metrics(wanted)
     path = ((ceiling and ceiling.protocol.reference) or {}).get("path")
     if not isinstance(path, str) or Path(path).suffix not in (".npz", ".zip"):
         return []

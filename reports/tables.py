@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from records.errors import UserError
 from reports.accuracy import make_classifiers
 from reports.agreement import (
-    OLDER_SETTINGS,
     RULES,
     count_agreements,
     judge_agreement,
@@ -18,12 +16,13 @@ from reports.artefacts import make_artefacts
 from reports.cells import RowMetrics, make_estimate, read_measured
 from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
 from reports.evaluator import compare_evaluators, flag_evaluator
+from reports.files import MEASURED, list_problems, load_metrics
 from reports.judging import find_published, make_claim
-from reports.notes import MEASURED, find_status, list_notes, make_command, make_footnotes
+from reports.notes import find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
 from reports.protocol import find_mixtures
 from specs.page import PageRow, PageSpec
-from specs.results import MetricsFile, load_metrics
+from specs.results import MetricsFile
 
 FORMAT = 1
 TINY_REFERENCE = 500  # images; below it FID is mostly bias and precision and recall are coarse
@@ -41,14 +40,12 @@ def make_table(spec: PageSpec) -> dict[str, Any]:
     Returns:
         A JSON object with the table's names, its groups of rows with a cell per mark and metric,
         its judged claims, the spread between training seeds, what is mixed or missing, and the
-        protocol of every number. Equal inputs give equal objects.
-
-    Raises:
-        UserError: a metrics file is broken.
+        protocol of every number. Equal inputs give equal objects. A file that is broken or was
+        made with other settings is named among the `flags`, and its cells have no number.
     """
-    metrics = spec.table.metrics
+    metrics, problems = spec.table.metrics, list_problems(spec.list_metrics())
     files = load_row_metrics(spec)
-    groups = load_seed_groups(spec)
+    groups = load_seed_groups(spec, problems)
     spreads = {
         metric: compute_seed_spread(metric, _seed_values(groups, metric)) for metric in metrics
     }
@@ -70,13 +67,13 @@ def make_table(spec: PageSpec) -> dict[str, Any]:
         "claims": [make_claim(claim, spec, files, spreads) for claim in spec.claims],
         "agreement": RULES[spec.source] if spec.agreement else None,
         "agreements": count_agreements(rows),
-        "other_sources": list_other_sources(rows, MEASURED),
-        "older_sources": list_other_sources(rows, OLDER_SETTINGS),
-        "artefacts": make_artefacts(spec.artefacts),
-        "classifiers": make_classifiers(spec.classifiers),
+        "other_sources": list_other_sources(rows, shown=True),
+        "other_sources_left_out": list_other_sources(rows, shown=False),
+        "artefacts": make_artefacts(spec.artefacts, problems),
+        "classifiers": make_classifiers(spec.classifiers, problems),
         "seeds": _describe_seeds(groups, spreads, metrics),
         "evaluator": evaluator,
-        "flags": flag_evaluator(evaluator) + find_mixtures(find_measured(spec, files)),
+        "flags": problems + flag_evaluator(evaluator) + find_mixtures(find_measured(spec, files)),
         "numbers": make_numbers(spec, files, ceilings),
         "protocol_summary": summarise_protocol(spec, files),
         "spec_digest": spec.digest,
@@ -92,26 +89,29 @@ def load_row_metrics(spec: PageSpec) -> RowMetrics:
     }
 
 
-def load_seed_groups(spec: PageSpec) -> SeedFiles:
+def load_seed_groups(spec: PageSpec, problems: list[str]) -> SeedFiles:
     """Read the metrics of models that differ in the training seed alone, leaving out absent files.
+
+    Args:
+        spec: what the page shows.
+        problems: takes a sentence for each group that is left out, as its files count different
+            numbers of samples.
 
     Returns:
         Pairs of the trained model's name and the files of its seeds. Several marks or samplings of
         one model have its name in common.
-
-    Raises:
-        UserError: the files of a group count different numbers of samples.
     """
     groups = []
     for seeds in spec.seed_groups:
         group = [content for content in map(load_metrics, seeds.metrics) if content is not None]
         counts = sorted({content.counts.samples for content in group})
         if len(counts) > 1:
-            raise UserError(
-                f"{seeds.metrics[0]}: its training seeds were scored on {counts} samples; "
+            problems.append(
+                f"{seeds.metrics[0].path}: its training seeds were scored on {counts} samples; "
                 "the spread between seeds needs equal numbers; sample and evaluate them again"
             )
-        groups.append((seeds.model, group))
+        else:
+            groups.append((seeds.model, group))
     return groups
 
 
@@ -124,7 +124,8 @@ def _make_row(
     row: PageRow, spec: PageSpec, files: RowMetrics, spreads: Spreads, footnotes: Sequence[Mapping]
 ) -> dict[str, Any]:
     marks = spec.table.marks
-    notes = list_notes(row, [files[row.id, mark] for mark in marks], make_command(spec))
+    contents = {mark: files[row.id, mark] for mark in marks}
+    notes = list_notes(row, contents, make_command(spec))
     return {
         **row.model_dump(exclude={"published", "cells"}),
         "footnotes": [n["mark"] for n in footnotes if (n["text"], n["command"]) in notes],
@@ -141,7 +142,7 @@ def _make_mark(row: PageRow, mark: str, content: MetricsFile | None) -> dict[str
     """Say whether a row was measured at a mark, on how many samples, and how many are copies."""
     return {
         "mark": mark,
-        "status": find_status(row, content),
+        "status": find_status(row, mark, content),
         "num_samples": content.counts.samples if content else None,
         "memorised": read_measured(content, "memorised")["measured"],
     }
@@ -163,7 +164,7 @@ def _make_cell(
         "metric": metric,
         "published": published,
         "is_difference": False,
-        "status": find_status(row, content),
+        "status": find_status(row, mark, content),
         **read_measured(content, metric),
         "absolute": None,
         "agreement": judge_agreement(spec.agreement, spec.source, content, metric, published),

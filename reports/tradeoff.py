@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.files import MEASURED
 from reports.format import (
     format_exact,
     format_number,
@@ -10,7 +11,6 @@ from reports.format import (
     format_setting,
     mark_suffix,
 )
-from reports.notes import MEASURED
 
 METRICS = ("recall", "precision")  # across and up
 SCALE = "scale"  # the setting that holds the guidance scale

@@ -10,7 +10,7 @@ from records.files import read_json
 from specs.architecture import Positive
 from specs.metrics import Metric
 from specs.strict import Spec, Strict, validated
-from specs.tables import SETTING, Name, Relation, Source, TableHead
+from specs.tables import SETTING, Name, Relation, Source, TableHead, Topic
 
 
 class PageTable(TableHead):
@@ -19,11 +19,17 @@ class PageTable(TableHead):
     name: Name
 
 
-class OtherFile(Strict):
-    """A metrics file by another source, and the digest that it has with today's settings."""
+class WantedFile(Strict):
+    """A file, and the digest that it must have: one of other settings is not shown."""
 
     path: str
     digest: str
+
+
+class WantedMetrics(WantedFile):
+    """A metrics file; `samples` is the digest of the batch that it grades, None for real images."""
+
+    samples: str | None = None
 
 
 class PageCell(Strict):
@@ -33,11 +39,11 @@ class PageCell(Strict):
     training seeds, `others` those of other sources, which may not be there.
     """
 
-    metrics: str | None
-    samples: str | None
+    metrics: WantedMetrics | None
+    samples: WantedFile | None
     shared_with: str | None
-    seeds: list[str]
-    others: dict[Source, OtherFile]
+    seeds: list[WantedMetrics]
+    others: dict[Source, WantedMetrics]
 
 
 class PageRow(Strict):
@@ -89,11 +95,12 @@ class PageComparison(Strict):
 
 
 class PageClaim(Strict):
-    """A claim, and the sources that can test it; None for all."""
+    """A claim, what it is about, and the sources that can test it; None for all."""
 
     id: Name
     text: str
     where: str
+    varies: list[Topic]
     sources: list[Source] | None
     comparisons: Annotated[list[PageComparison], Field(min_length=1)]
 
@@ -129,7 +136,7 @@ class GuidedRow(Strict):
 
 
 class PageClassifier(Strict):
-    """A classifier that guides rows, and the file of its accuracy."""
+    """A classifier that guides rows, and the file of its accuracy with the digest that it has."""
 
     name: str
     mark: str
@@ -137,6 +144,7 @@ class PageClassifier(Strict):
     task: str
     task_words: str
     accuracy: str
+    digest: str
     rows: list[GuidedRow]
 
 
@@ -144,7 +152,7 @@ class SeedGroup(Strict):
     """The metrics files of a model trained with several seeds; its marks have it in common."""
 
     model: str
-    metrics: list[str]
+    metrics: list[WantedMetrics]
 
 
 class PageLink(Strict):
@@ -171,18 +179,19 @@ class PageSpec(Spec):
     agreement: Agreement | None
     artefacts: list[Artefact]
     known_evaluation: KnownMetrics | None
-    ceilings: dict[str, str]
+    ceilings: dict[str, WantedMetrics]
     claims: list[PageClaim]
     classifiers: list[PageClassifier]
     pages: list[PageLink]
     seed_groups: list[SeedGroup]
 
-    def list_metrics(self) -> list[str]:
-        """Return the metrics files that the page reads, whether they are there or not."""
+    def list_metrics(self) -> list[WantedMetrics]:
+        """Return its source's metrics files that the page reads, whether they are there or not."""
         cells = [cell for row in self.rows for cell in row.cells.values()]
-        own = [path for cell in cells for path in (cell.metrics, *cell.seeds) if path is not None]
-        groups = [path for group in self.seed_groups for path in group.metrics]
-        return sorted({*own, *groups, *self.ceilings.values()})
+        own = [file for cell in cells for file in (cell.metrics, *cell.seeds) if file is not None]
+        groups = [file for group in self.seed_groups for file in group.metrics]
+        files = {file.path: file for file in (*own, *groups, *self.ceilings.values())}
+        return [files[path] for path in sorted(files)]
 
     @model_validator(mode="after")
     def _check(self) -> "PageSpec":

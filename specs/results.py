@@ -3,6 +3,7 @@
 Keys that nobody here reads are left aside, or kept where all that a file says is shown.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from records.errors import UserError
 from records.files import read_json
+from records.metrics import METRICS
 from specs.architecture import Positive
 from specs.page import PageTable
 from specs.strict import Strict, validated
@@ -61,6 +63,16 @@ class MetricsFile(Strict, extra="ignore"):
     counts: Counts
     protocol: Protocol
 
+    @model_validator(mode="after")
+    def _check(self) -> "MetricsFile":
+        """Demand values that the metrics can have."""
+        for name, found in self.metrics.items():
+            low, high = METRICS[name].limits if name in METRICS else (-math.inf, math.inf)
+            if not low <= found.value <= high:
+                needed = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
+                raise ValueError(f"metrics: {name}: value: got {found.value:g}; needed: {needed}")
+        return self
+
 
 class AccuracyRange(Strict, extra="ignore"):
     """How many images a classifier read right at timesteps from first to last."""
@@ -74,6 +86,7 @@ class AccuracyFile(Strict, extra="ignore"):
     """How well a classifier reads noised images (`python -m adm accuracy`)."""
 
     format: Literal[1]
+    digest: str | None = None
     num_images: Positive
     num_classes: Positive
     num_timesteps: Positive
@@ -171,13 +184,7 @@ def read_metrics(path: str | Path) -> MetricsFile:
     return read_result(MetricsFile, path, "metrics file", again=again)
 
 
-def load_metrics(path: str | Path | None) -> MetricsFile | None:
-    """Read a metrics file; None where there is none: the row was not run."""
-    return read_metrics(path) if path is not None and Path(path).exists() else None
-
-
-def load_accuracy(path: str | Path) -> AccuracyFile | None:
-    """Read an accuracy file; None where there is none: it was not measured."""
+def read_accuracy(path: str | Path) -> AccuracyFile:
+    """Read an accuracy file; raises what `read_result` raises."""
     again = "delete it and run the workflow again"
-    known = Path(path).exists()
-    return read_result(AccuracyFile, path, "accuracy file", again=again) if known else None
+    return read_result(AccuracyFile, path, "accuracy file", again=again)

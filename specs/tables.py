@@ -17,6 +17,7 @@ from specs.strict import Strict, read_yaml, validated
 SETTING = bool | int | float | str | list[int] | None
 Source = Literal["rescore", "resample", "retrain"]
 Relation = Literal["greater", "less", "nearer"]
+Topic = Literal["model", "guidance", "steps", "base"]  # what claims are about
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # of files and their parts
 
 
@@ -85,10 +86,14 @@ class Comparison(Strict):
 
 
 class Claim(Strict):
-    """A sentence of the paper that a table supports, as comparisons that must all hold."""
+    """A sentence of the paper that a table supports, as comparisons that must all hold.
+
+    `varies` says what it is about; in anything else its cells must have been made alike.
+    """
 
     text: str
     where: str
+    varies: Annotated[list[Topic], Field(min_length=1)]
     sources: list[Source] | None
     comparisons: Annotated[list[Comparison], Field(min_length=1)]
 

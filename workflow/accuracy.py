@@ -61,6 +61,7 @@ def describe_classifiers(
                 task=task,
                 task_words=plan.scale.tasks[task].words,
                 accuracy=plan.layout.accuracy(name, mark).file,
+                digest=make_accuracy_spec(plan, name, mark).digest,
                 rows=list(rows),
             )
         )

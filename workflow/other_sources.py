@@ -3,13 +3,13 @@
 from functools import cache
 
 from records.files import digest
-from specs.page import OtherFile
+from specs.page import WantedMetrics
 from specs.tables import Source, Table
 from workflow.availability import SOURCES
 from workflow.plan import Plan, cell_name, make_plan
 
 
-def find_others(plan: Plan, table: Table, row_id: str, mark: str) -> dict[Source, OtherFile]:
+def find_others(plan: Plan, table: Table, row_id: str, mark: str) -> dict[Source, WantedMetrics]:
     """Return the metrics files of a cell by the other sources that have it.
 
     Args:
@@ -23,17 +23,24 @@ def find_others(plan: Plan, table: Table, row_id: str, mark: str) -> dict[Source
     """
     if plan.scale.evaluation.reference != "released":
         return {}
-    found: dict[Source, OtherFile] = {}
+    found: dict[Source, WantedMetrics] = {}
     for source in SOURCES:
         if source == plan.source:
             continue
         other = _make_other(tuple(plan.settings.items()), source)
         sample = other.cells.get(cell_name(table, row_id, mark, [0], 0))
         if sample is not None:
-            found[source] = OtherFile(
-                path=other.layout.metrics(sample), digest=digest(other.metric_spec(sample))
-            )
+            found[source] = name_metrics(other, sample)
     return found
+
+
+def name_metrics(plan: Plan, sample: str) -> WantedMetrics:
+    """Name the metrics file of a sample batch, with the digests that it must have."""
+    return WantedMetrics(
+        path=plan.layout.metrics(sample),
+        digest=digest(plan.metric_spec(sample)),
+        samples=plan.samples[sample].digest,
+    )
 
 
 @cache

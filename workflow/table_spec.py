@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from records.files import digest
 from specs.page import (
     Agreement,
     Artefact,
@@ -15,13 +16,15 @@ from specs.page import (
     PageRow,
     PageSpec,
     SeedGroup,
+    WantedFile,
+    WantedMetrics,
 )
 from specs.sampling import PublishedSamples
 from specs.strict import validated
 from specs.tables import SETTING, Claim, Row, Source, Table
 from workflow.accuracy import describe_classifiers
 from workflow.availability import SOURCES, explain_absence, list_artefacts
-from workflow.other_sources import find_others
+from workflow.other_sources import find_others, name_metrics
 from workflow.plan import Plan, cell_name
 
 
@@ -62,7 +65,7 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         "seed_groups": [
             SeedGroup(
                 model=plan.drawn(group[0]).model.name,
-                metrics=[plan.layout.metrics(sample) for sample in group],
+                metrics=[name_metrics(plan, sample) for sample in group],
             )
             for group in seed_groups(plan, table)
         ],
@@ -110,9 +113,15 @@ def _reference_note(plan: Plan, task: str) -> list[str]:
     return [f"precision and recall: {stored:,} reference images"]
 
 
-def _ceilings(plan: Plan, tasks: Iterable[str]) -> dict[str, str]:
+def _ceilings(plan: Plan, tasks: Iterable[str]) -> dict[str, WantedMetrics]:
     """Return the ceilings of tasks; they take the whole data set, which retraining alone needs."""
-    return {task: plan.layout.ceiling(task) for task in tasks if plan.source == "retrain"}
+    return {
+        task: WantedMetrics(
+            path=plan.layout.ceiling(task), digest=digest(plan.reference_spec(task))
+        )
+        for task in tasks
+        if plan.source == "retrain"
+    }
 
 
 def _classifiers(plan: Plan, table: Table) -> list[PageClassifier]:
@@ -194,7 +203,7 @@ def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
     return {
         "metrics": [plan.layout.metrics(sample) for sample in names],
         "samples": [plan.layout.samples(plan.samples[sample]).file for sample in shown],
-        "ceilings": list(_ceilings(plan, tasks).values()),
+        "ceilings": [one.path for one in _ceilings(plan, tasks).values()],
         "accuracies": [one.accuracy for one in _classifiers(plan, table)],
         "others": sorted(
             {
@@ -232,12 +241,18 @@ def _cell(plan: Plan, table: Table, row_id: str, mark: str) -> PageCell:
     samples = seed_variants(plan, table, row_id, mark)
     first = samples[0] if samples else None
     return PageCell(
-        metrics=first and plan.layout.metrics(first),
-        samples=first and plan.layout.samples(plan.samples[first]).file,
+        metrics=name_metrics(plan, first) if first else None,
+        samples=_name_samples(plan, first) if first else None,
         shared_with=None if first == own else first,
-        seeds=[plan.layout.metrics(one) for one in samples[1:] if row_id in table.seed_rows],
+        seeds=[name_metrics(plan, one) for one in samples[1:] if row_id in table.seed_rows],
         others=find_others(plan, table, row_id, mark),
     )
+
+
+def _name_samples(plan: Plan, sample: str) -> WantedFile:
+    """Name a batch of samples with the digest that it must have."""
+    batch = plan.samples[sample]
+    return WantedFile(path=plan.layout.samples(batch).file, digest=batch.digest)
 
 
 def _assumed(plan: Plan, row: Row) -> list[str]:
@@ -295,6 +310,7 @@ def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> PageClaim:
         id=claim_id,
         text=claim.text,
         where=claim.where,
+        varies=claim.varies,
         sources=_claim_sources(plan, table, claim),
         comparisons=comparisons,
     )

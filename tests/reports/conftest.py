@@ -13,10 +13,19 @@ from specs.strict import validated
 
 DEFAULT = {"fid": 10.0, "precision": 0.6}
 
+DIGEST = "d" * 64  # of every made-up metrics file
+
+
+def wanted(path):
+    """A metrics file as a page names it."""
+    return path and {"path": path, "digest": DIGEST}
+
+
 NO_CELL = {"metrics": None, "samples": None, "shared_with": None, "seeds": [], "others": {}}
 
 ACCURACY = {
     "format": 1,
+    "digest": DIGEST,
     "num_images": 200,
     "num_classes": 10,
     "num_timesteps": 1000,
@@ -40,7 +49,7 @@ def metrics_content(
     return {
         "format": 1,
         "name": name,
-        "digest": "d" * 64,
+        "digest": DIGEST,
         "metrics": metrics,
         "counts": {
             "samples": num_samples,
@@ -146,7 +155,7 @@ def row_spec(row_id, metrics=None, **options):
         "notes": [],
         "assumed": [],
         "reason": None,
-        "cells": {"final": {**NO_CELL, "metrics": metrics}},
+        "cells": {"final": {**NO_CELL, "metrics": wanted(metrics)}},
         "recipe_words": {"model": row_id, "iterations": "500"},
     }
     return {**row, **options}
@@ -167,6 +176,7 @@ def make_classifier():
             "task": "imagenet_256",
             "task_words": "8x8 digits",
             "accuracy": path,
+            "digest": DIGEST,
             "rows": [{"task": "imagenet_256", "label": "guided"}],
             **options,
         }
@@ -174,7 +184,8 @@ def make_classifier():
     return make
 
 
-def page_content(rows, layout="plain", claims=(), seed_groups=(), **options):
+def page_content(rows, layout="plain", claims=(), seed_groups=(), ceilings=None, **options):
+    groups = [{**one, "metrics": [*map(wanted, one["metrics"])]} for one in seed_groups]
     return {
         "format": 1,
         "scale": "digits",
@@ -194,14 +205,14 @@ def page_content(rows, layout="plain", claims=(), seed_groups=(), **options):
         },
         "scale_notes": ["values compare only among themselves"],
         "rows": rows,
-        "ceilings": {},
+        "ceilings": {task: wanted(path) for task, path in (ceilings or {}).items()},
         "claims": list(claims),
         "classifiers": [],
         "agreement": None,
         "artefacts": [],
         "known_evaluation": None,
         "pages": [],
-        "seed_groups": list(seed_groups),
+        "seed_groups": groups,
         **options,
     }
 
@@ -212,7 +223,15 @@ def make_spec():
 
 
 def claim_content(
-    metric, left, relation, right, towards=None, differ=False, sources=None, **options
+    metric,
+    left,
+    relation,
+    right,
+    towards=None,
+    differ=False,
+    sources=None,
+    varies=("model",),
+    **options,
 ):
     def cell(row):
         return None if row is None else {"row": row, "mark": "final"}
@@ -221,6 +240,7 @@ def claim_content(
         "id": f"claim_{left}",
         "text": f"{left} {relation} {right}",
         "where": "Section 4",
+        "varies": list(varies),
         "sources": sources,
         "comparisons": [
             {

@@ -11,7 +11,7 @@ from reports.accuracy import (
     make_classifiers,
 )
 from reports.render import render_table
-from specs.results import load_accuracy
+from specs.results import read_accuracy
 from tests.reports.conftest import evaluate, read_page
 from tests.reports.test_render import HOSTILE, Page
 
@@ -25,7 +25,7 @@ def test_interval_of_a_share_is_wilson_s(num_correct, num_images):
 
 def test_shares_and_chance_of_each_range(project, make_spec, make_row, make_classifier):
     spec = make_spec([make_row("a")], classifiers=[make_classifier(project.write_accuracy())])
-    (entry,) = make_classifiers(read_page(spec).classifiers)
+    (entry,) = make_classifiers(read_page(spec).classifiers, [])
     assert [(one["first"], one["share"]) for one in entry["ranges"]] == [(0, 0.75), (500, 0.1)]
     assert all(one["low"] < one["share"] < one["high"] for one in entry["ranges"])
     assert entry["measured"]["num_images"] == 200
@@ -42,7 +42,7 @@ def test_ranges_of_several_classifiers_stand_in_one_table(
         [make_row("a")],
         classifiers=[make_classifier(project.write_accuracy()), make_classifier(other, name="b")],
     )
-    first, second = collect_ranges(make_classifiers(read_page(spec).classifiers))
+    first, second = collect_ranges(make_classifiers(read_page(spec).classifiers, []))
     assert (first["first"], first["last"]) == (0, 499)
     assert [cell["share"] for cell in first["cells"]] == [0.75, 0.005]
     assert second["first"] == 500 and second["cells"][1] is None
@@ -52,7 +52,7 @@ def test_plot_falls_from_left_to_right_and_marks_chance(
     project, make_spec, make_row, make_classifier
 ):
     spec = make_spec([make_row("a")], classifiers=[make_classifier(project.write_accuracy())])
-    plot = make_accuracy_plot(make_classifiers(read_page(spec).classifiers)[0])
+    plot = make_accuracy_plot(make_classifiers(read_page(spec).classifiers, [])[0])
     (x0, y0), (x1, y1) = (map(float, point.split(",")) for point in plot["curve"].split())
     assert plot["left_px"] < x0 < x1 < plot["right_px"]
     assert y0 < y1 == float(plot["chance_px"])  # the second range is read at chance
@@ -116,8 +116,21 @@ def test_page_keeps_apart_what_is_held_out_and_what_is_absent(
 def test_a_broken_file_is_named(project, changes, message):
     again = "; delete it and run the workflow again$"
     with pytest.raises(UserError, match=rf"^accuracy\.json: .*{message}.*{again}"):
-        load_accuracy(project.write_accuracy(**changes))
+        read_accuracy(project.write_accuracy(**changes))
 
 
-def test_an_absent_file_is_not_measured(project):
-    assert load_accuracy("nowhere.json") is None
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (None, None),
+        ({"ranges": []}, "accuracy.json: ranges: got []"),
+        ({"digest": "e" * 64}, "accuracy.json: made for another row or scale, or with other"),
+    ],
+)
+def test_what_cannot_be_shown_is_not_measured_and_named(
+    project, make_spec, make_row, make_classifier, changes, words
+):
+    path = "nowhere.json" if changes is None else project.write_accuracy(**changes)
+    table = evaluate(make_spec([make_row("a")], classifiers=[make_classifier(path)]))
+    assert table["classifiers"][0]["measured"] is None
+    assert words is None if table["flags"] == [] else table["flags"][0].startswith(words)

@@ -4,18 +4,13 @@ import pytest
 
 from records.errors import UserError
 from reports.cells import make_estimate, read_measured
-from specs.results import load_metrics
-
-
-def test_absent_file_is_not_run(tmp_path):
-    assert load_metrics(None) is None
-    assert load_metrics(tmp_path / "none.json") is None
+from specs.results import read_metrics
 
 
 def test_reads_value_error_and_count(tmp_path, metrics):
     path = tmp_path / "row.json"
     path.write_text(json.dumps(metrics(fid=(12.0, 0.5), num_samples=300)))
-    content = load_metrics(path)
+    content = read_metrics(path)
     estimate = make_estimate(content, "fid")
     assert (estimate.value, estimate.std_error, estimate.num_samples) == (12.0, 0.5, 300)
     assert read_measured(content, "fid") == {"measured": 12.0, "low": 11.0, "high": 13.0}
@@ -33,4 +28,4 @@ def test_cut_short_file_is_refused(tmp_path):
     path = tmp_path / "row.json"
     path.write_text('{"format": 1, "na')
     with pytest.raises(UserError, match="not a metrics file"):
-        load_metrics(path)
+        read_metrics(path)

@@ -15,11 +15,9 @@ from reports.claims import (
     compute_effect,
     compute_interval,
     compute_seed_spread,
-    find_unequal_counts,
     judge_claim,
     judge_comparison,
     judge_published,
-    refuse_comparison,
 )
 from specs.page import CellAddress, PageComparison
 
@@ -195,15 +193,6 @@ def test_two_marks_of_the_same_trainings_count_once():
 def test_no_seed_spread_from_single_trainings():
     assert compute_seed_spread("fid", [("m", [9.0]), ("n", [8.0])]) is None
     assert compute_seed_spread("fid", []) is None
-
-
-def test_different_counts_are_refused_and_both_named():
-    cells = [cell(1.0, num_samples=1000), cell(9.0, num_samples=300), None]
-    assert find_unequal_counts(cells) == [300, 1000]
-    assert find_unequal_counts([cell(1.0), cell(2.0), None]) == []
-    refused = refuse_comparison(judge_comparison(comparison("less"), cells, None), [300, 1000])
-    assert refused["verdict"] == INCONCLUSIVE
-    assert "300 and 1,000" in refused["reason"]
 
 
 def result(verdict, effect=1.0, low=0.5, high=1.5):

@@ -51,7 +51,7 @@ def test_other_sources_are_lines_of_the_csv(compared):
         ("a", "retrain"), ("a", "rescore"), ("b", "retrain"), ("b", "rescore"),
     ]  # fmt: skip
     older, own, other = fid[1:]
-    assert (older["status"], older["measured"]) == ("older settings", "")
+    assert (older["status"], older["measured"]) == ("other settings", "")
     keys = ("published", "is_difference", "absolute_published", "absolute", "agreement")
     assert [own[key] for key in keys] == ["-1", "true", "14", "15.1", "differs"]
     assert [other[key] for key in keys] == ["14", "false", "", "", "agrees"]
@@ -64,7 +64,7 @@ def test_markdown_and_latex_judge_values_and_name_other_sources(compared):
     assert "differs" not in differences and "rescore" not in differences
     assert "| b | no | 14.00 | 15.10 (15.08 to 15.12; differs) |" in values.replace(" – |", "")
     assert "| b: rescore | no | 14.00 | 14.00 (13.98 to 14.02; agrees) |" in values
-    assert "| a: rescore | no | 15.00 | older settings |" in values
+    assert "| a: rescore | no | 15.00 | other settings |" in values
     differences, values = render_latex(compared).split("The measured values themselves")
     assert "differs" not in differences and "rescore" not in differences
     assert r"b: rescore & no & 14.00 & 14.00 {\scriptsize (13.98 to 14.02; agrees)}" in values

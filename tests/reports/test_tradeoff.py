@@ -80,7 +80,7 @@ def test_a_value_that_is_no_share_is_left_out(guided_spec, project):
     project.write_metrics("cond", precision=1e300, recall=0.9)
     spec["rows"][0]["published"]["final"]["recall"] = -1
     (tradeoff,) = make_tradeoffs(evaluate(spec))
-    assert tradeoff["left_out"] == [("cond", "without precision and recall")]
+    assert tradeoff["left_out"] == [("cond", "broken file")]
     assert [len(line["points"]) for line in tradeoff["panels"][1]["lines"]] == [1, 3]
 
 

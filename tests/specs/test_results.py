@@ -23,6 +23,11 @@ def test_other_keys_are_no_matter_and_shown_where_all_are():
     assert validated(AccuracyFile, {**ACCURACY, "data": {}}, "a.json").ranges[1].last == 999
 
 
+def test_metrics_that_may_be_negative_are_read():
+    content = metrics_content(kid=-0.01, fid_infinity=-0.3, fid=0.0, precision=1.0)
+    assert validated(MetricsFile, content, "row.json").metrics["kid"].value == -0.01
+
+
 def test_costs_are_kept_as_they_are():
     content = {
         "models": [{"name": "m", "iterations": 500, "cpu_seconds": 9.5}],
@@ -57,6 +62,12 @@ COUNTS = {"samples": 5, "reference": 5, "reference_precision_recall": 5}
         ({"metrics": {"fid": {"value": 1.0, "interval": [2, 1]}}}, "fid: interval: got [2.0, 1.0]"),
         ({"metrics": {"fid": {"value": 1.0, "interval": [1]}}}, "interval: 1: missing"),
         ({"metrics": {"fid": {"value": 1.0, "interval": [1, "2"]}}}, "interval: 1: got '2'"),
+        ({"metrics": {"precision": {"value": 7.5}}}, "precision: value: got 7.5; needed: 0 to 1"),
+        ({"metrics": {"recall": {"value": -0.1}}}, "recall: value: got -0.1; needed: 0 to 1"),
+        ({"metrics": {"memorised": {"value": 1.1}}}, "value: got 1.1; needed: 0 to 1"),
+        ({"metrics": {"fid": {"value": -5}}}, "fid: value: got -5; needed: at least 0"),
+        ({"metrics": {"sfid": {"value": -1e-3}}}, "sfid: value: got -0.001; needed: at least 0"),
+        ({"metrics": {"is": {"value": 0.5}}}, "is: value: got 0.5; needed: at least 0.999999"),
     ],
 )
 def test_broken_metrics_are_refused_with_place_and_advice(tmp_path, change, message):
