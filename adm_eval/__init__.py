@@ -164,7 +164,7 @@ def _check_settings(
     metrics: Collection[str], *, seed: int, batch_size: int, num_images: int | None = None
 ) -> tuple[str, ...]:
     """Refuse settings that are none, before anything is loaded; return metrics in their order."""
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    names = [name.lower() for name in ([metrics] if isinstance(metrics, str) else metrics)]
     unknown = [name for name in names if name not in KNOWN]
     if unknown or not names:
         got = repr(unknown[0]) if unknown else "none"

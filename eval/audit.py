@@ -225,6 +225,9 @@ def _judge_labels(image_set: ImageSet, about: dict[str, Any] | None) -> Iterator
             f"{what}: each split of {SPLIT_SIZE:,} that the Inception Score is a mean "
             "of sees a few classes alone, which lowers it; grade them with --shuffle"
         )
+    if image_set.label_fault:
+        yield f"labels cannot be used: {image_set.label_fault}"
+        return
     if about is None:
         yield "no labels (arr_1 or dataset.json): the share of each class cannot be checked"
         return

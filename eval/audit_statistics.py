@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from eval.images.open import STATISTICS
+from eval.metrics.gaussians import judge_covariance, judge_mean
 
 INCEPTION_DIMS = {"mu": 2048, "mu_s": 2023}
 
@@ -56,6 +57,8 @@ def _judge(
                 f"{mean} has {about['dims'][mean]} dimensions, those of Inception have "
                 f"{INCEPTION_DIMS[mean]}: {metric} with it is not comparable with published values"
             )
+        if mean in usable:
+            yield from judge_mean(stored[mean], mean)
         if covariance in usable:
             yield from _judge_covariance(
                 stored[covariance], about["dims"].get(mean), mean, covariance
@@ -82,19 +85,7 @@ def _judge_covariance(
         return
     if dims is not None and dims != len(covariance):
         yield f"{name} is {list(covariance.shape)}, but {mean} has {dims} dimensions"
-    # Rounding of a covariance of this type and size.
-    tolerance = len(covariance) * float(np.finfo(covariance.dtype).eps)
-    matrix = covariance.astype(np.float64)
-    largest = float(np.abs(matrix).max(initial=0))
-    difference = float(np.abs(matrix - matrix.T).max(initial=0))
-    if difference > tolerance * largest:
-        yield f"{name} is not symmetric (by up to {difference:.3g}); a covariance is"
-        return
-    eigenvalues = np.linalg.eigvalsh(matrix)
-    if eigenvalues[0] < -tolerance * max(eigenvalues[-1], largest):
-        yield (
-            f"{name} has an eigenvalue of {eigenvalues[0]:.3g}; those of a covariance are not "
-            "negative"
-        )
-    elif eigenvalues[-1] <= 0:
+    found = list(judge_covariance(covariance, name))
+    yield from found
+    if not found and not covariance.any():
         yield f"{name} is zero: all its features were equal"

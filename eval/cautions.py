@@ -1,10 +1,14 @@
 """What is said of gradings whose values may be misread: counts, orders, splits, sides, networks."""
 
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from eval.images.image_set import ImageSet
+from eval.images.npz_stream import describe_npz
+from eval.images.open import holds_statistics_alone, list_statistics
+from eval.inputs import Gradable
 from eval.metrics.fid import make_count_warning
 from eval.metrics.inception_score import (
     SPLIT_SIZE,
@@ -22,6 +26,28 @@ ORDER_SHARE = 0.01
 Warn = Callable[[str], None]
 
 
+def judge_sides(reference: Gradable, samples: Gradable) -> Iterator[str]:
+    """Say what files tell of a reference: that it is the other one, or that its origin is open."""
+    if not isinstance(reference, str | Path):
+        return
+    held = list_statistics(reference)
+    if not held and isinstance(samples, str | Path) and (others := list_statistics(samples)):
+        yield (
+            f"{samples}: holds statistics ({', '.join(others)}), which only a reference has use "
+            f"for, and {reference} has none; are they the wrong way round? REFERENCE comes before "
+            "SAMPLES in the command, after it in adm_eval.grade"
+        )
+    if (
+        held
+        and holds_statistics_alone(reference)
+        and "network_sha256" not in describe_npz(reference)
+    ):
+        yield (
+            f"{reference}: its statistics name no network and are taken for those of the published "
+            "Inception; those of another port of it give FIDs that compare with nothing"
+        )
+
+
 def judge_samples(
     batch: ImageSet | None, num_samples: int, network: FeatureNetwork, metrics: Collection[str]
 ) -> Iterator[str]:
@@ -33,6 +59,8 @@ def judge_samples(
         network: the feature network.
         metrics: those that are asked for.
     """
+    if batch is not None and batch.label_fault:
+        yield f"labels are left aside, no metric reads them: {batch.label_fault}"
     if "is" in metrics and num_samples > SPLIT_SIZE:
         if batch is not None and batch.comes_by_class:
             what = "folder" if batch.labels is None else "class"
@@ -48,6 +76,11 @@ def judge_samples(
                 f"one of {SPLIT_SIZE:,}; give --num-images {whole} (num_images={whole}) for whole "
                 "splits"
             )
+    if network.is_inception and network.name != INCEPTION_NAME:
+        yield (
+            f"the features are of {network.name} (SHA-256 {network.sha256}), not of the published "
+            "Inception: no published value compares"
+        )
     if network.name == INCEPTION_NAME and {"fid", "sfid"} & set(metrics):
         warning = make_count_warning(num_samples, PUBLISHED_SAMPLES)
         if warning is not None:

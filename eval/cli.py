@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eval.options import make_parser
 from records.errors import UserError, main_guard
 from records.events import open_events
-from records.files import digest, read_json, sha256_file, write_json
+from records.files import digest, format_json, read_json, sha256_file, write_json
 from records.metrics import METRICS, PAPER
 from records.usage import Usage
 
@@ -113,6 +113,7 @@ def _reference(options: argparse.Namespace) -> None:
         allow_jpeg=options.allow_jpeg,
         events=open_events(options),
         progress=True,
+        warn=_warn,
     )
 
 
@@ -128,7 +129,10 @@ def _network(options: argparse.Namespace) -> None:
     from eval.networks.small import save_small_network
     from eval.networks.small_training import train_small_network
 
-    images, labels = read_all(open_images(options.data, allow_jpeg=options.allow_jpeg))
+    image_set = open_images(options.data, allow_jpeg=options.allow_jpeg)
+    if image_set.label_fault:
+        raise UserError(image_set.label_fault)
+    images, labels = read_all(image_set)
     about = {"name": Path(options.out).stem, "digest": digest(spec), "spec": spec}
     with open_events(options).record(kind="network", job="network", **about) as usage:
         parameters, description = train_small_network(images, labels, spec, options.data)
@@ -148,6 +152,9 @@ def _audit(options: argparse.Namespace) -> None:
 
     with advise_forgetting(options.path):
         result = audit(options.path, allow_jpeg=options.allow_jpeg)
+    if options.json == "-":
+        print(format_json(result), end="")
+        return
     print(format_audit(result), flush=True)
     if options.json:
         write_json(options.json, result)
@@ -200,7 +207,7 @@ def _parse_metrics(text: str | None) -> tuple[str, ...]:
     """
     if text is None:
         return PAPER
-    names = [name.strip() for name in text.split(",")]
+    names = [name.strip().lower() for name in text.split(",")]
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise UserError(
@@ -220,7 +227,7 @@ def _list_outputs(options: argparse.Namespace) -> list[Any]:
     """List what grading writes: metrics, their manifest, events."""
     from records.manifest import manifest_path
 
-    beside = manifest_path(options.json) if options.json else None
+    beside = manifest_path(options.json) if options.json not in (None, "-") else None
     return [options.json, beside, options.events]
 
 
@@ -254,6 +261,9 @@ def _warn(sentence: str) -> None:
 
 def _finish(result: "GradingResult", out: str | None) -> None:
     """Print the numbers of a result, then write it: what was computed is shown in any case."""
+    if out == "-":
+        print(result.to_json(), end="")
+        return
     print("\n".join(result.describe_metrics()))
     if not out:
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.cautions import PUBLISHED_SAMPLES, Warn, judge_order, judge_samples
+from eval.cautions import PUBLISHED_SAMPLES, Warn, judge_order, judge_samples, judge_sides
 from eval.images.checks import check_num_images
 from eval.images.image_set import ImageSet
 from eval.images.open import open_images
@@ -19,7 +19,7 @@ from eval.metrics.reference import Reference
 from eval.metrics.registry import compute_metrics
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.features import Features, compute_features, demand
-from eval.reference import load_reference, make_reference_of_features
+from eval.reference import check_reference, load_reference, make_reference_of_features
 from eval.result import GradingResult, make_metric
 from eval.samples import check_counts, compute_sample_features, open_samples
 from records.errors import UserError
@@ -87,6 +87,7 @@ def grade(
     batch, path, protocol = opened.batch, opened.path, opened.protocol
     check_counts(opened, metrics, intervals=intervals)
     told = _Told(warn)
+    told.tell(judge_sides(reference, samples))
     images = batch if isinstance(batch, ImageSet) and not shuffle else None
     told.tell(judge_samples(images, batch.num_images, network, metrics))
     about = {"digest": protocol.get("digest", batch.sha256), "spec": protocol.get("spec")}
@@ -99,6 +100,7 @@ def grade(
                     reference, network, batch_size=batch_size, progress=progress
                 )
             compared = reference.reference
+            check_reference(compared, metrics)
         else:
             compared = load_reference(
                 reference,

@@ -12,6 +12,20 @@ from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
 PROGRAM = "adm-eval" if Path(sys.argv[0]).name == "adm-eval" else "python -m eval"
 
 
+class _ShowVersion(argparse.Action):
+    """Print the version, which takes a while to find, when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from records.provenance import environment
+
+        told = environment()
+        versions = told["versions"]
+        ours = versions.get("adm-eval") or versions.get("adm-tables", "unknown")
+        rest = ", ".join(f"{name} {versions[name]}" for name in ("torch", "numpy", "scipy"))
+        print(f"adm-eval {ours} (commit {told['git_commit']}; {rest})")
+        parser.exit()
+
+
 def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argparse.ArgumentParser:
     """Describe a command and its options.
 
@@ -29,6 +43,7 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
             "and SAMPLES are an .npz with arr_0 uint8 NHWC (the authors' layout), a folder of "
             "such, a .zip of PNGs or a folder of PNGs."
         )
+        add("--version", action=_ShowVersion, nargs=0, help="show the version and stop")
         add("reference", metavar="REFERENCE", help="images, with or without statistics")
         add("samples", metavar="SAMPLES", help="the images to grade")
         add("--intervals", action="store_true", help="add 95 %% intervals")
@@ -49,11 +64,16 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
             help="grade the samples in a random order (of --seed), which moves the Inception Score "
             "of those that come class by class",
         )
-        add("--json", metavar="OUT", help="write metrics and protocol there")
+        add("--json", metavar="OUT", help="write metrics and protocol there (-: to stdout)")
     elif command == "ceiling":
         add("data", metavar="DATA", help="real images: .zip, folder or .npz")
         _add_num_images(parser, 50_000, "random images of each half at most")
-        add("--json", metavar="OUT", required=True, help="write the metrics there")
+        add(
+            "--json",
+            metavar="OUT",
+            required=True,
+            help="write the metrics there (-: to stdout)",
+        )
     elif command == "reference":
         add("data", metavar="DATA", help="images: .zip of PNGs, folder or .npz")
         _add_num_images(
@@ -69,7 +89,7 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
         add("--out", metavar="FILE.pb", required=True, help="where to put it")
     elif command == "audit":
         add("path", metavar="FILE", help="a batch: .npz, .zip or folder")
-        add("--json", metavar="OUT", help="write the same as JSON there")
+        add("--json", metavar="OUT", help="write the same as JSON there (-: to stdout)")
     elif command == "selftest":
         add("--reference", metavar="REF.npz", help="the authors' imagenet_256 reference")
         add("--samples", metavar="SAMPLES.npz", help="their ADM-G, ADM-U samples")

@@ -4,12 +4,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.images.damaged_files import describe_absent
 from eval.images.files import LISTING, is_image_name
 from eval.images.open import KINDS
 from records.errors import UserError
 from records.files import check_writable
 from records.inputs import refuse_replacing
 from records.manifest import manifest_path
+
+STANDARD_OUTPUT = "-"
 
 
 def check_paths(
@@ -21,7 +24,7 @@ def check_paths(
 
     Args:
         inputs: batches of images.
-        outputs: files to write; None is passed over.
+        outputs: files to write; None and STANDARD_OUTPUT are passed over.
         others: what else is read (weights, a spec), whose absence is told where it is read; None
             is passed over.
 
@@ -31,10 +34,11 @@ def check_paths(
     """
     for path in inputs:
         if not os.path.exists(path):
-            raise UserError(f"{path}: no such file or folder; needed is one of: {KINDS}")
+            absent = describe_absent(path, "file or folder")
+            raise UserError(f"{path}: {absent}; needed is one of: {KINDS}")
     read = [Path(path) for path in (*inputs, *others) if path is not None]
     for out in outputs:
-        if out is None:
+        if out is None or out == STANDARD_OUTPUT:
             continue
         refuse_replacing(out, *read)
         for path in read:

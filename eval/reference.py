@@ -5,7 +5,8 @@ ignore: network_sha256, so that statistics of one network are never used with an
 num_images, the count behind the statistics (eval/reference_statistics.py checks both).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from eval.images.checks import check_num_images
 from eval.images.image_set import ImageSet
-from eval.images.open import open_images
+from eval.images.open import holds_statistics_alone, open_images
 from eval.metrics.fid import compute_moments
 from eval.metrics.moments import Moments, compute_mu_sigma, extend_moments
 from eval.metrics.precision_recall import MIN_IMAGES, WHY
@@ -24,7 +25,7 @@ from eval.reference_statistics import load_reference_statistics
 from records.batches import open_archive, open_array, write_array
 from records.errors import UserError
 from records.events import EventLog
-from records.files import atomic_write
+from records.files import atomic_write, sha256_file
 from records.manifest import make_manifest, write_manifest
 from records.metrics import METRICS
 
@@ -40,6 +41,7 @@ def make_reference(
     allow_jpeg: bool = False,
     events: EventLog | None = None,
     progress: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> None:
     """Write the reference batch of a data set and its manifest.
 
@@ -54,6 +56,7 @@ def make_reference(
         allow_jpeg: take JPEG files.
         events: where it is recorded what happens; None for nowhere.
         progress: show a progress bar.
+        warn: is told of labels that cannot be stored.
 
     Raises:
         UserError: the data cannot be read, or there are fewer than 2 images.
@@ -64,6 +67,8 @@ def make_reference(
             f"{data_path}: got {image_set.num_images} image; the statistics of a reference need 2 "
             "or more"
         )
+    if image_set.label_fault and warn is not None:
+        warn(f"no labels are stored: {image_set.label_fault}")
     drawn = np.random.default_rng(seed).permutation(image_set.num_images)[:num_images]
     drawn.sort()
     name = Path(out).stem
@@ -129,8 +134,8 @@ def load_reference(
 ) -> Reference:
     """Load a reference batch, or images to serve as one, and compute what is not stored.
 
-    Statistics in the file are used when this network made them; a file of images alone gets its
-    statistics from those images.
+    Statistics in the file are used when this network made them, and suffice for FID and sFID; a
+    file of images alone gets its statistics from those images.
 
     Args:
         path: the reference.
@@ -143,16 +148,22 @@ def load_reference(
         progress: show a progress bar.
 
     Raises:
-        UserError: unreadable, incomplete, damaged, of another size, or with statistics of another
-            network.
+        UserError: unreadable, damaged, of another size, with statistics of another network, or
+            without what a metric needs.
     """
+    needed = {need for metric in metrics if (need := METRICS[metric].reference)}
+    if holds_statistics_alone(path):
+        stored = load_reference_statistics(path, network)
+        assert stored is not None, path
+        reference = Reference(str(path), sha256_file(path), None, stored[1], **stored[0])
+        check_reference(reference, metrics)
+        return reference
     image_set = open_images(path, allow_jpeg=allow_jpeg)
     if image_set.shape[:2] != tuple(image_size_px):
         raise UserError(
             f"{samples_path}: images are {image_size_px[0]}x{image_size_px[1]} px, those of {path} "
             f"{image_set.shape[0]}x{image_set.shape[1]} px; both must have one size"
         )
-    needed = {need for metric in metrics if (need := METRICS[metric].reference)}
     if "pool" in needed:
         check_num_images(image_set.num_images, str(path), MIN_IMAGES, WHY)
     stored = load_reference_statistics(path, network) if image_set.kind == ".npz file" else None
@@ -162,21 +173,40 @@ def load_reference(
     else:
         count, moments = image_set.num_images, {}
         outputs = {{"mu": "pool", "mu_s": "spatial"}.get(name, name) for name in needed}
-    features = Features(image_set.num_images)
+    reference = Reference(str(path), image_set.sha256, image_set.num_images, count, **moments)
+    if stored:
+        check_reference(reference, [one for one in metrics if METRICS[one].reference != "pool"])
     if outputs:
         features = compute_features(
             image_set, network, outputs=outputs, batch_size=batch_size, progress=progress
         )
-    if not moments:
-        moments = _compute_statistics(features, needed)
-    return Reference(
-        path=str(path),
-        sha256=image_set.sha256,
-        num_stored=image_set.num_images,
-        num_images=count,
-        pool=features.pool,
-        **moments,
-    )
+        moments = moments or _compute_statistics(features, needed)
+        reference = replace(reference, pool=features.pool, **moments)
+    return reference
+
+
+def check_reference(reference: Reference, metrics: Collection[str]) -> None:
+    """Demand of a reference what metrics need.
+
+    Raises:
+        UserError: it holds other statistics, or no images.
+    """
+    lacking = {
+        name: METRICS[name].reference
+        for name in METRICS
+        if name in metrics
+        and METRICS[name].reference is not None
+        and getattr(reference, str(METRICS[name].reference)) is None
+    }
+    if lacking:
+        has = [name for name in METRICS if name in metrics and name not in lacking]
+        words = {"pool": "images", "mu": "mu and sigma", "mu_s": "mu_s and sigma_s"}
+        needed = " and ".join(dict.fromkeys(words[str(need)] for need in lacking.values()))
+        raise UserError(
+            f"{reference.path}: holds statistics without {needed}, which {', '.join(lacking)} "
+            f"need; give --metrics {','.join(has) or 'of what it holds'}, or a reference made with "
+            "`python -m eval reference`"
+        )
 
 
 def make_reference_of_features(features: Features, *, path: str, sha256: str) -> Reference:

@@ -1,6 +1,6 @@
-"""Statistics in a reference: complete, finite, and made with the network that is given."""
+"""Statistics in a reference: possible at all, and made with the network that is given."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from eval.images.damaged_files import PICKLED
 from eval.images.npz_stream import StoredArray, describe_npz
 from eval.images.open import STATISTICS, load_statistics
+from eval.metrics.gaussians import judge_covariance, judge_mean
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.weights import INCEPTION_SHA256
 from records.errors import UserError
@@ -34,11 +35,12 @@ def load_reference_statistics(
         network: the feature network that the samples will go through.
 
     Returns:
-        mu, sigma, mu_s and sigma_s by name, and the number of images that they are of (None where
-        the file does not say); None for a file without statistics.
+        mu and sigma, mu_s and sigma_s by name, those that are stored, and the number of images that
+        they are of (None where the file does not say); None for a file without statistics.
 
     Raises:
-        UserError: statistics are incomplete, damaged, of other dimensions or of another network.
+        UserError: a mean lacks its covariance or the other way round, or they are damaged, of other
+            dimensions or of another network, or cannot be those of features.
             A file that names no network is the authors', made with the published Inception.
     """
     stored = describe_npz(path)
@@ -47,28 +49,38 @@ def load_reference_statistics(
     _check_headers(stored, network, path)
     arrays = load_statistics(path)
     _check_network(arrays, network, path)
-    for name in STATISTICS:
-        bad = int((~np.isfinite(arrays[name])).sum())
-        if bad:
-            raise UserError(
-                f"{path}: {name} holds NaN or infinity in {bad} of {arrays[name].size} places; "
-                f"{AGAIN}"
-            )
+    for fault in _find_faults(arrays):
+        raise UserError(f"{path}: {fault}; {AGAIN}")
     count = int(arrays["num_images"]) if "num_images" in arrays else None
     if count is not None and count < MIN_IMAGES:
         raise UserError(f"{path}: num_images is {count}; {MIN_IMAGES} or more are needed; {AGAIN}")
-    return {name: arrays[name] for name in STATISTICS}, count
+    return {name: arrays[name] for name in STATISTICS if name in arrays}, count
+
+
+def _find_faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Say why statistics of the right types and shapes cannot be those of features."""
+    for name in STATISTICS:
+        if name not in arrays:
+            continue
+        bad = int((~np.isfinite(arrays[name])).sum())
+        if bad:
+            yield f"{name} holds NaN or infinity in {bad} of {arrays[name].size} places"
+        judge = judge_mean if arrays[name].ndim == 1 else judge_covariance
+        yield from judge(arrays[name], name)
 
 
 def _check_headers(
     stored: Mapping[str, StoredArray], network: FeatureNetwork, path: str | Path
 ) -> None:
-    """Demand complete statistics, floating-point numbers of this network's dimensions."""
+    """Demand means with their covariances, floating-point numbers of this network's dimensions."""
     pool, spatial = network.pool_dims, network.spatial_dims
     shapes = ((pool,), (pool, pool), (spatial,), (spatial, spatial))
+    partners = dict(zip(STATISTICS, ("sigma", "mu", "sigma_s", "mu_s"), strict=True))
     for name, needed in zip(STATISTICS, shapes, strict=True):
         if name not in stored:
-            raise UserError(f"{path}: holds statistics but lacks {name}; {AGAIN}")
+            if partners[name] in stored:
+                raise UserError(f"{path}: holds {partners[name]} but lacks {name}; {AGAIN}")
+            continue
         if stored[name].shape != needed:
             raise UserError(
                 f"{path}: {name} is {_describe(stored[name])}; network {network.name} needs "

@@ -1,10 +1,10 @@
 """What grading gives: values with their intervals, counts, warnings, and how they were computed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from records.files import format_json
 from records.metrics import METRICS
 
 FORMAT = 1
@@ -53,7 +53,8 @@ class GradingResult:
         metrics: by name (is, fid, sfid, precision, recall, ...), those that were asked for.
         warnings: sentences about values that may be misread; often none.
         counts: samples; reference, the images behind the reference's statistics (None where its
-            file does not say); reference_precision_recall, its images for precision and recall.
+            file does not say); reference_precision_recall, its images for precision and recall
+            (None where it holds statistics alone).
         protocol: all that the values depend on: path and sha256 of both inputs, the feature
             network, seed, backend, precision, versions, commit, machine.
         digest: of the spec that asked for this; None outside the workflow.
@@ -90,7 +91,7 @@ class GradingResult:
 
     def to_json(self) -> str:
         """Return the text of the file that `--json` writes, byte for byte."""
-        return json.dumps(self.as_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n"
+        return format_json(self.as_dict())
 
     def describe_metrics(self) -> list[str]:
         """Return a line for each metric: its title, value and interval."""
@@ -107,7 +108,8 @@ class GradingResult:
         """Show the numbers as the command prints them, a line each."""
         counts = self.counts
         known = counts["reference"] or counts["reference_precision_recall"]
-        lines = [f"{self.name}: {counts['samples']:,} samples against {known:,} reference images"]
+        against = "statistics" if known is None else f"{known:,} reference images"
+        lines = [f"{self.name}: {counts['samples']:,} samples against {against}"]
         lines += [f"  {line}" for line in self.describe_metrics()]
         network = self.protocol["network"]["name"]
         return "\n".join([*lines, f"  features: {network}", *(f"  {w}" for w in self.warnings)])

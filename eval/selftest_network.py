@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.networks.feature_network import BACKENDS, INCEPTION_NAME, FeatureNetwork
+from eval.networks.feature_network import BACKENDS, FeatureNetwork
 from eval.networks.load import load_network
 from eval.networks.weights import (
     INCEPTION_SHA256,
@@ -56,7 +56,7 @@ def load_checked_network(
 
 def judge_hash(network: FeatureNetwork) -> str:
     """Say which network it is; other weights than the published ones are only tolerated."""
-    if network.name == INCEPTION_NAME and network.sha256 != INCEPTION_SHA256:
+    if network.is_inception and network.sha256 != INCEPTION_SHA256:
         raise NotCheckedError(
             f"its SHA-256 is {network.sha256}, that of the published graph {INCEPTION_SHA256}; "
             "taken because of --any-weights"
@@ -111,7 +111,7 @@ def check_images(network: FeatureNetwork, device: str) -> str:
 
 def check_backends(network: FeatureNetwork, weights: str | Path | None) -> str:
     """Compare both ways to run Inception's frozen graph."""
-    if network.name != INCEPTION_NAME:
+    if not network.is_inception:
         raise NotCheckedError(f"{network.name} runs with torch alone")
     if importlib.util.find_spec("tensorflow") is None:
         raise NotCheckedError("tensorflow is not installed; it is needed for this comparison alone")

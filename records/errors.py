@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Sequence
 
+INTERRUPTED = 130  # what shells make of SIGINT
+
 
 class UserError(Exception):
     """Say where, what was got, what is needed and what to do; shown without a traceback."""
@@ -11,7 +13,7 @@ class UserError(Exception):
 
 
 def main_guard(main: Callable[[Sequence[str] | None], int | None]) -> Callable[..., int]:
-    """Wrap a command so that a `UserError` becomes one line on stderr and its exit code.
+    """Wrap a command so that a `UserError`, or Ctrl-C, becomes one line and an exit code.
 
     Args:
         main: function of an argument list (None means the process's own) returning an exit
@@ -27,5 +29,8 @@ def main_guard(main: Callable[[Sequence[str] | None], int | None]) -> Callable[.
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+        except KeyboardInterrupt:
+            print("error: stopped by Ctrl-C", file=sys.stderr)
+            return INTERRUPTED
 
     return guarded

@@ -174,9 +174,14 @@ def remove_leftovers(folder: str | Path) -> None:
 
 def write_json(path: str | Path, obj: Any) -> None:
     """Write an object as indented JSON with sorted keys, atomically."""
-    text = json.dumps(obj, sort_keys=True, indent=1, allow_nan=False)
+    text = format_json(obj)
     with atomic_write(path) as file:
-        file.write(text.encode() + b"\n")
+        file.write(text.encode())
+
+
+def format_json(obj: Any) -> str:
+    """Return the text of the file that write_json writes."""
+    return json.dumps(obj, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
 def read_json(path: str | Path, what: str) -> Any:

@@ -1,5 +1,6 @@
 """What readers of damaged files raise, and the words that say so."""
 
+import os
 import struct
 import tokenize
 import zipfile
@@ -44,8 +45,9 @@ def tell_damage(path: str | Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; a readable {what} is needed here") from None
+    except FileNotFoundError as error:
+        absent = describe_absent(error.filename or path)
+        raise UserError(f"{path}: {absent}; a readable {what} is needed here") from None
     except PermissionError:
         raise UserError(f"{path}: no permission to read it; change its owner or mode") from None
     except DAMAGE as error:
@@ -56,6 +58,13 @@ def tell_damage(path: str | Path, what: str) -> Iterator[None]:
         else:
             words = f"not a readable {what}, it may be cut short ({error}); make or fetch it again"
         raise UserError(f"{path}: {words}") from None
+
+
+def describe_absent(path: str | Path, what: str = "file") -> str:
+    """Say that nothing is at a path, or that a link is, and where it leads."""
+    if not os.path.islink(path):
+        return f"no such {what}"
+    return f"a link to {os.readlink(path)}, which is not there"
 
 
 @contextmanager

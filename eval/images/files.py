@@ -53,7 +53,7 @@ def open_image_zip(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet:
     with tell_damage(path, "zip"), zipfile.ZipFile(path) as archive:
         members = archive.namelist()
         listing = archive.read(LISTING) if LISTING in members else None
-        names, labels = _list_images(members, listing, path)
+        names, labels, fault = _list_images(members, listing, path)
         images, headers = [], {}
         for name in names:
             with archive.open(name) as file:
@@ -66,6 +66,7 @@ def open_image_zip(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet:
         sha256=sha256_file(path),
         images=images,
         labels=labels,
+        label_fault=fault,
         read_images=partial(_read_zip, Path(path)),
         kind="zip of images",
     )
@@ -88,7 +89,7 @@ def open_image_folder(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet
     with tell_damage(path, "folder"):
         members = list(_walk(folder))
         listing = (folder / LISTING).read_bytes() if LISTING in members else None
-        names, labels = _list_images(members, listing, path)
+        names, labels, fault = _list_images(members, listing, path)
         images, headers, hashes = [], {}, []
         # Opening many small files waits for the disk more than it computes.
         inspect = partial(_inspect_file, folder, allow_jpeg=allow_jpeg)
@@ -103,6 +104,7 @@ def open_image_folder(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet
         sha256=digest(sorted(hashes)),
         images=images,
         labels=labels,
+        label_fault=fault,
         read_images=partial(_read_folder, folder),
         kind="folder of images",
     )
@@ -120,14 +122,11 @@ def is_image_name(name: str) -> bool:
 
 def _list_images(
     members: Sequence[str], listing: bytes | None, path: str | Path
-) -> tuple[list[str], np.ndarray | None]:
-    """Find the names of the images, in order, and their labels int64 [n] or None."""
-    listed = None if listing is None else _parse_listing(listing, path)
-    if listed is None:
-        names, labels = sorted({name for name in members if is_image_name(name)}), None
-    else:
-        names = [name for name, _ in listed]
-        labels = np.array([label for _, label in listed], dtype=np.int64)
+) -> tuple[list[str], np.ndarray | None, str | None]:
+    """Find the names of the images, in order, their labels int64 [n] or None, or why not."""
+    listed, fault = ([], None) if listing is None else _parse_listing(listing, path)
+    names = [name for name, _ in listed] or sorted({one for one in members if is_image_name(one)})
+    labels = np.array([label for _, label in listed], dtype=np.int64) if listed else None
     if not names:
         raise UserError(f"{path}: holds no PNG; images as PNG files are needed")
     present = set(members)
@@ -137,19 +136,21 @@ def _list_images(
             f"{path}: {LISTING} lists {len(missing)} images that are not in the file "
             f"(first: {missing[0]}); make the data set again"
         )
-    return names, labels
+    return names, labels, fault
 
 
-def _parse_listing(listing: bytes, path: str | Path) -> list[tuple[str, int]] | None:
-    """Read names and labels from dataset.json; None when it says that there are none."""
+def _parse_listing(listing: bytes, path: str | Path) -> tuple[list[tuple[str, int]], str | None]:
+    """Read names and labels from dataset.json, none where it has none; or why it cannot be used."""
     try:
         labels: Any = json.loads(listing)["labels"]
-        return None if labels is None else [(str(name), int(label)) for name, label in labels]
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise UserError(
+        listed = [] if labels is None else [(str(name), int(label)) for name, label in labels]
+        np.array([label for _, label in listed], dtype=np.int64)
+        return listed, None
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return [], (
             f'{path}: {LISTING} is not {{"labels": [[name, number], ...]}} or '
             '{"labels": null}; make the data set again'
-        ) from None
+        )
 
 
 def _walk(folder: Path) -> Iterator[str]:
@@ -190,6 +191,7 @@ def _make_source(
     sha256: str,
     images: list[_Image],
     labels: np.ndarray | None,
+    label_fault: str | None,
     read_images: Callable[[Iterable[_Image]], Iterator[bytes | Path]],
     kind: str,
 ) -> ImageSet:
@@ -219,6 +221,7 @@ def _make_source(
         iterate_batches=partial(iterate, range(len(images))),
         iterate_some=iterate,
         kind=kind,
+        label_fault=label_fault,
         num_jpegs=sum(image.header.is_jpeg for image in images),
         folders=_number_folders([image.name for image in images]) if labels is None else None,
     )

@@ -17,6 +17,8 @@ class ImageSet:
         num_images: how many there are.
         shape: height, width and channels (1 or 3), equal for all.
         labels: class of each image, int64 [num_images]; None without labels.
+        label_fault: why labels that are there cannot be used, for who needs them; None for no
+            such fault.
         iterate_batches: function of a batch size; yields uint8 [<= batch size, h, w, c] in order.
             Each call reads from the start again. Raises UserError where the data are damaged.
         kind: what holds the images, in words.
@@ -36,6 +38,7 @@ class ImageSet:
     iterate_batches: Callable[[int], Iterator[np.ndarray]]
     kind: str = "images"
     num_jpegs: int = 0
+    label_fault: str | None = None
     folders: np.ndarray | None = None
     rows: np.ndarray | None = None
     iterate_some: Callable[[np.ndarray, int], Iterator[np.ndarray]] | None = None

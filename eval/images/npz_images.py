@@ -1,6 +1,7 @@
 """Open batches of images in .npz and .npy files: the authors' layout, and folders of shards."""
 
 import zipfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,20 +24,22 @@ def open_npz(path: str | Path) -> ImageSet:
         path: the file. Nothing in it is unpickled, and other arrays in it are left alone.
 
     Raises:
-        UserError: no such file, damaged, pickled, in Fortran order, lacking arr_0, not 8-bit
-            images, or with another number of labels than of images.
+        UserError: no such file, damaged, pickled, in Fortran order, lacking arr_0, or not 8-bit
+            images. Labels that are none are no error, since metrics read none.
     """
     path = Path(path)
     whole = inspect_images(path)
     count, shape = whole[0], whole[1:]
+    labels, fault = _try_labels([path], [count])
     return ImageSet(
         path=str(path),
         sha256=sha256_file(path),
         num_images=count,
         shape=shape,
-        labels=_read_labels(path, count),
+        labels=labels,
         iterate_batches=partial(iterate_rows, [path], [count], shape),
         kind=".npz file",
+        label_fault=fault,
     )
 
 
@@ -67,8 +70,8 @@ def open_npz_folder(path: str | Path) -> ImageSet:
         path: the folder; each .npz directly in it is a shard, other files are left alone.
 
     Raises:
-        UserError: no .npz, one of them unreadable, of another image size or with statistics, or
-            only some with labels.
+        UserError: no .npz, or one of them unreadable, of another image size or with statistics.
+            Labels that are none, or that only some have, are no error.
     """
     paths = find_shards(path)
     if not paths:
@@ -87,28 +90,40 @@ def open_npz_folder(path: str | Path) -> ImageSet:
                 "own, not a shard; give that file itself"
             )
     counts = [shape[0] for shape in shapes]
-    labels = [_read_labels(one, count) for one, count in zip(paths, counts, strict=True)]
-    without = [one.name for one, some in zip(paths, labels, strict=True) if some is None]
-    if 0 < len(without) < len(paths):
-        raise UserError(
-            f"{path}: {len(without)} of {len(paths)} files have no labels ({LABELS}; first: "
-            f"{without[0]}); give labels to all batches of a folder or to none"
-        )
-    known = [some for some in labels if some is not None]
+    labels, fault = _try_labels(paths, counts)
     return ImageSet(
         path=str(path),
         sha256=digest([[one.name, sha256_file(one)] for one in paths]),
         num_images=sum(counts),
         shape=shapes[0][1:],
-        labels=np.concatenate(known) if known else None,
+        labels=labels,
         iterate_batches=partial(iterate_rows, paths, counts, shapes[0][1:]),
         kind=f"folder of {len(paths)} .npz file{'s' * (len(paths) != 1)}",
+        label_fault=fault,
     )
 
 
 def find_shards(path: str | Path) -> list[Path]:
     """List the .npz files directly in a folder, by name, without hidden ones."""
     return sorted(one for one in Path(path).glob("*.npz") if not one.name.startswith("."))
+
+
+def _try_labels(
+    paths: Sequence[Path], counts: Sequence[int]
+) -> tuple[np.ndarray | None, str | None]:
+    """Read the labels of all files, or say why there are none that can be used."""
+    try:
+        labels = [_read_labels(one, count) for one, count in zip(paths, counts, strict=True)]
+    except UserError as error:
+        return None, str(error)
+    known = [some for some in labels if some is not None]
+    without = [one.name for one, some in zip(paths, labels, strict=True) if some is None]
+    if known and without:
+        return None, (
+            f"{paths[0].parent}: {len(without)} of {len(paths)} files have no labels ({LABELS}; "
+            f"first: {without[0]}); give labels to all batches of a folder or to none"
+        )
+    return (np.concatenate(known), None) if known else (None, None)
 
 
 def _read_labels(path: Path, num_images: int) -> np.ndarray | None:

@@ -148,7 +148,8 @@ def _open_images(path: Path) -> Iterator[tuple[io.BufferedIOBase, int, str]]:
             names = sorted(name.removesuffix(".npy") for name in archive.namelist())
             raise UserError(
                 f"{path}: holds {names} and lacks ['{IMAGES}']; images belong in {IMAGES}, labels "
-                "in arr_1, statistics in mu, sigma, mu_s and sigma_s"
+                "in arr_1, statistics in mu, sigma, mu_s and sigma_s (alone they can be REFERENCE, "
+                "for FID and sFID)"
             )
         info = archive.getinfo(f"{IMAGES}.npy")
         with archive.open(info) as member:

@@ -79,6 +79,19 @@ def read_all(image_set: ImageSet, batch_size: int = 256) -> tuple[np.ndarray, np
     return images, image_set.labels
 
 
+def list_statistics(path: str | Path) -> list[str]:
+    """List which statistics an .npz holds by its headers; none for what is not an .npz."""
+    if Path(path).is_dir() or not zipfile.is_zipfile(path):
+        return []
+    stored = describe_npz(path)
+    return [name for name in STATISTICS if name in stored]
+
+
+def holds_statistics_alone(path: str | Path) -> bool:
+    """Tell whether a file is an .npz of statistics without images."""
+    return bool(list_statistics(path)) and IMAGES not in describe_npz(path)
+
+
 def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
     """Load what an .npz says beside its images, which are left alone.
 

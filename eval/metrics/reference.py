@@ -9,14 +9,14 @@ import numpy as np
 class Reference:
     """What samples are compared with.
 
-    pool float32 [num_stored, d] are features of the images for precision and recall; the moments
-    are those of num_images images (None where the file does not say). None in the place of what no
-    metric asked for.
+    pool float32 [num_stored, d] are features of the images for precision and recall, of which a
+    file of statistics alone has none; the moments are those of num_images images (None where the
+    file does not say). None in the place of what no metric asked for, or the file lacks.
     """
 
     path: str
     sha256: str
-    num_stored: int
+    num_stored: int | None
     num_images: int | None
     pool: np.ndarray | None = None
     mu: np.ndarray | None = None

@@ -25,3 +25,8 @@ class FeatureNetwork:
     num_classes: int
     description: dict[str, Any]
     run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @property
+    def is_inception(self) -> bool:
+        """Whether it is Inception's graph, with whatever weights."""
+        return self.name.startswith("inception-")

@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from eval.images.checks import check_features
 from eval.images.image_set import ImageSet
 from eval.images.prefetch import prefetch_batches
 from eval.networks.feature_network import FeatureNetwork
+from eval.networks.progress import show_progress
 from records.errors import UserError
 
 OUTPUTS = ("pool", "spatial", "softmax")
@@ -55,7 +55,7 @@ def compute_features(
         network: from load_network.
         outputs: of OUTPUTS, those to keep.
         batch_size: images at a time; changes nothing but the last bits.
-        progress: show a progress bar where a person looks on.
+        progress: show a progress bar, or a line a minute where standard error is no terminal.
 
     Raises:
         UserError: an image cannot be read, or NaN or infinity among the features.
@@ -89,20 +89,14 @@ def iterate_features(
         UserError: an image cannot be read, or NaN or infinity among the features.
     """
     start = 0
-    # disable=None: no bar in log files, where it would be thousands of lines.
-    with tqdm(
-        total=image_set.num_images,
-        desc=image_set.path,
-        unit="images",
-        disable=None if progress else True,
-    ) as bar:
+    with show_progress(image_set.num_images, image_set.path, shown=progress) as advance:
         for images in prefetch_batches(image_set.iterate_batches(batch_size)):
             outputs: dict[str, np.ndarray] = dict(zip(OUTPUTS, network.run(images), strict=True))
             for name, output in outputs.items():
                 check_features(output, f"{image_set.path}: {name} of images from {start}")
             yield slice(start, start + len(images)), images, outputs
             start += len(images)
-            bar.update(len(images))
+            advance(len(images))
     if start != image_set.num_images:
         raise UserError(
             f"{image_set.path}: {start} images came out of it, {image_set.num_images} were "

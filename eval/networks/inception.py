@@ -46,6 +46,7 @@ def load_inception(
 
     Returns:
         The network; images of any size are resized inside it, grey ones repeated to 3 channels.
+        Other weights than the published ones are named after their hash.
 
     Raises:
         UserError: no such file, cut short, not this network, no such backend or device, or
@@ -65,14 +66,16 @@ def load_inception(
     check_inception(graph)
     make = _make_torch if backend == "torch" else _make_tensorflow
     run, version = make(graph, device)
+    published = graph.sha256 == INCEPTION_SHA256
+    name = INCEPTION_NAME if published else f"inception-{graph.sha256[:12]}"
     return FeatureNetwork(
-        name=INCEPTION_NAME,
+        name=name,
         sha256=graph.sha256,
         pool_dims=POOL_DIMS,
         spatial_dims=SPATIAL_DIMS,
         num_classes=NUM_CLASSES,
         description={
-            "name": INCEPTION_NAME,
+            "name": name,
             "sha256": graph.sha256,
             "recipe": RECIPE,
             "backend": backend,

@@ -165,6 +165,11 @@ def test_odd_labels(tmp_path, labels, words):
     assert not has(audit(write(tmp_path / "a.npz", arr_1=LABELS)), words)
 
 
+def test_labels_that_are_none(tmp_path):
+    words = f"labels cannot be used: {tmp_path / 'a.npz'}: arr_1: labels are int64 [3] for 9"
+    assert has(audit(write(tmp_path / "a.npz", arr_1=LABELS[:3])), words)
+
+
 def test_unbalanced_and_single_classes(tmp_path):
     images = RNG.integers(0, 256, (13, 2, 2, 3), dtype=np.uint8)
     labels = np.array([0, 1] + [1] * 11)

@@ -90,6 +90,7 @@ def test_what_is_no_covariance():
     sigma[0, 1] += 0.5
     assert has({**stored, "sigma": sigma}, "sigma is not symmetric (by up to 0.5); a covariance is")
     assert has({**stored, "sigma": -stored["sigma"]}, "sigma has an eigenvalue of -")
+    assert has({**stored, "mu": stored["mu"] + 1e200}, "mu reaches 1e+200; features are float32")
     assert has({**stored, "sigma": np.zeros((5, 5))}, "sigma is zero: all its features were equal")
     assert has({**stored, "sigma": np.eye(6)}, "sigma is [6, 6], but mu has 5 dimensions")
     assert has(

@@ -118,7 +118,7 @@ def test_truncated_files(case, refuse, name, place):
 STATISTICS = {
     "NaN": ({"mu": lambda mu: mu * np.nan}, "mu holds NaN or infinity in 64 of 64 places"),
     "infinity": ({"sigma_s": lambda s: s + np.inf}, "sigma_s holds NaN or infinity"),
-    "missing key": ({"sigma": None}, "holds statistics but lacks sigma; make it again"),
+    "missing key": ({"sigma": None}, "holds mu but lacks sigma; make it again"),
     "another dimension": (
         {"mu": lambda mu: mu[:63]},
         r"mu is float64 \[63\]; network .* needs \[64\]",

@@ -1,9 +1,11 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from eval.cli import run
 from records.errors import UserError
@@ -130,6 +132,68 @@ def test_metrics_are_chosen_by_name(reference_path, samples_path, network_path, 
     assert "--metrics fid,fud: 'fud' is not a metric; choose out of is, fid" in (
         capsys.readouterr().err
     )
+
+
+def test_metrics_are_named_in_any_case(reference_path, samples_path, network_path, capsys):
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    assert run([*command, "--metrics", "FID,Recall"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["FID", "Recall"]
+
+
+def test_json_goes_to_standard_output(
+    reference_path, samples_path, network_path, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    assert run([*command, "--metrics", "fid", "--json", "out.json"]) == 0
+    capsys.readouterr()
+    written = (tmp_path / "out.json").read_text()
+    for path in ("out.json", "out.manifest.json"):
+        (tmp_path / path).unlink(missing_ok=True)
+    assert run([*command, "--metrics", "fid", "--json", "-"]) == 0
+    assert capsys.readouterr().out == written
+    assert run(["audit", str(samples_path), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_images"] == 300
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_version_is_shown():
+    done = subprocess.run(
+        [sys.executable, "-m", "eval", "--version"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert re.fullmatch(r"adm-eval \d+\.\d+\.\d+\S* \(commit .*; torch .*\)\n", done.stdout)
+
+
+def test_warnings_are_told_before_the_samples_are_graded(
+    reference_path, samples_path, network_path, capsys, monkeypatch
+):
+    def stop(*arguments, **options):
+        raise UserError("stopped")
+
+    monkeypatch.setattr("eval.grade.compute_sample_features", stop)
+    command = [str(samples_path), str(reference_path), "--weights", str(network_path)]
+    assert run([*command, "--metrics", "is"]) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: {reference_path}: holds statistics")
+    assert error == "error: stopped"
+
+
+def test_a_ceiling_takes_jpegs_where_they_are_allowed(digits, network_path, tmp_path, capsys):
+    folder = tmp_path / "jpegs"
+    folder.mkdir()
+    for index, image in enumerate(digits[0][:40]):
+        Image.fromarray(image).save(folder / f"{index:02d}.jpg")
+    command = ["ceiling", str(folder), "--weights", str(network_path), "--json", "-"]
+    assert run(command) == 2
+    assert "or take JPEGs as they are with --allow-jpeg" in capsys.readouterr().err
+    assert run([*command, "--allow-jpeg"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["samples"] == 20
 
 
 def test_a_device_that_is_not_there_is_told(reference_path, samples_path, network_path, capsys):

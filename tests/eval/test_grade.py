@@ -12,7 +12,7 @@ from eval.metrics.inception_score import (
 )
 from eval.metrics.registry import compute_metrics
 from eval.networks.features import Features
-from eval.reference import make_reference_of_features
+from eval.reference import make_reference, make_reference_of_features
 from records.errors import UserError
 from records.files import sha256_file
 from records.metrics import PAPER
@@ -305,6 +305,28 @@ def test_a_short_last_split_is_told(reference_path, samples_path, network, split
         "--num-images 250 (num_images=250) for whole splits"
     )
     assert told[1].endswith(" without it")
+
+
+def test_features_of_other_weights_compare_with_no_published_value(
+    reference_path, samples_path, network
+):
+    other = dataclasses.replace(network, name="inception-0123456789ab")
+    (warning,) = grade(reference_path, samples_path, other, name="a", metrics=["is"])["warnings"]
+    assert warning == (
+        f"the features are of inception-0123456789ab (SHA-256 {network.sha256}), not of the "
+        "published Inception: no published value compares"
+    )
+
+
+def test_labels_that_no_metric_reads_block_nothing(reference_path, digits, network, tmp_path):
+    np.savez(tmp_path / "a.npz", digits[0][:50, ..., None], digits[1][:3])
+    (warning,) = grade(reference_path, tmp_path / "a.npz", network, name="a")["warnings"]
+    assert warning.startswith("labels are left aside, no metric reads them: ")
+    heard = []
+    make_reference(tmp_path / "a.npz", network, tmp_path / "b.npz", warn=heard.append)
+    assert len(heard) == 1 and heard[0].startswith("no labels are stored: ")
+    with np.load(tmp_path / "b.npz") as arrays:
+        assert "arr_1" not in arrays.files
 
 
 def test_too_few_references_are_told(samples_path, network, digits, tmp_path):

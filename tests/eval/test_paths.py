@@ -66,3 +66,10 @@ def test_missing_inputs_and_impossible_outputs_are_told(folder):
         check_paths(["ref.npz"], ["pngs"])
     with pytest.raises(UserError, match=r"choose another place: there is a file where a folder is"):
         check_paths(["samples.npz"], ["ref.npz/out.json"])
+
+
+def test_a_link_that_leads_nowhere_is_named(folder):
+    (folder / "linked.npz").symlink_to("/gone/samples.npz")
+    words = "linked.npz: a link to /gone/samples.npz, which is not there; needed is one of: "
+    with pytest.raises(UserError, match=words):
+        check_paths(["linked.npz"])

@@ -70,7 +70,13 @@ def test_a_reference_made_with_other_weights_goes_with_them(arrays, network, tmp
         ({"mu": np.zeros(64, np.int64)}, r"mu is int64 \[64\]; floating-point numbers are needed"),
         ({"mu": np.array([None] * 64)}, "mu: holds pickled Python objects"),
         ({"sigma_s": np.eye(2023)}, r"sigma_s is float64 \[2023, 2023\]; .* needs \[112, 112\]"),
-        ({"mu_s": None}, "holds statistics but lacks mu_s; make it again with"),
+        ({"mu_s": None}, "holds sigma_s but lacks mu_s; make it again with"),
+        ({"sigma": None}, "holds mu but lacks sigma; make it again with"),
+        ({"mu_s": None, "sigma_s": None}, "holds statistics without mu_s and sigma_s, which sfid"),
+        ({"sigma": -np.eye(64)}, "sigma has an eigenvalue of -1; those of a covariance are not"),
+        ({"sigma": np.tri(64)}, r"sigma is not symmetric \(by up to 1\); a covariance is; make it"),
+        ({"mu": np.full(64, 1e200)}, r"mu reaches 1e\+200; features are float32, at most 3.4e\+38"),
+        ({"sigma": np.eye(64) * 1e200}, r"sigma reaches 1e\+200; features are float32"),
         ({"num_images": np.array("many")}, r"num_images is <U4 \[\]; a single whole number is"),
         ({"num_images": np.array(np.nan)}, r"num_images is float64 \[\]; a single whole number"),
         ({"num_images": np.array([7, 8])}, r"num_images is int64 \[2\]; a single whole number is"),
@@ -89,6 +95,45 @@ def test_damage_is_told_before_the_network_runs(
     path = save(tmp_path / "a.npz", arrays, **changes)
     with pytest.raises(UserError, match=f"a.npz: {words}"):
         grade(path, samples_path, dataclasses.replace(network, run=run), name="a")
+
+
+def test_statistics_suffice_for_what_is_compared_with_them(
+    reference_path, arrays, network, samples_path, tmp_path
+):
+    whole = grade(reference_path, samples_path, network, name="a")
+    alone = {"arr_0": None, "arr_1": None}
+    for absent, metrics in (
+        ({}, ("is", "fid", "sfid")),
+        ({"mu_s": None, "sigma_s": None}, ("is", "fid")),
+        ({"mu": None, "sigma": None}, ("sfid",)),
+    ):
+        path = save(tmp_path / "a.npz", arrays, **alone, **absent)
+        result = grade(path, samples_path, network, name="a", metrics=metrics)
+        assert result.values == {name: whole.values[name] for name in metrics}
+        assert result.counts == {
+            "samples": 300,
+            "reference": 1797,
+            "reference_precision_recall": None,
+        }
+        assert result.warnings == () and "300 samples against 1,797 ref" in repr(result)
+    path = save(tmp_path / "a.npz", arrays, **alone)
+    words = "a.npz: holds statistics without images, which precision, recall need; give --metrics"
+    with pytest.raises(UserError, match=f"{words} is,fid,sfid, or a reference made"):
+        grade(path, samples_path, network, name="a")
+    with pytest.raises(UserError, match=r"lacks \['arr_0'\].*alone they can be REFERENCE"):
+        grade(reference_path, path, network, name="a")
+    path = save(tmp_path / "a.npz", arrays, **alone, network_sha256=None)
+    published = dataclasses.replace(network, sha256=INCEPTION_SHA256)
+    (told,) = grade(path, samples_path, published, name="a", metrics=["fid"]).warnings
+    assert told.startswith(f"{path}: its statistics name no network and are taken for those of")
+
+
+def test_sides_that_seem_exchanged_are_told(reference_path, samples_path, network):
+    told = grade(samples_path, reference_path, network, name="a").warnings
+    assert told[0].startswith(f"{reference_path}: holds statistics (mu, sigma, mu_s, sigma_s), wh")
+    assert f"{samples_path} has none; are they the wrong way round?" in told[0]
+    for right in (samples_path, reference_path):
+        assert grade(reference_path, right, network, name="a", metrics=["fid"]).warnings == ()
 
 
 def write_lying_header(path, arrays, name, dtype, shape):

@@ -49,3 +49,11 @@ def test_environment_is_json_and_names_versions():
     assert json.loads(json.dumps(content)) == content
     assert content["versions"]["numpy"] and content["git_commit"]
     assert content["versions"]["scipy"] == scipy.__version__
+
+
+def test_ctrl_c_is_one_line(capsys):
+    def command(argv):
+        raise KeyboardInterrupt
+
+    assert main_guard(command)([]) == 130
+    assert capsys.readouterr().err == "error: stopped by Ctrl-C\n"

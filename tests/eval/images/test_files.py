@@ -135,22 +135,41 @@ def test_grey_has_one_channel_and_becomes_rgb_among_rgb(tmp_path, kind):
             {"a.png": encode(IMAGES[0]), "dataset.json": b'{"labels": [["b.png", 1]]}'},
             r"dataset.json lists 1 images that are not in the file \(first: b.png\)",
         ),
-        *(
-            ({"a.png": encode(IMAGES[0]), "dataset.json": listing}, "dataset.json is not .*labels")
-            for listing in (
-                b'{"a": 1}',
-                b"[]",
-                b'{"labels": [3]}',
-                b'{"labels": [["a.png", "b"]]}',
-                b"\xff",
-            )
-        ),
     ],
 )
 def test_bad_files_are_told_when_opened(tmp_path, kind, files, words):
     path, open_it = write_files(tmp_path, kind, files)
     with pytest.raises(UserError, match=f"{path.name}: .*{words}"):
         open_it(path)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b'{"a": 1}',
+        b"[]",
+        b'{"labels": [3]}',
+        b'{"labels": [["a.png", "b"]]}',
+        b'{"labels": [["a.png", 99999999999999999999]]}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
+def test_a_broken_listing_is_told_and_blocks_nothing(tmp_path, kind, listing):
+    files = {name: encode(IMAGES[0]) for name in ("b.png", "a.png")} | {"dataset.json": listing}
+    path, open_it = write_files(tmp_path, kind, files)
+    source = open_it(path)
+    assert (source.num_images, source.labels) == (2, None)
+    assert source.label_fault.startswith(f"{path}: dataset.json is not ")
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode(IMAGES[0]))
+    (tmp_path / "b.png").symlink_to("gone.png")
+    words = "a link to gone.png, which is not there; a readable folder is needed here"
+    with pytest.raises(UserError, match=words):
+        open_image_folder(tmp_path)
 
 
 @BOTH

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -51,10 +53,12 @@ def test_a_bare_array_is_read(tmp_path):
         (LABELS.astype(object)[:3], r"object \[3\] for 6 images"),
     ],
 )
-def test_wrong_labels_are_told(tmp_path, labels, words):
+def test_wrong_labels_are_told_and_block_nothing(tmp_path, labels, words):
     np.savez(tmp_path / "a.npz", IMAGES, labels)
-    with pytest.raises(UserError, match=f"a.npz: arr_1: .*{words}"):
-        open_npz(tmp_path / "a.npz")
+    source = open_npz(tmp_path / "a.npz")
+    assert source.labels is None
+    assert re.search(f"a.npz: arr_1: .*{words}", source.label_fault)
+    np.testing.assert_array_equal(read_all(source)[0], IMAGES)
 
 
 def write_shards(folder, *parts):
@@ -84,6 +88,16 @@ def test_shards_are_read_by_name_and_their_labels_joined(tmp_path):
     assert open_npz_folder(tmp_path).sha256 != before
 
 
+def test_labels_that_only_some_shards_have_are_told(tmp_path):
+    write_shards(tmp_path, {"arr_0": IMAGES, "arr_1": LABELS}, {"arr_0": IMAGES})
+    source = open_npz_folder(tmp_path)
+    assert source.labels is None and source.num_images == 2 * len(IMAGES)
+    assert source.label_fault == (
+        f"{tmp_path}: 1 of 2 files have no labels (arr_1; first: shard-1.npz); give labels to all "
+        "batches of a folder or to none"
+    )
+
+
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
@@ -95,10 +109,6 @@ def test_shards_are_read_by_name_and_their_labels_joined(tmp_path):
         (
             [{"arr_0": IMAGES}, {"arr_0": IMAGES[..., :1]}],
             "shard-1.npz of 4x5 px with 1 channel; batches of one folder must be alike",
-        ),
-        (
-            [{"arr_0": IMAGES, "arr_1": LABELS}, {"arr_0": IMAGES}],
-            r"1 of 2 files have no labels \(arr_1; first: shard-1.npz\); give labels to all",
         ),
         (
             [{"arr_0": IMAGES, "mu": np.zeros(3)}],

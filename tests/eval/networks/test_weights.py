@@ -2,6 +2,7 @@ import hashlib
 
 import pytest
 
+from eval.networks.inception import load_inception
 from eval.networks.weights import (
     INCEPTION_BYTES,
     INCEPTION_SHA256,
@@ -11,6 +12,8 @@ from eval.networks.weights import (
     locate_inception,
 )
 from records.errors import UserError
+from records.files import sha256_file
+from tests.eval.inception_graph import write_graph
 from tests.records.file_server import run_file_server
 
 NAME = "classify_image_graph_def.pb"
@@ -111,3 +114,13 @@ def test_another_graph_is_put_in_place_only_when_its_hash_is_asked_for(tmp_path,
     assert not out.exists()
     copy_inception(out, sha256=hashlib.sha256(b"another graph").hexdigest())
     assert out.read_bytes() == b"another graph"
+
+
+def test_only_the_published_graph_has_the_published_name(tmp_path, monkeypatch):
+    path = write_graph(tmp_path / "graph.pb")
+    monkeypatch.setattr("eval.networks.inception._make_torch", lambda graph, device: (None, "0"))
+    sha256 = sha256_file(path)
+    other = load_inception(path)
+    assert other.name == other.description["name"] == f"inception-{sha256[:12]}"
+    monkeypatch.setattr("eval.networks.inception.INCEPTION_SHA256", sha256)
+    assert load_inception(path).name == "inception-2015-12-05"
