@@ -176,10 +176,13 @@ def _make_ceiling_line(
         f"real images against real images ({format_count(ceiling['num_samples'])} against "
         f"{format_count(ceiling['num_reference'])})"
     )
-    known = {cell["metric"]: cell["measured"] for cell in ceiling["cells"]}
-    numbers = [format_number(known[one["metric"]], one["metric"]) for one in columns]
-    texts = [label, *("" for _ in table["settings"]), *(t for n in numbers for t in ("", n))]
-    return [(text, "", "") for text in texts]
+    common = {"status": "measured", "is_difference": False, "agreement": None}
+    known = {cell["metric"]: {**common, **cell} for cell in ceiling["cells"]}
+    words = "values, not differences" if table["layout"] == "deltas" else ""
+    line = [(label, words, ""), *(("", "", "") for _ in table["settings"])]
+    for column in columns:
+        line += [("", "", ""), (*_measured(known[column["metric"]]), "")]
+    return line
 
 
 def _note(note: Mapping[str, str]) -> str:
@@ -198,6 +201,13 @@ def render_markdown(table: Mapping[str, Any]) -> str:
     """Write the table, its notes and its claims as Markdown."""
     lines = [f"# {escape_markdown(_title(table))}", "", escape_markdown(table["about"]), ""]
     lines += [f"- {escape_markdown(note)}" for note in table["scale_notes"]]
+    if table["differences"]:
+        lines += ["", "| what differs | paper | here |", "| --- | --- | --- |"]
+        lines += [
+            f"| {' | '.join(escape_markdown(one[key]) for key in ('what', 'paper', 'here'))} |"
+            for one in table["differences"]
+        ]
+        lines.append("")
     lines += [f"- **check:** {escape_markdown(flag)}" for flag in table["flags"]]
     frame = make_frame(table, absolute=False)
     for task, part in frame.groupby(level=0, sort=False):
@@ -239,6 +249,11 @@ def render_latex(table: Mapping[str, Any]) -> str:
     ]
     if table["layout"] == "deltas":
         lines += [rf"\par\medskip {ABSOLUTE}:\par\smallskip", _make_tabular(table, absolute=True)]
+    if table["differences"]:
+        words = "; ".join(
+            f"{d['what']}: {d['here']} (paper: {d['paper']})" for d in table["differences"]
+        )
+        lines.append(rf"\par\smallskip\footnotesize Differs from the paper: {escape_tex(words)}.")
     if table["footnotes"]:
         notes = " ".join(
             rf"\textsuperscript{{{note['mark']}}}{escape_tex(_note(note))}."

@@ -156,20 +156,20 @@ def metric_direction(metric: str) -> str:
     return "lower is better" if METRICS[metric].lower_is_better else "higher is better"
 
 
-def mark_suffix(mark: str) -> str:
-    """Return ` at 700K` for a training mark and nothing for the end of training."""
-    return "" if mark == "final" else f" at {mark}"
-
-
 def column_name(column: Mapping[str, str]) -> str:
-    """Return the heading of a number's column: metric and, if there are several, the mark."""
-    return metric_name(column["metric"]) + mark_suffix(column["mark"])
+    """Return the heading of a number's column: the metric, and after how many iterations."""
+    return metric_name(column["metric"]) + column["after"]
+
+
+def statistic_name(comparison: Mapping[str, Any]) -> str:
+    """Say what a comparison compares: the ratio or the difference of a metric."""
+    return f"{comparison['statistic']} of {metric_name(comparison['metric'])}"
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:
     """Write a comparison as a sentence, with its factor and margin where they matter."""
     metric = metric_name(comparison["metric"])
-    names = [f"“{cell['label']}”" + mark_suffix(cell["mark"]) for cell in comparison["cells"]]
+    names = [f"“{cell['label']}”{cell['after']}" for cell in comparison["cells"]]
     factor = "" if comparison["factor"] == 1 else f"{format_setting(comparison['factor'])} times "
     if comparison["relation"] == "nearer":
         return (

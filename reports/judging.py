@@ -13,7 +13,6 @@ from reports.claims import (
     judge_published,
 )
 from reports.comparable import explain_incomparable, withdraw
-from reports.format import mark_suffix
 from specs.page import PageClaim, PageSpec
 
 
@@ -43,20 +42,23 @@ def make_claim(
         The claim with verdict, the position of the deciding comparison, whether it holds in the
         paper's own table, and its comparisons with effect, interval, verdict and reason.
     """
-    labels = {row.id: row.label for row in spec.rows}
+    labels, after = {row.id: row.label for row in spec.rows}, spec.table.after
     tested = claim.sources is None or spec.source in claim.sources
     results, cells = [], {}
     for comparison in claim.comparisons:
         addresses, metric = comparison.addresses, comparison.metric
         estimates = [make_estimate(files[a.row, a.mark], metric) for a in addresses]
         published = [find_published(spec, a.row, a.mark, metric) for a in addresses]
-        cells |= {labels[a.row] + mark_suffix(a.mark): files[a.row, a.mark] for a in addresses}
+        cells |= {labels[a.row] + after[a.mark]: files[a.row, a.mark] for a in addresses}
         results.append(
             {
-                **comparison.model_dump(include={"metric", "relation", "factor", "margin"}),
+                **comparison.model_dump(
+                    include={"metric", "relation", "factor", "margin", "statistic"}
+                ),
                 "cells": [
                     {
                         **address.content(),
+                        "after": after[address.mark],
                         "label": labels[address.row],
                         "measured": estimate.value if estimate else None,
                         "published": value,

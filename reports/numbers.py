@@ -13,14 +13,13 @@ from specs.results import MetricsFile
 def find_measured(spec: PageSpec, files: RowMetrics) -> list[tuple[str, str, MetricsFile]]:
     """Return label, task and file of every measured cell; labels alone are not unique by task."""
     several_tasks = len({row.task for row in spec.rows}) > 1
-    several_marks = len(spec.table.marks) > 1
     found = []
     for row in spec.rows:
         for mark in spec.table.marks:
             content = files[row.id, mark]
             if content is not None:
                 label = f"{row.task}: {row.label}" if several_tasks else row.label
-                found.append((f"{label} at {mark}" if several_marks else label, row.task, content))
+                found.append((label + spec.table.after[mark], row.task, content))
     return found
 
 
@@ -35,7 +34,7 @@ def make_numbers(
             if content is not None:
                 number = _make_number(f"{row.id}-{mark}", row.label, row.task, content)
                 seeds = [other for other in map(load_metrics, cell.seeds) if other is not None]
-                number["mark"] = mark
+                number["after"] = spec.table.after[mark]
                 number["recipe_words"] = row.recipe_words
                 number["shared_with"] = cell.shared_with
                 number["seeds"] = [
@@ -64,7 +63,7 @@ def _make_number(anchor: str, label: str, task: str, content: MetricsFile) -> di
         "anchor": anchor,
         "label": label,
         "task": task,
-        "mark": "final",
+        "after": "",
         "recipe_words": None,
         "shared_with": None,
         "seeds": [],

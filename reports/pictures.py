@@ -6,7 +6,6 @@ from typing import Any
 from records.errors import UserError
 from records.manifest import read_manifest
 from reports.files import attempt, explain_digest, load_metrics
-from reports.format import mark_suffix
 from reports.grids import make_grid
 from specs.page import PageSpec, WantedFile, WantedMetrics
 
@@ -34,7 +33,7 @@ def make_pictures(spec: PageSpec, problems: list[str]) -> list[dict[str, Any]]:
             for mark in spec.table.marks:
                 batch = row.cells[mark].samples
                 if batch is not None:
-                    batches.setdefault(batch, []).append(row.label + mark_suffix(mark))
+                    batches.setdefault(batch, []).append(row.label + spec.table.after[mark])
         for batch, labels in batches.items():
             title = " = ".join(dict.fromkeys(labels))
             grid = attempt(problems, lambda b=batch, t=title: _make_sheet(b, t))

@@ -25,7 +25,7 @@ FILTERS = {
     "setting_name": words.setting_name,
     "metric_name": words.metric_name,
     "metric_direction": words.metric_direction,
-    "mark_suffix": words.mark_suffix,
+    "statistic": words.statistic_name,
     "comparison": words.describe_comparison,
     "effect": words.describe_effect,
     "evaluator": describe_evaluator,

@@ -15,6 +15,7 @@ from reports.agreement import (
 from reports.artefacts import make_artefacts
 from reports.cells import RowMetrics, make_estimate, read_measured
 from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
+from reports.differences import make_differences
 from reports.evaluator import compare_evaluators, flag_evaluator
 from reports.files import MEASURED, list_problems, load_metrics
 from reports.judging import find_published, make_claim
@@ -59,6 +60,7 @@ def make_table(spec: PageSpec) -> dict[str, Any]:
         "scale": spec.scale,
         "source": spec.source,
         "scale_notes": spec.scale_notes,
+        "differences": make_differences(spec, files),
         "command": make_command(spec),
         "groups": _make_groups(rows, ceilings, metrics),
         "footnotes": footnotes,
@@ -129,7 +131,7 @@ def _make_row(
     return {
         **row.model_dump(exclude={"published", "cells"}),
         "footnotes": [n["mark"] for n in footnotes if (n["text"], n["command"]) in notes],
-        "marks": [_make_mark(row, mark, files[row.id, mark]) for mark in marks],
+        "marks": [_make_mark(row, mark, spec, files[row.id, mark]) for mark in marks],
         "cells": [
             _make_cell(row, mark, metric, spec, files, spreads)
             for mark in marks
@@ -138,10 +140,13 @@ def _make_row(
     }
 
 
-def _make_mark(row: PageRow, mark: str, content: MetricsFile | None) -> dict[str, Any]:
+def _make_mark(
+    row: PageRow, mark: str, spec: PageSpec, content: MetricsFile | None
+) -> dict[str, Any]:
     """Say whether a row was measured at a mark, on how many samples, and how many are copies."""
     return {
         "mark": mark,
+        "after": spec.table.after[mark],
         "status": find_status(row, mark, content),
         "num_samples": content.counts.samples if content else None,
         "memorised": read_measured(content, "memorised")["measured"],
@@ -161,6 +166,7 @@ def _make_cell(
     published = find_published(spec, row.id, mark, metric)
     cell = {
         "mark": mark,
+        "after": spec.table.after[mark],
         "metric": metric,
         "published": published,
         "is_difference": False,

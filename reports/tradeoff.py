@@ -9,11 +9,10 @@ from reports.format import (
     format_number,
     format_published,
     format_setting,
-    mark_suffix,
 )
 
 METRICS = ("recall", "precision")  # across and up
-SCALE = "scale"  # the setting that holds the guidance scale
+SCALE = "guidance_scale"
 GUIDANCE = ("guidance", SCALE)  # the settings in which the rows of one line differ
 TITLES = {"measured": "here", "published": "in the paper"}
 
@@ -60,7 +59,7 @@ def _make_tradeoff(table: Mapping[str, Any], group: Mapping[str, Any]) -> dict[s
             for parts in together
         ],
         "left_out": [
-            (row["label"] + mark_suffix(mark), _find_reason(row, mark))
+            (row["label"] + table["after"][mark], _find_reason(row, mark))
             for model in models
             for row, mark in model
             if _make_point(row, mark, "measured") is None
@@ -89,7 +88,7 @@ def _make_lines(models: Sequence[Sequence[tuple[Mapping, str]]], kind: str) -> l
     for place, model in enumerate(models):
         row, mark = model[0]
         points = [_make_point(row, mark, kind) for row, mark in model]
-        one = {"name": row["label"] + mark_suffix(mark), "place": place, "kind": kind}
+        one = {"name": row["label"] + _find_after(row, mark), "place": place, "kind": kind}
         lines.append({**one, "points": [point for point in points if point]})
     return [line for line in lines if line["points"]]
 
@@ -120,6 +119,10 @@ def _compares(rows: Sequence[Mapping[str, Any]]) -> bool:
         if cell["metric"] in METRICS and None not in (cell["measured"], cell["published"])
     ]
     return bool(found) and all(one and one["verdict"] for one in found)
+
+
+def _find_after(row: Mapping[str, Any], mark: str) -> str:
+    return next(one["after"] for one in row["marks"] if one["mark"] == mark)
 
 
 def _find_reason(row: Mapping[str, Any], mark: str) -> str:

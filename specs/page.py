@@ -10,13 +10,14 @@ from records.files import read_json
 from specs.architecture import Positive
 from specs.metrics import Metric
 from specs.strict import Spec, Strict, validated
-from specs.tables import SETTING, Name, Relation, Source, TableHead, Topic
+from specs.tables import SETTING, Name, Relation, Source, Statistic, TableHead, Topic
 
 
 class PageTable(TableHead):
-    """The head of the table."""
+    """The head of the table; `after` says of each mark what follows a name: " after 9 iterations"."""
 
     name: Name
+    after: dict[str, str]
 
 
 class WantedFile(Strict):
@@ -80,6 +81,7 @@ class PageComparison(Strict):
     factor: float
     margin: float
     towards: CellAddress | None
+    statistic: Statistic
     trained_models_differ: bool
 
     @property
@@ -103,6 +105,14 @@ class PageClaim(Strict):
     varies: list[Topic]
     sources: list[Source] | None
     comparisons: Annotated[list[PageComparison], Field(min_length=1)]
+
+
+class PageDifference(Strict):
+    """What is made otherwise here than in the paper."""
+
+    what: str
+    paper: str
+    here: str
 
 
 class Agreement(Strict):
@@ -175,6 +185,7 @@ class PageSpec(Spec):
     root: str
     table: PageTable
     scale_notes: list[str]
+    differences: list[PageDifference]
     rows: Annotated[list[PageRow], Field(min_length=1)]
     agreement: Agreement | None
     artefacts: list[Artefact]
@@ -197,6 +208,8 @@ class PageSpec(Spec):
     def _check(self) -> "PageSpec":
         """Demand that ids differ, and that all that is named is there."""
         ids, marks = [row.id for row in self.rows], self.table.marks
+        if sorted(self.table.after) != sorted(marks):
+            raise ValueError(f"table: after: got {list(self.table.after)}; needed: {marks}")
         for index, row in enumerate(self.rows):
             if row.id in ids[:index]:
                 raise ValueError(f"rows: {index}: id: {row.id} is there twice; ids must differ")

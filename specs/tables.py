@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from records.errors import UserError
+from records.metrics import METRICS
 from specs.architecture import Positive
 from specs.metrics import Metric
 from specs.sampling import RowSampler
@@ -17,7 +18,14 @@ from specs.strict import Strict, read_yaml, validated
 SETTING = bool | int | float | str | list[int] | None
 Source = Literal["rescore", "resample", "retrain"]
 Relation = Literal["greater", "less", "nearer"]
+Statistic = Literal["ratio", "difference"]  # of what a claim compares
 Topic = Literal["model", "guidance", "steps", "base"]  # what claims are about
+# What a table can show of how a row's samples are made (`specs.row_facts`).
+SETTINGS = (
+    "channels", "depth", "heads", "head_channels", "attention_resolutions", "biggan_updown",
+    "rescale_residual", "operation", "conditional", "guidance", "guidance_scale", "steps",
+    "section_steps",
+)  # fmt: skip
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # of files and their parts
 
 
@@ -34,7 +42,6 @@ class Row(Strict):
 
     label: str
     task: str
-    settings: dict[str, SETTING]
     model: str | None
     sampler: RowSampler | None
     base: Base | None
@@ -64,6 +71,8 @@ class Comparison(Strict):
 
     greater: left > factor * right - margin; less: left < factor * right + margin;
     nearer: |left - towards| < factor * |right - towards|.
+
+    `statistic` is what is compared; it is the metric's own unless it is given.
     """
 
     metric: Metric
@@ -74,6 +83,7 @@ class Comparison(Strict):
     margin: Annotated[float, Field(ge=0)]
     towards: str | None
     mark: str
+    statistic: Statistic | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Comparison":
@@ -83,6 +93,11 @@ class Comparison(Strict):
                 "the others have null"
             )
         return self
+
+    @property
+    def compared(self) -> Statistic:
+        """What is compared: shares by their difference, FID, sFID and IS by their ratio."""
+        return self.statistic or ("difference" if METRICS[self.metric].is_share else "ratio")
 
 
 class Claim(Strict):
@@ -122,12 +137,14 @@ class Table(TableHead):
 
     @model_validator(mode="after")
     def _check(self) -> "Table":
+        for one in self.settings:
+            if one not in SETTINGS:
+                raise ValueError(f"settings: got {one!r}; one of {', '.join(SETTINGS)} is needed")
         for row_id, row in self.rows.items():
             for place, got, needed in (
                 ("published", list(row.published), self.marks),
                 *((f"published: {mark}", list(row.published[mark]), self.metrics)
                   for mark in row.published),
-                ("settings", list(row.settings), self.settings),
             ):  # fmt: skip
                 if got != needed:
                     raise ValueError(
@@ -189,7 +206,7 @@ def load_tables_at(path: str | Path, scale: Scale) -> dict[str, Table]:
     """
     tables = {
         name: table.model_copy(
-            update={"rows": {row_id: _rename(row, scale) for row_id, row in table.rows.items()}}
+            update={"rows": {row_id: rename_half(row, scale) for row_id, row in table.rows.items()}}
         )
         for name, table in load_tables(path).items()
         if table.scales is None or scale.name in table.scales
@@ -206,7 +223,7 @@ def load_tables_at(path: str | Path, scale: Scale) -> dict[str, Table]:
     return tables
 
 
-def _rename(half: Any, scale: Scale) -> Any:
+def rename_half(half: Any, scale: Scale) -> Any:
     """Return a row or a base with the scale's own names of tasks, models and steps."""
     tasks, models = scale.same_as.tasks, scale.same_as.models
     sampler = half.sampler and half.sampler.model_copy(
@@ -223,7 +240,7 @@ def _rename(half: Any, scale: Scale) -> Any:
         "sampler": sampler,
     }
     if isinstance(half, Row) and half.base is not None:
-        renamed["base"] = _rename(half.base, scale)
+        renamed["base"] = rename_half(half.base, scale)
     return half.model_copy(update=renamed)
 
 

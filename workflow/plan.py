@@ -11,9 +11,10 @@ from specs.datasets import ImageSpec, make_dataset_specs
 from specs.evaluation import Inception
 from specs.models import ModelSpec
 from specs.released import Released, find_checkpoint, load_released
+from specs.row_facts import load_named_tables
 from specs.sampling import Batch, BatchRef, PublishedSamples, Sampler, SampleSpec, WeightsAt
 from specs.scale import Scale, load_scale, make_model_spec
-from specs.tables import Base, Row, Table, load_tables_at
+from specs.tables import Base, Row, Table
 from workflow.availability import check_references, check_source, explain_absence
 from workflow.layout import Layout, find_scale, find_shipped
 
@@ -139,7 +140,7 @@ def make_plan(
     check_source(str(scale_path), source, loaded)
     plan = Plan(
         scale=loaded,
-        tables=load_tables_at(find_shipped(tables), loaded),
+        tables=load_named_tables(find_shipped(tables), loaded),
         source=source,
         layout=Layout(results, loaded.name, source),
         released=load_released(find_shipped(released)),

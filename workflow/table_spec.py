@@ -19,11 +19,13 @@ from specs.page import (
     WantedFile,
     WantedMetrics,
 )
+from specs.row_facts import describe_row
 from specs.sampling import PublishedSamples
 from specs.strict import validated
 from specs.tables import SETTING, Claim, Row, Source, Table
 from workflow.accuracy import describe_classifiers
 from workflow.availability import SOURCES, explain_absence, list_artefacts
+from workflow.differences import list_differences, load_paper
 from workflow.other_sources import find_others, name_metrics
 from workflow.plan import Plan, cell_name
 
@@ -49,14 +51,16 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         "table": {
             "name": name,
             **table.model_dump(exclude={"rows", "claims", "seed_rows", "scales"}),
+            "after": {mark: _describe_mark(plan, table, mark) for mark in table.marks},
         },
         "scale_notes": [plan.scale.about + ".", *plan.scale.notes],
+        "differences": list_differences(plan, name),
         "rows": rows,
         "agreement": _agreement(plan),
         "artefacts": _artefacts(plan, table),
         "known_evaluation": _known_evaluation(plan, table),
         "ceilings": _ceilings(plan, tasks),
-        "claims": [_claim(plan, table, key, claim) for key, claim in table.claims.items()],
+        "claims": [_claim(plan, name, key, claim) for key, claim in table.claims.items()],
         "classifiers": _classifiers(plan, table),
         "pages": [
             {"name": one, "title": f"{_number(plan.tables[one])}: {plan.tables[one].title}"}
@@ -71,6 +75,14 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         ],
     }
     return validated(PageSpec, content, f"page of {name}")
+
+
+def _describe_mark(plan: Plan, table: Table, mark: str) -> str:
+    """Say after how many iterations a mark is; nothing of the end of training."""
+    models = {row.model for row in table.rows.values() if row.model is not None}
+    counts = sorted({plan.scale.models[model].marks[mark] for model in models})
+    words = " or ".join(f"{count:,}" for count in counts)
+    return "" if mark == "final" or not counts else f" after {words} iterations"
 
 
 def _number(table: Table) -> str:
@@ -219,13 +231,14 @@ def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
 
 def _row(plan: Plan, table: Table, row_id: str, row: Row) -> PageRow:
     """Describe one row."""
+    settings = describe_row(plan.scale, row)
     return PageRow(
         id=row_id,
         label=row.label,
         task=row.task,
         task_words=plan.scale.tasks[row.task].words,
         kind="baseline" if row.model is None else "model",
-        settings=row.settings,
+        settings={key: settings[key] for key in table.settings},
         published=row.published,
         notes=[*row.notes, *_reference_note(plan, row.task)],
         assumed=_assumed(plan, row),
@@ -286,9 +299,15 @@ def _recipe_words(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, 
     return words
 
 
-def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> PageClaim:
-    """Describe one claim, saying which comparisons are between different trained models."""
-    comparisons = []
+def _claim(plan: Plan, name: str, claim_id: str, claim: Claim) -> PageClaim:
+    """Describe one claim, saying which comparisons are between different trained models.
+
+    A claim that is not tested here speaks of the paper's own numbers of steps and images.
+    """
+    table, comparisons = plan.tables[name], []
+    sources, paper = _claim_sources(plan, table, claim), load_paper(plan)
+    if sources is not None and plan.source not in sources and paper is not None:
+        claim = paper[1][name].claims.get(claim_id, claim)
     for one in claim.comparisons:
         ids = [row_id for row_id in (one.left, one.right, one.towards) if row_id is not None]
         rows = [table.rows[row_id] for row_id in ids]
@@ -303,6 +322,7 @@ def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> PageClaim:
                 factor=one.factor,
                 margin=one.margin,
                 towards=towards[0] if towards else None,
+                statistic=one.compared,
                 trained_models_differ=len(trained) > 1,
             )
         )
@@ -311,7 +331,7 @@ def _claim(plan: Plan, table: Table, claim_id: str, claim: Claim) -> PageClaim:
         text=claim.text,
         where=claim.where,
         varies=claim.varies,
-        sources=_claim_sources(plan, table, claim),
+        sources=sources,
         comparisons=comparisons,
     )
 

@@ -202,8 +202,10 @@ def page_content(rows, layout="plain", claims=(), seed_groups=(), ceilings=None,
             "settings": ["guidance"],
             "metrics": ["fid", "precision"],
             "marks": ["final"],
+            "after": {"final": ""},
         },
         "scale_notes": ["values compare only among themselves"],
+        "differences": [],
         "rows": rows,
         "ceilings": {task: wanted(path) for task, path in (ceilings or {}).items()},
         "claims": list(claims),
@@ -251,6 +253,7 @@ def claim_content(
                 "factor": 1.0,
                 "margin": 0.0,
                 "towards": cell(towards),
+                "statistic": "ratio" if metric == "fid" else "difference",
                 "trained_models_differ": differ,
                 **options,
             }
@@ -284,11 +287,11 @@ def guided_spec(project, make_spec, make_row):
             row = make_row(name, None if name in absent else project.write_metrics(name, **values))
             row["label"] = (labels or {}).get(name, name)
             row["settings"] = {"conditional": conditional, "guidance": scale is not None}
-            row["settings"]["scale"] = scale
+            row["settings"]["guidance_scale"] = scale
             row["published"]["final"] = dict(zip(("precision", "recall"), published, strict=True))
             rows.append(row)
         spec = make_spec(rows, **options)
-        spec["table"]["settings"] = ["conditional", "guidance", "scale"]
+        spec["table"]["settings"] = ["conditional", "guidance", "guidance_scale"]
         spec["table"]["metrics"] = ["fid", "precision", "recall"]
         return spec
 

@@ -32,6 +32,7 @@ def comparison(relation="greater", factor=1.0, margin=0.0, differ=False):
         factor=factor,
         margin=margin,
         towards=towards,
+        statistic="ratio",
         trained_models_differ=differ,
     )
 

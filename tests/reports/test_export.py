@@ -4,6 +4,7 @@ import io
 import pytest
 
 from reports.export import CSV_COLUMNS, make_frame, render_csv, render_latex, render_markdown
+from reports.render import render_table
 from tests.reports.conftest import evaluate
 
 HOSTILE = r'<script>alert("&%_|$")</script>'
@@ -76,7 +77,7 @@ def test_the_frame_has_a_line_per_row_source_and_ceiling(table, compared):
     assert list(frame.columns[:3]) == [("", ""), ("guidance", ""), ("FID", "paper")]
     assert set(frame.index) == {"imagenet_256: 8x8 digits"}
     assert list(frame["FID", "here"]) == [
-        ("12.00", "11.00 to 13.00", ""), ("published value", "", ""), ("0.25", "", ""),
+        ("12.00", "11.00 to 13.00", ""), ("published value", "", ""), ("0.25", "0.23 to 0.27", ""),
     ]  # fmt: skip
     assert frame.iat[0, 0] == (HOSTILE, "", "") and frame.iat[1, 0] == ("gan", "", "a")
     labels = [label for label, _, _ in make_frame(compared, absolute=True).iloc[:, 0]]
@@ -100,7 +101,27 @@ def test_groups_have_rules_and_headings(project, make_spec, make_row):
     assert text.splitlines().index(heading) > 6
     assert render_latex(evaluate(make_spec(rows))).count("midrule") == 2
     markdown = render_markdown(evaluate(make_spec(rows, layout="by_task")))
-    assert r"## other\_task: 8x8 digits" in markdown and markdown.count("\n| --- ") == 2
+    assert r"## other\_task: 8x8 digits" in markdown and markdown.count("\n| --- ") == 3
+
+
+def test_real_images_are_values_with_their_interval_also_among_differences(
+    project, make_spec, make_row
+):
+    rows = [make_row(name, project.write_metrics(name)) for name in "ab"]
+    ceilings = {"imagenet_256": project.write_metrics("real", fid=0.25)}
+    table = evaluate(make_spec(rows, layout="deltas", ceilings=ceilings))
+    words = "real images against real images (1,000 against 1,797)"
+    line = next(one for one in render_markdown(table).splitlines() if one.startswith(f"| {words}"))
+    assert "(values, not differences)" in line and "| 0.25 (0.23 to 0.27) |" in line
+    line = next(one for one in render_latex(table).splitlines() if one.startswith(words))
+    assert r"{\scriptsize (values, not differences)}" in line
+    assert r"0.25 {\scriptsize (0.23 to 0.27)}" in line
+    page = render_table(table, [], [])
+    row = page[page.index('<tr class="real">') :]
+    row = row[: row.index("</tr>")]
+    assert "values, not differences" in row and "0.25</a></b><span>0.23 to 0.27</span>" in row
+    plain = evaluate(make_spec(rows, ceilings=ceilings))
+    assert "not differences" not in render_markdown(plain) + render_latex(plain)
 
 
 def test_markdown_escapes_labels_and_lists_claims(table):
@@ -109,7 +130,8 @@ def test_markdown_escapes_labels_and_lists_claims(table):
     assert r"\|" in text
     assert "12.00 (11.00 to 13.00)" in text
     assert "- **not run**: a less gan" in text
-    body = [line for line in text.splitlines() if line.startswith("|")]
+    lines = text.partition("\n## ")[2].splitlines()  # after what differs from the paper
+    body = [line for line in lines if line.startswith("|")]
     assert len({line.replace(r"\|", "").count("|") for line in body}) == 1
 
 

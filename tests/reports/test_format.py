@@ -70,7 +70,7 @@ def test_hostile_text_is_harmless_in_markdown():
 
 
 def comparison(relation, factor=1.0, margin=0.0):
-    cells = [{"label": label, "mark": "final"} for label in "ABC"]
+    cells = [{"label": label, "after": ""} for label in "ABC"]
     return {
         "metric": "fid",
         "relation": relation,

@@ -146,6 +146,16 @@ def test_ceiling_belongs_to_the_task_and_says_when_it_is_tiny(project, make_spec
     assert ceiling["memorised"] == 0.55
 
 
+def test_the_images_that_there_were_are_counted_where_numbers_do_not_compare(
+    project, make_spec, make_row
+):
+    rows = [make_row(name, project.write_metrics(name, num_reference=4321)) for name in "ab"]
+    (line,) = evaluate(make_spec(rows))["differences"]
+    assert line["here"] == "4,321 (8x8 digits)"
+    assert evaluate(make_spec([make_row("a")]))["differences"] == []
+    assert evaluate(make_spec(rows, agreement={"reference_images": 5}))["differences"] == []
+
+
 def test_tasks_are_grouped_in_their_order(project, make_spec, make_row):
     rows = [make_row("b", task="z"), make_row("a", task="y"), make_row("c", task="z")]
     groups = evaluate(make_spec(rows, layout="by_task"))["groups"]

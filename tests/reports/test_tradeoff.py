@@ -92,12 +92,13 @@ def test_in_a_table_of_differences_the_points_are_values(guided_spec):
 def test_marks_and_tasks_are_lines_and_figures_of_their_own(guided_spec, project):
     spec = guided_spec()
     spec["table"]["marks"] = ["early", "final"]
+    spec["table"]["after"] = {"early": " after 9 iterations", "final": ""}
     for row in spec["rows"]:
         row["cells"]["early"] = {**row["cells"]["final"], "metrics": None}
     spec["rows"][0]["cells"]["early"]["metrics"] = spec["rows"][0]["cells"]["final"]["metrics"]
     (tradeoff,) = make_tradeoffs(evaluate(spec))
     names = [line["name"] for line in tradeoff["panels"][0]["lines"]]
-    assert names == ["uncond at early", "uncond", "cond"]
+    assert names == ["uncond after 9 iterations", "uncond", "cond"]
     for row in spec["rows"][:2]:
         row["task"] = "other"
     assert [one["task"] for one in make_tradeoffs(evaluate(spec))] == ["other", "imagenet_256"]
@@ -108,10 +109,10 @@ def test_marks_and_tasks_are_lines_and_figures_of_their_own(guided_spec, project
     [
         lambda spec: spec["table"].update(settings=["conditional", "guidance"]),
         lambda spec: spec["table"].update(metrics=["fid", "precision"]),
-        lambda spec: [row["settings"].update(scale=1.0) for row in spec["rows"]],
-        lambda spec: spec["rows"][0]["settings"].update(scale="much"),
-        lambda spec: spec["rows"][0]["settings"].update(scale=[1]),
-        lambda spec: spec["rows"][0]["settings"].update(scale=True),
+        lambda spec: [row["settings"].update(guidance_scale=1.0) for row in spec["rows"]],
+        lambda spec: spec["rows"][0]["settings"].update(guidance_scale="much"),
+        lambda spec: spec["rows"][0]["settings"].update(guidance_scale=[1]),
+        lambda spec: spec["rows"][0]["settings"].update(guidance_scale=True),
     ],
 )
 def test_a_table_without_growing_guidance_has_no_figure(guided_spec, change):

@@ -144,7 +144,7 @@ def test_many_models_have_room(guided_spec, project, make_row):
     spec["rows"] = []
     for number in range(12):
         row = make_row(f"r{number}", project.write_metrics(f"r{number}", recall=0.05 * number))
-        row["settings"] = {"conditional": number // 2, "scale": float(number % 2)}
+        row["settings"] = {"conditional": number // 2, "guidance_scale": float(number % 2)}
         spec["rows"].append(row)
     svg = draw(spec)
     assert float(svg.get("height")) > float(draw(guided_spec()).get("height"))

@@ -35,7 +35,7 @@ def on(*keys, **values):
 
 def change_scale(folder, name, change):
     """Write a shipped scale with a change; return the file."""
-    return _write_changed(folder, ROOT / "params" / "scales" / f"{name}.yaml", change)
+    return write_changed(folder, ROOT / "params" / "scales" / f"{name}.yaml", change)
 
 
 def refuse_scale(folder, name, change):
@@ -48,13 +48,13 @@ def refuse_scale(folder, name, change):
 
 def refuse_tables(folder, change):
     """Return what is said of the shipped tables with a change, read for the digits."""
-    path = _write_changed(folder, TABLES, change)
+    path = write_changed(folder, TABLES, change)
     with pytest.raises(UserError) as error:
         load_tables_at(path, load_shipped("digits"))
     return str(error.value)
 
 
-def _write_changed(folder, source, change):
+def write_changed(folder, source, change):
     content = copy.deepcopy(_read(source))
     change(content)
     path = folder / source.name

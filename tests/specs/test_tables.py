@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from specs.row_facts import load_named_tables
 from specs.scale import load_scale
 from specs.tables import load_tables, load_tables_at
 from tests.specs.scale_case import (
@@ -32,7 +33,7 @@ FIRST_COMPARISON = ("table3", "claims", "t3_cond_guided_10", "comparisons", 0)
 
 def test_published_numbers_are_the_papers():
     facts = yaml.safe_load((ROOT / "tests" / "data" / "paper_tables.yaml").read_text())
-    tables = load_tables(TABLES)
+    tables = load_named_tables(TABLES, load_shipped("paper"))
     for name in ("table1", "table2", "table3", "table6"):
         got = [
             [value for values in row.published.values() for value in values.values()]
@@ -77,6 +78,13 @@ def test_every_claim_holds_for_the_published_numbers():
                 assert holds, (claim_id, left, right)
 
 
+def test_claims_compare_ratios_of_distances_and_differences_of_shares():
+    one = load_tables(TABLES)["table3"].claims["t3_cond_guided_10"].comparisons
+    assert [(c.metric, c.compared) for c in one] == [("recall", "difference"), ("is", "ratio")]
+    changed = one[0].model_copy(update={"statistic": "ratio"})
+    assert changed.compared == "ratio"
+
+
 def test_misspelt_key_in_the_tables(tmp_path):
     def change(content):
         row = content["table3"]["rows"]["t3_uncond"]
@@ -103,8 +111,11 @@ def test_misspelt_key_in_the_tables(tmp_path):
         ("model", None, "both a model and a sampler, or neither"),
         ("sampler", None, "both a model and a sampler, or neither"),
         ("model", "arch_baseline", "the table needs 'final'"),
-        ("settings", {"scale": 1.0}, "settings: got ['scale']; the table has ['conditional', 'gui"),
-        ("settings", {"scale": {}}, "scale: got {} (dict); needed: one of bool, int, float, str"),
+        (
+            "settings",
+            {"steps": 250},
+            "settings: unknown key; the keys are: label, task, model, samp",
+        ),
         ("published", {}, "published: got []; the table has ['final'], in this order"),
         (
             "published",
@@ -197,6 +208,10 @@ def test_a_base_on_a_model_that_enlarges_nothing_is_refused(tmp_path):
         ({"towards": "t3_cond"}, "towards: 't3_cond' with relation 'less'; `nearer` needs it"),
         ({"relation": "below"}, "relation: got 'below' (str); Input should be 'greater', 'less'"),
         ({"factor": 0.0}, "factor: got 0.0 (float); Input should be greater than 0"),
+        (
+            {"statistic": "logarithm"},
+            "statistic: got 'logarithm' (str); Input should be 'ratio' or",
+        ),
         ({"margn": 0.0}, "margn: unknown key; did you mean 'margin'?"),
     ],
 )
@@ -216,6 +231,7 @@ def test_bad_claim(tmp_path, values, words):
         ),
         (on("table3", rows=[]), "table3: rows: got []; a mapping is needed"),
         (on("table3", layout="wide"), "table3: layout: got 'wide' (str); Input should be 'deltas'"),
+        (on("table3", settings=["scale"]), "table3: settings: got 'scale'; one of channels, depth"),
         (on("table3", marks=[]), "table3: marks: got [] (list); List should have at least 1 item"),
         (on("table3", seed_rows=["x"]), "table3: seed_rows: no row with a model 'x'"),
         (
