@@ -15,6 +15,8 @@ from reports.claims import (
 from reports.comparable import explain_incomparable, withdraw
 from specs.page import PageClaim, PageSpec
 
+SHOWN = {"metric", "relation", "factor", "margin", "statistic"}  # of a comparison, as it is
+
 
 def find_published(spec: PageSpec, row_id: str, mark: str, metric: str) -> float | None:
     """Return a published number as an absolute value (first row plus printed difference)."""

@@ -14,7 +14,7 @@ from specs.tables import SETTING, Name, Relation, Source, Statistic, TableHead, 
 
 
 class PageTable(TableHead):
-    """The head of the table; `after` says of each mark what follows a name: " after 9 iterations"."""
+    """The head of the table; `after` is what follows a name at a mark: " after 9 iterations"."""
 
     name: Name
     after: dict[str, str]

@@ -1,6 +1,6 @@
-"""How the samples of a row are made at a scale: settings that its table shows, and words in labels.
+"""How a row's samples are made at a scale: settings that its table shows, and words in labels.
 
-The numbers are those of the scale's model and of the row's sampler, so that no label or claim states
+The numbers are those of the scale's model and of the row's sampler, so that no label or claim says
 what was not run.
 """
 
@@ -60,7 +60,7 @@ def load_named_tables(path: str | Path, scale: Scale) -> dict[str, Table]:
         for claim_id, claim in table.claims.items():
             first = claim.comparisons[0]
             task = table.rows[first.left].task
-            fields = {"left": facts[first.left], "right": facts[first.right]}
+            fields: dict[str, Any] = {"left": facts[first.left], "right": facts[first.right]}
             fields["task"] = f"{task} ({scale.tasks[task].words})"
             claims[claim_id] = _fill(claim, "text", fields, f"{path}: {name}: claims: {claim_id}")
         tables[name] = table.model_copy(update={"rows": rows, "claims": claims})
