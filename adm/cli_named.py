@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from records.errors import UserError
 from records.files import say_how_to_forget, write_json
-from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, number, whole_number
+from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, number
 from specs.load import load_spec
 
 if TYPE_CHECKING:
     from adm.published.names import Named
 
 # Of the thousand classes of ImageNet the one that the paper shows guidance on.
-SHOWN_CLASS = {263: "Pembroke Welsh corgi"}
-MAX_LABEL = 2**31 - 1
+SHOWN_CLASS = {"n02113023": "Pembroke Welsh corgi"}
 
 
 def add_commands(commands: Any) -> None:
@@ -28,9 +27,8 @@ def add_commands(commands: Any) -> None:
     drawing.add_argument("--out", required=True, help="grid (.png) or batch (.npz) to write")
     drawing.add_argument(
         "--label",
-        type=whole_number(at_least=0, at_most=MAX_LABEL),
         nargs="+",
-        help="class of each image, taken in turn",
+        help="class of each image by number or name, taken in turn",
     )
     drawing.add_argument("--num-images", type=POSITIVE, default=16, help="how many (16)")
     drawing.add_argument("--guidance-scale", type=number(at_least=0), help="guide at this scale")
@@ -171,16 +169,21 @@ def _draw(args: argparse.Namespace) -> None:
 
         captions = None
         if drawn.labels is not None:
-            known = SHOWN_CLASS if drawn.num_classes == 1000 else {}
-            captions = [
-                f"{label} {known.get(label, '')}".strip() for label in drawn.labels.tolist()
-            ]
+            captions = [_caption(label, drawn.class_names) for label in drawn.labels.tolist()]
         sheet = draw_grid(
             drawn.images, heading=drawn.heading, captions=captions, num_columns=args.columns
         )
         save_grid(args.out, sheet, drawn.manifest)
     settings = json.dumps(drawn.manifest["sampling"], sort_keys=True)
     print(f"{args.out}: {len(drawn.images)} images; {settings}")
+
+
+def _caption(label: int, class_names: tuple[str, ...] | None) -> str:
+    """Write a class as its number and, where it is known, its name."""
+    if class_names is None:
+        return str(label)
+    name = class_names[label]
+    return f"{label} {SHOWN_CLASS.get(name, name)}"
 
 
 COMMANDS = {"draw": _draw, "import": _import, "export": _export, "spec": _write_spec}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from adm.published.load import is_file_name, load, load_classifier_for
-from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier
+from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier, find_class_names
 from adm.published.names import (
     Catalogue,
     find_base,
@@ -18,18 +18,18 @@ from adm.published.names import (
     find_scale_of,
     load_catalogue,
 )
-from adm.sampling.draw import draw_labels
+from adm.sampling.labels import draw_labels, find_label
 from records.errors import UserError
 from records.manifest import make_manifest
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Images [n, h, w, c], their labels [n] or None, and how they were made."""
+    """Images [n, h, w, c], their labels [n] or None, names of all classes, how they were made."""
 
     images: np.ndarray
     labels: np.ndarray | None
-    num_classes: int | None
+    class_names: tuple[str, ...] | None
     heading: list[str]
     manifest: dict[str, Any]
 
@@ -38,7 +38,7 @@ def draw_named(
     name: str,
     *,
     num_images: int,
-    labels: Sequence[int] | None,
+    labels: Sequence[int | str] | None,
     guidance_scale: float | None,
     classifier: str | None,
     base: str | None,
@@ -58,7 +58,7 @@ def draw_named(
     Args:
         name: published name, or a weights file.
         num_images: how many.
-        labels: classes, taken in turn; None: drawn at random where there are classes.
+        labels: classes by number or name, taken in turn; None: drawn at random if there are any.
         guidance_scale: factor of the classifier's gradient; None: the published one.
         classifier: name or file; None: the published one, or the one trained beside the model.
         base: an upsampler's base, name or file; None: the published one.
@@ -98,7 +98,15 @@ def draw_named(
     )
     alone = first.model if isinstance(first, ADM_G) else first
     num_classes = _count_classes(alone, settings["classifier"])
-    drawn = _choose_labels(labels, num_images, seed=seed, num_classes=num_classes)
+    class_names = find_class_names(alone, settings["classifier"])
+    drawn = _choose_labels(
+        labels,
+        num_images,
+        seed=seed,
+        where=first_name,
+        num_classes=num_classes,
+        class_names=class_names,
+    )
     images = alone.sample(num_images, labels=drawn, **settings, **options)
     halves = [_describe(first_name, alone, settings)]
     if isinstance(model, ADM_U):
@@ -124,7 +132,7 @@ def draw_named(
     return Drawn(
         images=images.numpy(),
         labels=shown,
-        num_classes=num_classes,
+        class_names=class_names,
         heading=[*(_write_heading(half) for half in halves), f"seed {seed}"],
         manifest=make_manifest(
             kind="samples",
@@ -132,6 +140,7 @@ def draw_named(
             seeds={"sampling": seed},
             sampling={"halves": halves, "seed": seed},
             labels=None if shown is None else shown.tolist(),
+            class_names=None if shown is None or class_names is None else list(class_names),
             precision="float32",
         ),
     )
@@ -209,13 +218,26 @@ def _count_classes(model: Any, classifier: ADM_classifier | None) -> int | None:
 
 
 def _choose_labels(
-    labels: Sequence[int] | None, num_images: int, *, seed: int, num_classes: int | None
+    labels: Sequence[int | str] | None,
+    num_images: int,
+    *,
+    seed: int,
+    where: str,
+    num_classes: int | None,
+    class_names: Sequence[str] | None,
 ) -> Tensor | None:
     """Return the label of each image: those asked for in turn, else drawn where there are any."""
-    if labels is not None:
-        return torch.tensor([labels[i % len(labels)] for i in range(num_images)])
     if num_classes is None:
+        if labels is not None:
+            raise UserError(
+                f"{where}: knows no classes, so a label does nothing; leave it out, or guide it "
+                "with a classifier (--guidance-scale)"
+            )
         return None
+    if labels is not None:
+        options = {"where": where, "num_classes": num_classes, "class_names": class_names}
+        asked = [find_label(one, **options) for one in labels]
+        return torch.tensor([asked[i % len(asked)] for i in range(num_images)])
     return draw_labels(range(num_images), seed=seed, num_classes=num_classes, label_policy="random")
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from adm.datasets.imagenet_classes import WNIDS
 from adm.published.checkpoints import import_checkpoint
 from adm.published.modules import ADM, ADM_G, ADM_U, ADM_classifier, Sampling
 from adm.published.names import (
@@ -26,6 +27,7 @@ from adm.published.names import (
 from adm.weights.files import load_network_of, read_header
 from records.errors import UserError
 from records.files import sha256_file
+from specs.models import ModelSpec, WeightsSpec
 from specs.released import cached_path, fetch_artefact, find_checkpoint
 
 CLASSES: dict[str, type[ADM] | type[ADM_U] | type[ADM_classifier]] = {
@@ -145,10 +147,19 @@ def _load(
 ) -> Network:
     """Load a network of a class, with the published steps where it is one that draws."""
     model = load_network_of(path, make, device=device)
+    if isinstance(model, Sampling | ADM_classifier):
+        model.class_names = read_header(path).class_names or _name_imagenet(model.spec)
     if isinstance(model, Sampling):
         sampler = find_published_sampler(model_name, catalogue, guided=False)
         model.respacing = sampler and sampler.respacing
     return model
+
+
+def _name_imagenet(spec: WeightsSpec | ModelSpec) -> tuple[str, ...] | None:
+    """Return the WNIDs for a model of all classes of ImageNet, in whose order labels are."""
+    dataset = spec.training.dataset if spec.architecture.num_classes == len(WNIDS) else None
+    kind = dataset.get("dataset") if isinstance(dataset, dict) else getattr(dataset, "dataset", "")
+    return WNIDS if kind == "imagenet" else None
 
 
 def find_weights(named: Named, catalogue: Catalogue, *, progress: bool = True) -> Path:

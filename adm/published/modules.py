@@ -14,7 +14,8 @@ from tqdm import tqdm
 from adm.networks.classifier import Classifier
 from adm.networks.unet import UNet
 from adm.process.diffusion import from_uint8, to_uint8
-from adm.sampling.draw import draw_labels, draw_samples, make_respaced
+from adm.sampling.draw import draw_samples, make_respaced
+from adm.sampling.labels import draw_labels, find_label
 from adm.training.precision import use_exact_float32
 from records.errors import UserError
 from specs.architecture import ClassifierArchitecture, UNetArchitecture, make_architecture
@@ -23,6 +24,7 @@ from specs.sampling import Sampler
 from specs.strict import validated
 
 AnySpec: TypeAlias = ModelSpec | WeightsSpec
+Labels: TypeAlias = int | str | Sequence[int | str] | Tensor
 
 
 def describe_model(
@@ -93,14 +95,16 @@ class Sampling(UNet):
         assert isinstance(spec.architecture, UNetArchitecture)
         super().__init__(spec.architecture)
         self.spec = spec
-        self.respacing: str | None = None  # the published steps, set where weights are loaded
+        # Set where weights are loaded: the published steps, and the names of the classes.
+        self.respacing: str | None = None
+        self.class_names: tuple[str, ...] | None = None
 
     def sample(
         self,
         num_images: int = 1,
         *,
         seed: int,
-        labels: int | Sequence[int] | Tensor | None = None,
+        labels: Labels | None = None,
         method: str | None = None,
         respacing: str | None = None,
         eta: float = 0.0,
@@ -118,8 +122,8 @@ class Sampling(UNet):
         Args:
             num_images: how many.
             seed: sampling seed.
-            labels: a class for all, or one for each image; None: drawn at random where the model
-                or the classifier needs them.
+            labels: a class, by number or name, for all, or one for each image; None: drawn at
+                random where the model or the classifier needs them.
             method: ancestral or ddim; None: ddim where respacing begins with it.
             respacing: steps: "250", "ddim25", "90,60,60,20,20"; None: the published ones.
             eta: share of noise in DDIM.
@@ -197,7 +201,7 @@ class Sampling(UNet):
     def _choose_labels(
         self,
         num_images: int,
-        labels: int | Sequence[int] | Tensor | None,
+        labels: Labels | None,
         *,
         seed: int,
         start: int,
@@ -226,18 +230,21 @@ class Sampling(UNet):
         if labels is None:
             indices = range(start, start + num_images)
             return draw_labels(indices, seed=seed, num_classes=num_classes, label_policy="random")
-        drawn = torch.as_tensor(labels).long().reshape(-1)
+        listed = labels if isinstance(labels, int | str | Sequence) else labels.tolist()
+        several = [listed] if isinstance(listed, int | str) else listed
+        names = find_class_names(self, guide)
+        drawn = torch.tensor(
+            [
+                find_label(one, where=name, num_classes=num_classes, class_names=names)
+                for one in several
+            ]
+        )
         if len(drawn) == 1:
             drawn = drawn.repeat(num_images)
         if len(drawn) != num_images:
             raise UserError(
                 f"{name}: {len(drawn)} labels for {num_images} images; give one for each, or one "
                 "for all"
-            )
-        if drawn.min() < 0 or drawn.max() >= num_classes:
-            raise UserError(
-                f"{name}: labels from {drawn.min()} to {drawn.max()}; there are {num_classes} "
-                f"classes: 0 to {num_classes - 1}"
             )
         return drawn
 
@@ -282,6 +289,7 @@ class ADM_classifier(Classifier):
         assert isinstance(spec.architecture, ClassifierArchitecture)
         super().__init__(spec.architecture)
         self.spec = spec
+        self.class_names: tuple[str, ...] | None = None
 
 
 class ADM_G(nn.Module):
@@ -336,6 +344,11 @@ class ADM_G(nn.Module):
         finally:
             for one in frozen:
                 one.requires_grad_(True)
+
+
+def find_class_names(model: Sampling, classifier: ADM_classifier | None) -> tuple[str, ...] | None:
+    """Return the names of the classes that can be asked for, where they are known."""
+    return (classifier and classifier.class_names) or model.class_names
 
 
 def check_pair(model: Sampling, classifier: ADM_classifier) -> None:

@@ -22,30 +22,6 @@ from specs.schedule import Schedule, make_schedule
 SAMPLERS = {"ancestral": sample_ancestral, "ddim": sample_ddim}
 
 
-def draw_labels(
-    indices: Sequence[int], *, seed: int, num_classes: int, label_policy: str
-) -> Tensor:
-    """Choose the class of each sample.
-
-    Args:
-        indices: sample numbers i >= 0.
-        seed: sampling seed.
-        num_classes: number of classes.
-        label_policy: `random` draws each label uniformly, as the authors do; `balanced` gives
-            sample i the class i mod num_classes.
-
-    Returns:
-        int64 [n].
-    """
-    if label_policy == "balanced":
-        return torch.tensor([i % num_classes for i in indices])
-    draws = [
-        torch.randint(num_classes, (1,), generator=make_generator("label", seed, i))
-        for i in indices
-    ]
-    return torch.cat(draws) if draws else torch.zeros(0, dtype=torch.int64)
-
-
 def draw_samples(
     indices: Sequence[int],
     *,

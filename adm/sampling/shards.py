@@ -12,8 +12,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adm.process.diffusion import from_uint8, to_uint8
-from adm.sampling.draw import draw_labels, draw_samples, load_network
+from adm.sampling.draw import draw_samples, load_network
+from adm.sampling.labels import draw_labels
 from adm.training.precision import use_exact_float32
+from adm.weights.files import read_header
 from records.batches import join_batches, read_batch, write_batch
 from records.errors import UserError
 from records.events import EventLog
@@ -123,6 +125,9 @@ def write_samples(
         precision="float32",
         model=model_spec.content(),
     )
+    names = read_header(classifier_path or weights_path).class_names
+    if names is not None and spec.num_classes is not None:
+        manifest["class_names"] = list(names)
     state_dir = Path(out_path).with_suffix(".shards") if state_dir is None else Path(state_dir)
     events = events or EventLog(None)
     with (

@@ -200,7 +200,11 @@ def _write_out(kept: Path, out_path: str | Path, spec: ModelSpec, mark: str) -> 
         model = make_network(spec.architecture)
         load_weights(kept, model)
         weights: list[torch.Tensor] = list(model.parameters())
-        known = {"iteration": about.iteration, "data_sha256": about.data_sha256}
+        known = {
+            "iteration": about.iteration,
+            "data_sha256": about.data_sha256,
+            "class_names": about.class_names,
+        }
         save_weights(out_path, model, weights, spec=spec, mark=mark, **known)
     if (known := read_manifest(kept)) is not None:  # earlier versions wrote none
         is_of = {"name": spec.name, "spec": spec.content(), "mark": mark}
@@ -352,6 +356,7 @@ def _run(
         mark=mark,
         iteration=iterations,
         data_sha256=data_sha256,
+        class_names=dataset.class_names if spec.architecture.num_classes else None,
     )
     events.write("mark", mark=mark, iteration=iterations, path=str(kept))
     events.write("end", iteration=iterations, **usage.read())

@@ -1,7 +1,7 @@
 """Weights on disk: safetensors files that are whole or absent, with the spec that made them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,8 @@ class WeightsHeader:
     """What a weights file says of itself.
 
     `digest` is that of the spec when it was written; `data_sha256` that of the image set, None for
-    published weights and those of earlier versions.
+    published weights and those of earlier versions; `class_names` are those of the training images
+    in the order of the labels, None where they have none.
     """
 
     spec: WeightsSpec
@@ -33,20 +34,28 @@ class WeightsHeader:
     mark: str
     iteration: int
     data_sha256: str | None
+    class_names: tuple[str, ...] | None
 
 
 def make_header(
-    spec: ModelSpec | WeightsSpec, mark: str, iteration: int, data_sha256: str | None = None
+    spec: ModelSpec | WeightsSpec,
+    mark: str,
+    iteration: int,
+    *,
+    data_sha256: str | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> dict[str, str]:
     """Make the texts by which a weights file says what it is; see `save_weights`."""
-    texts = {
+    known = {} if data_sha256 is None else {"data_sha256": data_sha256}
+    if class_names is not None:
+        known["class_names"] = canonical_json(list(class_names))
+    return known | {
         "spec": canonical_json(spec.content()),
         "digest": spec.digest,
         "mark": mark,
         "iteration": str(iteration),
         "recipe": str(spec.recipe),
     }
-    return texts if data_sha256 is None else {**texts, "data_sha256": data_sha256}
 
 
 def save_weights(
@@ -58,6 +67,7 @@ def save_weights(
     mark: str,
     iteration: int,
     data_sha256: str | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> None:
     """Write (averaged) weights under the model's own parameter names, with the spec that made them.
 
@@ -69,13 +79,15 @@ def save_weights(
         mark: name of the mark.
         iteration: iterations of training behind them.
         data_sha256: of the image set that they learned from, where it is known.
+        class_names: names of the classes in the order of their labels, where they have some.
 
     Raises:
         UserError: the file cannot be written.
     """
     names = [name for name, _ in model.named_parameters()]
     tensors = dict(zip(names, weights, strict=True))
-    write_tensors(path, tensors, make_header(spec, mark, iteration, data_sha256))
+    header = make_header(spec, mark, iteration, data_sha256=data_sha256, class_names=class_names)
+    write_tensors(path, tensors, header)
 
 
 def read_header(path: str | Path) -> WeightsHeader:
@@ -96,12 +108,19 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader
             mark=texts["mark"],
             iteration=int(texts["iteration"]),
             data_sha256=texts.get("data_sha256"),
+            class_names=_parse_class_names(texts),
         )
     except (KeyError, ValueError):
         raise UserError(
             f"{path}: a safetensors file without a model spec in its header; it was not written "
             "by this project: import it first"
         ) from None
+
+
+def _parse_class_names(texts: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the names of the classes, where a header has them."""
+    names = json.loads(texts.get("class_names", "null"))
+    return tuple(map(str, names)) if isinstance(names, list) else None
 
 
 def load_network_of(

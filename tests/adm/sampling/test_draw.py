@@ -7,7 +7,8 @@ import torch
 
 from adm.process.diffusion import to_uint8
 from adm.process.seeds import make_generator
-from adm.sampling.draw import draw_labels, draw_samples
+from adm.sampling.draw import draw_samples
+from adm.sampling.labels import draw_labels
 from specs.sampling import Sampler
 from tests.adm.sample_specs import make_networks, model_spec, unet_architecture
 
@@ -62,12 +63,3 @@ def test_noise_is_the_samples_own():
     assert torch.equal(draws[0], draws[2]) and not torch.equal(draws[0], draws[1])
     other = torch.randn(5, generator=make_generator("noise", "upsampler", 0, 0))
     assert not torch.equal(draws[0], other)
-
-
-def test_label_policies():
-    random = draw_labels(range(5000), seed=0, num_classes=10, label_policy="random")
-    counts = torch.bincount(random, minlength=10)
-    assert counts.sum() == 5000 and counts.min() > 400 and counts.max() < 600
-    assert len(set(counts.tolist())) > 1
-    balanced = draw_labels(range(30), seed=0, num_classes=10, label_policy="balanced")
-    assert torch.bincount(balanced).tolist() == [3] * 10

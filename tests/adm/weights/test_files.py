@@ -117,3 +117,14 @@ def test_foreign_and_truncated_weights(tmp_path):
     for read in (read_header, lambda one: load_weights(one, make(SPEC))):
         with pytest.raises(UserError, match=r"not a whole safetensors file"):
             read(path)
+
+
+def test_class_names_travel(tmp_path):
+    path, spec = tmp_path / "w.safetensors", make_spec()
+    model = make_network(spec.architecture)
+    options = {"spec": spec, "mark": "final", "iteration": 1}
+    save_weights(path, model, list(model.parameters()), **options)
+    assert read_header(path).class_names is None and b"class_names" not in path.read_bytes()
+    names = [str(one) for one in range(9)] + ["ünï, [cat]"]
+    save_weights(path, model, list(model.parameters()), **options, class_names=names)
+    assert read_header(path).class_names == tuple(names)
