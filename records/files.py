@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shlex
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from records.errors import UserError
+from records.limits import parse_json, read_bytes
 
 PUBLISHED = "published by the authors"  # `source` in the manifest of a fetched file
 ADVICE = {
@@ -23,6 +25,7 @@ ADVICE = {
     errno.EISDIR: "choose another name: a folder has this one",
     errno.ENOTDIR: "choose another place: there is a file where a folder is needed",
     errno.EEXIST: "choose another place: there is a file where a folder is needed",
+    errno.ELOOP: "choose another place: links lead in a circle there",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -80,6 +83,23 @@ def check_writable(path: str | Path) -> None:
         _try_temporary(path)
     except OSError as error:
         raise explain_os_error(error, path) or error from error
+
+
+def demand_folder(path: str | Path) -> None:
+    """Demand a folder, or a place where one can be; nothing is made.
+
+    Raises:
+        UserError: there is a file, at the path or above it, or links lead in a circle.
+    """
+    for place in (Path(path), *Path(path).parents):
+        try:
+            if not stat.S_ISDIR(os.stat(place).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            return
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise explain_os_error(error, place) or error from None
 
 
 def check_folder(folder: str | Path) -> None:
@@ -195,13 +215,13 @@ def read_json(path: str | Path, what: str) -> Any:
         UserError: the file is missing, cannot be read or is not JSON, which has no NaN.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(path))
         canonical_json(content)  # refuses NaN and infinity, which Python reads but JSON lacks
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a {what} is needed here") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a {what}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: not a {what}: {error}; delete it and make it again") from None
     return content
 

@@ -15,7 +15,6 @@ It is one JSON object with the same keys everywhere:
 and further keys that belong to a kind, such as the number of images.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from records.errors import UserError
 from records.files import canonical_json, sha256_file, write_json
+from records.limits import parse_json, read_bytes
 from records.provenance import environment
 from records.usage import Usage
 
@@ -111,13 +111,13 @@ def read_manifest(path: str | Path) -> dict[str, Any] | None:
         return None
     beside = manifest_path(path)
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(beside))
         canonical_json(content)  # refuses NaN and infinity, which Python reads but JSON lacks
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, not an object {{...}}")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{beside}: not a manifest of {Path(path).name}: {error}; delete it or make it again"
         ) from None

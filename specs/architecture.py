@@ -10,7 +10,10 @@ from pydantic import Field, model_validator
 
 from specs.strict import Strict, validated
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=2**53)]  # what every reader of JSON holds exactly
+# Sizes and counts in a network, far beyond any: a header that says more is damaged or hostile.
+Size = Annotated[int, Field(gt=0, le=1 << 16)]
+MAX_DEPTH, MAX_LEVELS, MAX_MULTIPLE = 64, 17, 64
 # Features of the hidden layer of both spatial pools, fixed by the published architecture.
 SPATIAL_POOL_WIDTH = 2048
 
@@ -36,16 +39,18 @@ class Switches(Strict):
         num_groups: groups of every normalisation; 32 in all models of the paper.
     """
 
-    channels: Positive
-    depth: Positive
-    channel_mult: Annotated[list[float], Field(min_length=1)]
-    heads: Positive | None
-    head_channels: Positive | None
+    channels: Size
+    depth: Annotated[int, Field(gt=0, le=MAX_DEPTH)]
+    channel_mult: Annotated[
+        list[Annotated[float, Field(le=MAX_MULTIPLE)]], Field(min_length=1, max_length=MAX_LEVELS)
+    ]
+    heads: Size | None
+    head_channels: Size | None
     attention_resolutions: list[int]
     biggan_updown: bool
     embedding: Literal["adagn", "addition"]
     qkv_order: Literal["legacy", "new"]
-    num_groups: Positive
+    num_groups: Size
 
     @property
     def widths(self) -> list[int]:
@@ -91,12 +96,12 @@ class UNetArchitecture(DiffusionSwitches):
         conv_resample: without `biggan_updown`, convolve when resampling.
     """
 
-    image_size_px: Positive
-    in_channels: Positive
-    out_channels: Positive
-    num_classes: Positive | None
-    low_res_px: Positive | None = None
-    heads_upsample: Positive | None = None
+    image_size_px: Size
+    in_channels: Size
+    out_channels: Size
+    num_classes: Size | None
+    low_res_px: Size | None = None
+    heads_upsample: Size | None = None
     conv_resample: bool = True
 
     @model_validator(mode="after")
@@ -122,9 +127,9 @@ class ClassifierArchitecture(ClassifierSwitches):
         num_classes: number of logits.
     """
 
-    image_size_px: Positive
-    in_channels: Positive
-    num_classes: Positive
+    image_size_px: Size
+    in_channels: Size
+    num_classes: Size
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     rescale_residual: bool = False
     conv_resample: bool = True

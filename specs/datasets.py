@@ -9,6 +9,7 @@ from specs.architecture import Positive
 from specs.strict import Spec, Strict
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # names become names of files and of jobs
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # of files and their parts
 DATASET_RECIPE = 1
 DIGIT_SIZES_PX = (8, 4)
 OWN_CHANNELS = 3  # a user's images are stored as colour

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from specs.architecture import Positive
+from specs.architecture import Positive, Size
 from specs.metrics import AnyMetric
 from specs.strict import Strict
 
@@ -16,8 +16,8 @@ class SmallNetwork(Strict):
     task: str
     recipe: Positive
     seed: int
-    image_size_px: Positive
-    channels: Positive
+    image_size_px: Size
+    channels: Size
     iterations: Positive
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]

@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 
 from records.files import read_json
 from specs.architecture import Positive
+from specs.datasets import Name
 from specs.metrics import Metric
 from specs.strict import Spec, Strict, validated
-from specs.tables import SETTING, Name, Relation, Source, Statistic, TableHead, Topic
+from specs.tables import SETTING, Relation, Source, Statistic, TableHead, Topic
 
 
 class PageTable(TableHead):

@@ -12,13 +12,16 @@ from specs.architecture import Positive
 from specs.metrics import Metric
 from specs.strict import Strict, read_yaml, validated
 
+# A path below `base` and below the results: no part of it leaves them, or means more to a shell
+# or to Snakemake than a name.
+_PART = "[A-Za-z0-9_][A-Za-z0-9_.+-]*"
 RELEASED_PATH = Path(__file__).resolve().parent.parent / "params" / "released.yaml"
 
 
 class Artefact(Strict):
     """A published file: its address is `base` + `path`; hash and size where they are documented."""
 
-    path: Annotated[str, Field(pattern="^[^/].*[^/]$")]
+    path: Annotated[str, Field(pattern=rf"^({_PART}/)*{_PART}\.[A-Za-z0-9]+$")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     bytes: Positive | None
     note: str | None = None

@@ -8,6 +8,7 @@ from specs.architecture import Positive
 from specs.datasets import DatasetSpec
 from specs.schedule import make_betas, space_timesteps
 from specs.strict import Spec, Strict
+from specs.training import Timesteps
 
 LabelPolicy = Literal["random", "balanced"]
 
@@ -36,7 +37,7 @@ class Sampler(SamplerSettings):
     """How samples are drawn, with the process of the model that draws them."""
 
     schedule: Literal["linear", "cosine"]
-    num_timesteps: Positive
+    num_timesteps: Timesteps
 
     @model_validator(mode="after")
     def _check(self) -> "Sampler":

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from records.errors import UserError
-from records.options import DEVICE, DEVICES
+from records.options import DEVICE, DEVICES, MAX_THREADS
 from specs.architecture import (
     ClassifierArchitecture,
     ClassifierSwitches,
@@ -17,7 +17,7 @@ from specs.architecture import (
     UNetArchitecture,
     check_groups,
 )
-from specs.datasets import NAME, OwnTask, Task, make_dataset_specs
+from specs.datasets import NAME, Name, OwnTask, Task, make_dataset_specs
 from specs.evaluation import Evaluation, Network, SmallNetwork
 from specs.models import AnyModelSpec, ModelSpec, count_outputs
 from specs.sampling import LabelPolicy
@@ -91,7 +91,7 @@ class Compute(Strict):
     """On what the jobs of a scale run; nothing here changes a number."""
 
     device: str
-    threads: Positive
+    threads: Annotated[int, Field(gt=0, le=MAX_THREADS)]
     save_every_seconds: Positive
     keep_state: bool
 
@@ -116,7 +116,7 @@ class Scale(Strict):
     before it.
     """
 
-    name: str
+    name: Name
     about: str
     notes: list[str]
     compute: Compute

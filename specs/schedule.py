@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SCHEDULES = ("linear", "cosine")
+MAX_TIMESTEPS = 1_000_000  # a thousand times the paper's chain; every step takes memory
 
 # Endpoints of the linear schedule for 1000 steps (Ho et al. 2020); they scale with 1000 / T.
 LINEAR_FIRST_BETA = 1e-4

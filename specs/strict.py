@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from records.errors import UserError
 from records.files import spec_digest
+from records.limits import read_bytes
 
 MAX_SHOWN = 80  # characters of what was got
+MAX_YAML_BYTES, MAX_YAML_DEPTH, MAX_YAML_VALUES = 16 << 20, 50, 1_000_000
 
 
 class Strict(BaseModel):
@@ -60,8 +62,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         UserError: missing, unreadable, not text, not YAML, a key twice, or another top level.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.load(file, Loader=_UniqueKeys)
+        text = read_bytes(path, MAX_YAML_BYTES).decode()
+        _limit(text)
+        content = yaml.load(text, Loader=_UniqueKeys)
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; params/ holds the files that can be named"
@@ -70,11 +73,41 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); give a YAML file that may be read"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}; fix it there") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a size, an impossible number or day
+        words = str(error).replace('"<unicode string>"', "it")
+        raise UserError(f"{path}: not valid YAML: {words}; fix it there") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}; a mapping is needed")
     return content
+
+
+def _limit(text: str) -> None:
+    """Refuse what would exhaust the stack or the memory once it is put together.
+
+    Raises:
+        ValueError: nested too deeply, or too large when every alias is written out.
+        yaml.YAMLError: not YAML.
+    """
+    sizes, anchors = [0], {}  # values in each open list or mapping, and below each anchor
+    names: list[str | None] = []
+    for event in yaml.parse(text, Loader=_UniqueKeys):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in names:
+                raise ValueError(f"*{event.anchor} is a part of itself")
+            sizes[-1] += anchors.get(event.anchor, 0)
+        elif isinstance(event, yaml.ScalarEvent):
+            anchors[event.anchor] = 1
+            sizes[-1] += 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            names.append(event.anchor)
+            sizes.append(1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchors[names.pop()] = size = sizes.pop()
+            sizes[-1] += size
+        if len(sizes) > MAX_YAML_DEPTH or sizes[-1] > MAX_YAML_VALUES:
+            raise ValueError(
+                f"nested more than {MAX_YAML_DEPTH} deep, or more than {MAX_YAML_VALUES} values"
+            )
 
 
 Typed = TypeVar("Typed", bound=Strict)
@@ -149,7 +182,10 @@ def _explain(kind: Any, where: str, error: Any) -> str:
 
 def _show(got: Any) -> str:
     """Write what was got, cut where it is long."""
-    text = repr(got)
+    try:
+        text = repr(got)
+    except ValueError:  # Python writes no number of thousands of digits
+        text = "a number of thousands of digits"
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 

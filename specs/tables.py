@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from records.errors import UserError
 from records.metrics import METRICS
 from specs.architecture import Positive
+from specs.datasets import Name
 from specs.metrics import Metric
 from specs.sampling import RowSampler
 from specs.scale import Classifier, Scale, Upsampler, unknown
@@ -26,7 +27,6 @@ SETTINGS = (
     "rescale_residual", "operation", "conditional", "guidance", "guidance_scale", "steps",
     "section_steps",
 )  # fmt: skip
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # of files and their parts
 
 
 class Base(Strict):
@@ -118,13 +118,13 @@ class TableHead(Strict):
 
     neurips: Positive | None
     arxiv_v4: Positive
-    alias: str
+    alias: Name
     title: str
     about: str
     layout: Literal["deltas", "plain", "by_task"]
     settings: list[str]
     metrics: Annotated[list[Metric], Field(min_length=1)]
-    marks: Annotated[list[str], Field(min_length=1)]
+    marks: Annotated[list[Name], Field(min_length=1)]
 
 
 class Table(TableHead):
@@ -178,7 +178,7 @@ def load_tables(path: str | Path) -> dict[str, Table]:
         UserError: an unknown key, wrong type, an id used twice, a seed row that is not there, cells
             that contradict the table's head, a claim about a row that is not there.
     """
-    content = read_yaml(path)
+    content = validated(dict[Name, Any], read_yaml(path), str(path))
     tables = {name: validated(Table, table, f"{path}: {name}") for name, table in content.items()}
     owner: dict[str, str] = {}
     for name, table in tables.items():

@@ -6,15 +6,17 @@ from pydantic import ConfigDict, Field, model_validator
 
 from specs.architecture import Positive
 from specs.datasets import DatasetSpec
-from specs.schedule import make_betas
+from specs.schedule import MAX_TIMESTEPS, make_betas
 from specs.strict import Strict
+
+Timesteps = Annotated[int, Field(gt=0, le=MAX_TIMESTEPS)]
 
 
 class Process(Strict):
     """The diffusion process that a model is made for, and what it learns of it."""
 
     schedule: Literal["linear", "cosine"]
-    num_timesteps: Positive
+    num_timesteps: Timesteps
     objective: Literal["hybrid", "hybrid_rescaled", "simple", "cross_entropy"]
 
     @model_validator(mode="after")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from shlex import quote
 from typing import Any
 
 from records.files import canonical_json, digest, sha256_file
@@ -80,7 +79,7 @@ def _fetch(plan: Plan, published: str, suffix: str) -> Job:
 
 def _list_terms(artefact: dict[str, Any]) -> list[str]:
     """Say where a published file is from and on what terms."""
-    return ["--base", artefact["base"], "--licence", artefact["licence"]]
+    return [f"--base={artefact['base']}", f"--licence={artefact['licence']}"]
 
 
 def _make_network(plan: Plan) -> Job:
@@ -271,8 +270,8 @@ def _make_index(plan: Plan) -> Job:
 
 
 def _identify_pages(plan: Plan) -> dict[str, Any]:
-    options = (f"--{key} {quote(value)}" for key, value in plan.settings.items())
-    return {"sources": digest_page_code, "options": " ".join(options)}
+    options = [f"--{key}={value}" for key, value in plan.settings.items()]
+    return {"sources": digest_page_code, "options": options}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def find_scale(scale: str) -> Path:
         return Path(scale)
     path = ROOT / "params" / "scales" / f"{scale}.yaml"
     if not path.exists():
-        names = sorted(one.stem for one in path.parent.glob("*.yaml"))
+        names = sorted(one.stem for one in (ROOT / "params" / "scales").glob("*.yaml"))
         raise UserError(f"scale: got {scale!r}; needed: one of {', '.join(names)}, or a .yaml path")
     return path
 

@@ -91,5 +91,5 @@ def run(*commands: str, writes_spec: bool = False, shows: bool = False) -> str:
         shows: the user sees what the commands say as well as the log.
     """
     spec = "printf '%s\\n' {params.spec:q} > {output.spec:q}; " if writes_spec else ""
-    body = f"{{{{ export OMP_NUM_THREADS={{threads}}; {'; '.join(commands)}; }}}}"
+    body = f"{{{{ export OMP_NUM_THREADS={{threads:q}}; {'; '.join(commands)}; }}}}"
     return f"{spec}{body} 2> >(tee {{log:q}} >&2)" if shows else f"{spec}{body} > {{log:q}} 2>&1"

@@ -1,9 +1,11 @@
 """Read what `--config` and profiles say: which scale, which source, where results go."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from records.errors import UserError
+from records.files import demand_folder
 from records.options import DEVICE, DEVICES
 from workflow.plan import Plan, make_plan
 
@@ -14,6 +16,8 @@ DEFAULTS = {
     "tables": "params/tables.yaml",
     "released": "params/released.yaml",
 }
+# Snakemake takes braces for wildcards, and a command a leading dash for an option.
+PATH = re.compile(r"(?!-)[^{}\x00-\x1f\x7f]+")
 DEVICE_KEY = "device"  # apart: it is in no spec, and no command that writes one takes it
 
 
@@ -34,11 +38,32 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
         raise UserError(
             f"--config: unknown key {', '.join(unknown)}; the keys are {', '.join(keys)}"
         )
-    settings = {**DEFAULTS, **{key: str(value) for key, value in config.items()}}
-    device = settings.get(DEVICE_KEY)
-    if device is not None and not DEVICE.fullmatch(device):
-        raise UserError(f"--config device: got {device!r}; needed: {DEVICES}")
+    settings = {**DEFAULTS, **{key: _read_setting(key, value) for key, value in config.items()}}
+    demand_folder(settings["results"])
     return make_plan(**settings)
+
+
+def _read_setting(key: str, value: Any) -> str:
+    """Return a value as text; Snakemake reads those of `--config` as YAML.
+
+    Raises:
+        UserError: empty, not one word, not the name of a device, or not a path that jobs can have.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        got = "nothing" if value in (None, "") else repr(value)
+        raise UserError(
+            f"--config {key}: got {got}; write {key}=WORD, in '\"quotes\"' where YAML "
+            "takes the word for something else"
+        )
+    text = str(value)
+    if key == DEVICE_KEY and not DEVICE.fullmatch(text):
+        raise UserError(f"--config device: got {text!r}; needed: {DEVICES}")
+    if not PATH.fullmatch(text):
+        raise UserError(
+            f"--config {key}: got {text!r}; needed: a name without braces, line breaks or a dash "
+            "at its beginning"
+        )
+    return text
 
 
 def describe_run(plan: Plan) -> str:

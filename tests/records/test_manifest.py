@@ -104,7 +104,7 @@ def test_the_sidecar_of_an_earlier_version_is_read(tmp_path):
         (b'{"loss": NaN}', "not JSON compliant"),
         (b'{"loss": [-Infinity]}', "not JSON compliant"),
         (b'{"loss": 1e999}', "not JSON compliant"),
-        (b"[" * 100_000, "recursion"),
+        (b"[" * 100_000, "nested too deeply"),
     ],
 )
 def test_a_broken_manifest_is_told(tmp_path, content, words):

@@ -150,7 +150,7 @@ def test_a_spec_of_another_kind(specs, refuse, command, given):
         ("", "spec: Expecting value"),
         ('{"seed": NaN}', "spec: Out of range float"),
         ('{"seed": 1e999}', "spec: Out of range float"),
-        ("[" * 100_000, "spec: maximum recursion depth"),
+        ("[" * 100_000, "spec: nested too deeply"),
     ],
 )
 @pytest.mark.parametrize("command", KINDS)
@@ -236,6 +236,41 @@ def test_every_spec_of_the_workflow_passes_as_it_is(scale, tmp_path):
         assert read == spec and type(read) is type(spec)
         assert canonical_json(read.content()) == canonical_json(spec.content())
         assert read.digest == spec.digest == spec_digest(spec.content())
+        by_hand = parse_spec(write_whole_numbers(spec.content()), what, "by hand")
+        assert by_hand.digest == spec.digest
+
+
+def write_whole_numbers(tree):
+    """What people write by hand: 1 where a fraction may stand, for 1.0."""
+    if isinstance(tree, dict):
+        return {key: write_whole_numbers(one) for key, one in tree.items()}
+    if isinstance(tree, list):
+        return [write_whole_numbers(one) for one in tree]
+    return int(tree) if isinstance(tree, float) and tree.is_integer() else tree
+
+
+@pytest.mark.parametrize(
+    ("command", "part"), [("train", "architecture"), ("train", "training"), ("sample", "sampler")]
+)
+def test_a_size_that_no_machine_has_is_refused(specs, command, part):
+    """A number in a header must not become an allocation, a loop or an overflow."""
+    sizes = [key for key, one in specs[command][part].items() if type(one) is int]
+    sizes = [key for key in sizes if not key.endswith(("seed", "iterations", "batch_size"))]
+    assert sizes
+    for key in sizes:
+        for value in (10**12, 10**18):
+            spec = copy.deepcopy(specs[command])
+            spec[part][key] = value
+            with pytest.raises(UserError, match=f"{part}: {key}: got {value} .*less than or equal"):
+                parse_spec(spec, "model" if command == "train" else command, "x")
+
+
+def test_widths_that_no_machine_has_are_refused(specs):
+    for value in ([1e300], [1, 2.0] * 100):
+        spec = copy.deepcopy(specs["train"])
+        spec["architecture"]["channel_mult"] = value
+        with pytest.raises(UserError, match="channel_mult"):
+            parse_spec(spec, "model", "x")
 
 
 def test_the_published_weights_specs_pass():

@@ -230,3 +230,41 @@ def test_yaml_itself(tmp_path):
     path.write_text("- 1\n")
     with pytest.raises(UserError, match="a mapping is needed"):
         read_yaml(path)
+
+
+def make_bomb():
+    lists = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    return "\n".join(["a0: &a0 [1, 1]", *lists])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (make_bomb(), "nested more than 50 deep, or more than 1000000 values"),
+        ("a: " + "[" * 1_000_000, "nested more than 50 deep"),
+        ("a: " + "{a: " * 1_000_000, "nested more than 50 deep"),
+        ("a: &a [*a]", r"\*a is a part of itself"),
+        ("a: *b", "found undefined alias"),
+        ("a: " + "1" * 5000, "Exceeds the limit"),
+        ("a: 2020-99-99", "month must be in 1..12"),
+        ("a: \xff", "can't decode byte"),
+    ],
+)
+def test_a_file_that_would_exhaust_the_machine_is_refused(tmp_path, text, words):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=f"a.yaml: not valid YAML: .*{words}"):
+        read_yaml(path)
+
+
+def test_aliases_are_read(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &a {b: [1, 2]}\nc: [*a, *a]")
+    assert read_yaml(path)["c"] == [{"b": [1, 2]}] * 2
+
+
+def test_a_number_that_python_does_not_write_is_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: 0x" + "f" * 100_000)
+    with pytest.raises(UserError, match="got a number of thousands of digits"):
+        validated(dict[str, Annotated[int, Field(lt=9)]], read_yaml(path), "f")

@@ -41,8 +41,10 @@ def cut_tables(keep):
 
 def write_params(folder, **contents):
     """Write parameter files, `scale` into scale.yaml and so on; return them as a configuration."""
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     for name, content in contents.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        text = yaml.dump(content, Dumper=dumper, sort_keys=False)
+        (folder / f"{name}.yaml").write_text(text)
     return {name: str(folder / f"{name}.yaml") for name in contents}
 
 

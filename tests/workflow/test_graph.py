@@ -1,17 +1,20 @@
 """The jobs of a plan: who needs whom, what makes work stale, and what does not."""
 
+import re
 import shlex
+import subprocess
 from inspect import signature
+from pathlib import Path
 
 import pytest
 import yaml
 
 from records.errors import UserError
 from specs.datasets import OwnImagesSpec
-from tests.workflow.conftest import ROOT, snakemake, write_params
+from tests.workflow.conftest import KEEP, ROOT, cut_tables, mini_scale, snakemake, write_params
 from workflow.availability import SOURCES
 from workflow.graph import Graph
-from workflow.rule_parts import make_rules
+from workflow.rule_parts import make_rules, run
 from workflow.settings import load_plan
 
 RUNS = [("digits", "retrain"), ("cifar10", "retrain"), *(("paper", source) for source in SOURCES)]
@@ -108,24 +111,87 @@ def test_a_device_that_is_none_is_refused_where_the_scale_says_it(tmp_path):
         load_plan(write_params(tmp_path, scale=scale))
 
 
-def test_no_word_of_a_parameter_is_a_command(tmp_path):
-    released = yaml.safe_load((ROOT / "params" / "released.yaml").read_text())
-    scale = load_scale("paper")
-    scale["name"] = f"x{HOSTILE}"
-    scale["places"] = dict.fromkeys(scale["places"], HOSTILE)
-    released["licence"] = dict.fromkeys(released["licence"], HOSTILE)
-    config = write_params(tmp_path, scale=scale, released=released)
-    config |= {"results": f"{tmp_path}/{HOSTILE}"}
+def list_texts(tree, path=()):
+    """The paths of all texts of a file; that of a mapping's name ends in None."""
+    if isinstance(tree, str):
+        yield path
+    places = tree if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
+    for key in places:
+        if isinstance(tree, dict):
+            yield (*path, key, None)
+        yield from list_texts(tree[key], (*path, key))
+
+
+def make_hostile(tree, path):
+    """A file in which one text, or one name, is a command."""
+    if not path:
+        return HOSTILE
+    if path[1:] == (None,):
+        return {HOSTILE if key == path[0] else key: one for key, one in tree.items()}
+    changed = dict(tree) if isinstance(tree, dict) else list(tree)
+    changed[path[0]] = make_hostile(tree[path[0]], path[1:])
+    return changed
+
+
+SHOWN = cut_tables({"table3": KEEP["table3"]})
+FILES = {
+    "retrain": {"scale": mini_scale(), "tables": SHOWN},
+    "rescore": {
+        "tables": SHOWN,
+        "released": yaml.safe_load((ROOT / "params" / "released.yaml").read_text()),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("retrain", "scale"), ("retrain", "tables"), ("rescore", "released")]
+)
+def test_no_text_of_a_parameter_file_is_a_command(tmp_path, source, name):
+    """Each is refused, or the commands with it, which are run without a Python, do nothing."""
+    files, num_taken = dict(FILES[source]), 0
+    config = {"source": source, "results": str(tmp_path / f"results {HOSTILE}")}
+    config["scale"] = "paper" if source == "rescore" else "digits"
+    # Of equal places in equal entries one will do.
+    places = {(path[0], path[-1], len(path)): path for path in list_texts(files[name])}
+    # Names last, the innermost first: the paths of the others go by them.
+    for path in sorted(places.values(), key=lambda path: (path[-1] is None, -len(path))):
+        changed = {**files, name: make_hostile(files[name], path)}
+        try:
+            load_plan({**config, **write_params(tmp_path, **changed)})
+        except UserError:
+            continue
+        files, num_taken = changed, num_taken + 1
+    assert num_taken > 2 and len(places) > 10
+    config |= write_params(tmp_path, **files)
     process = snakemake(
         ROOT, "--dry-run", "--printshellcmds", "--config",
         *(f"{key}={value}" for key, value in config.items()), "--", "reproduce_table3",
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     commands = [line for line in process.stdout.splitlines() if "python -m" in line]
-    assert len(commands) > 20
+    assert len(commands) > 4
+    script = ["python() { :; }"]
     for command in commands:
-        words = shlex.split(command, posix=False)
-        assert all("'" in word for word in words if HOSTILE in word), command
+        folders = [
+            str(Path(word).parent)
+            for word in shlex.split(command)
+            if word.startswith(config["results"])
+        ]
+        script += [shlex.join(["mkdir", "-p", *folders]), command.removeprefix("Shell command: ")]
+    done = subprocess.run(["bash", "-eu"], input="\n".join(script), text=True, cwd=tmp_path)
+    assert done.returncode == 0 and not (tmp_path / "hostile").exists()
+
+
+def test_every_word_of_a_rules_command_is_quoted():
+    """A placeholder without `:q` is a command as soon as its text is one."""
+    texts = [path.read_text() for path in (ROOT / "workflow").rglob("*.smk")]
+    texts += [run(writes_spec=True), run(shows=True)]
+    found = re.findall(
+        r"\{((?:input|output|params|wildcards|log|threads|resources|config)\b[^{}]*)\}",
+        "\n".join(texts),
+    )
+    assert len(found) > 50
+    assert [one for one in found if not one.endswith(":q")] == []
 
 
 def test_a_page_is_made_again_when_another_sources_numbers_are_new(tmp_path):

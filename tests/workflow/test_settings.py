@@ -25,7 +25,7 @@ def test_a_device_takes_the_place_of_the_scales(device):
     assert plan.device == device and PAPER.device == "cuda"
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:1; true", "CPU", "mps", "", "cpu\n"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:1; true", "CPU", "mps", "cpu\n"])
 def test_a_device_that_jobs_do_not_take_is_refused(device):
     with pytest.raises(UserError, match=r"device: got .*; needed: cpu, cuda, or one of s"):
         load_plan({"device": device})
@@ -102,3 +102,31 @@ def test_the_readme_names_all_places_of_images():
     }
     scales = (load_plan({"scale": name}).scale for name in ("digits", "cifar10", "paper"))
     assert named == {place for scale in scales for place in scale.places}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("results", None, "results: got nothing; write results=WORD"),
+        ("results", "", "results: got nothing; write results=WORD"),
+        ("results", {"foo": None}, r"results: got \{'foo': None\}; write results=WORD"),
+        ("results", True, "results: got True; write results=WORD"),
+        ("results", "a{b}", r"results: got 'a\{b\}'; needed: a name without braces"),
+        ("results", "-x", "results: got '-x'; needed: a name without braces"),
+        ("results", "a\nb", r"results: got 'a\\nb'; needed: a name without braces, line breaks"),
+        ("results", "/dev/null", "null: cannot be written .*a file where a folder is needed"),
+        ("results", "/dev/null/x", "null/x: cannot be written .*a file where a folder is needed"),
+        ("scale", "/dev/null", "scale: got '/dev/null'; needed: one of cifar10, digits, paper, or"),
+        ("tables", "/dev/zero", "/dev/zero: a device; give the name of a regular file"),
+        ("device", "", "device: got nothing; write device=WORD"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(key, value, words):
+    with pytest.raises(UserError, match=words):
+        load_plan({key: value})
+
+
+def test_results_where_links_lead_in_a_circle_are_refused(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match=r"results: cannot be .*links lead in a circle there"):
+        load_plan({"results": str(tmp_path / "loop" / "results")})

@@ -42,6 +42,6 @@ if "prepare" in RULES:
         shell:
             run(
                 "python -m adm dataset --spec {output.spec:q} --path-variable {params.place:q} --out {output.file:q}"
-                " --workers {threads} {params.run_options:q}",
+                " --workers {threads:q} {params.run_options:q}",
                 writes_spec=True,
             )

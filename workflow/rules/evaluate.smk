@@ -66,7 +66,7 @@ if "reference" in RULES:
         shell:
             run(
                 "python -m eval reference {input.data:q} --weights {input.weights:q} --out {output.file:q}"
-                " --num-images {params.num_images} --seed {params.seed} {params.run_options:q}"
+                " --num-images {params.num_images:q} --seed {params.seed:q} {params.run_options:q}"
             )
 
 
@@ -89,7 +89,7 @@ if "ceiling" in RULES:
         shell:
             run(
                 "python -m eval ceiling {input.data:q} --weights {input.weights:q} --json {output.file:q}"
-                " --name real-{wildcards.task:q} --metrics {params.metrics:q} --seed {params.seed} --digest {params.digest:q}"
+                " --name real-{wildcards.task:q} --metrics {params.metrics:q} --seed {params.seed:q} --digest {params.digest:q}"
                 " {params.run_options:q}"
             )
 
@@ -111,6 +111,6 @@ rule evaluate:
     shell:
         run(
             "python -m eval {input.reference:q} {input.samples:q} --weights {input.weights:q} --json {output.file:q}"
-            " --name {wildcards.sample:q} --metrics {params.metrics:q} --seed {params.seed} --digest {params.digest:q}"
+            " --name {wildcards.sample:q} --metrics {params.metrics:q} --seed {params.seed:q} --digest {params.digest:q}"
             " --intervals {params.run_options:q}"
         )

@@ -18,6 +18,6 @@ rule sample:
     shell:
         run(
             "python -m adm sample --spec {output.spec:q} --weights {input.weights:q} --out {output.file:q}"
-            " --state {params.shards:q} --batch-size {params.batch_size} --threads {threads} {params.run_options:q}",
+            " --state {params.shards:q} --batch-size {params.batch_size:q} --threads {threads:q} {params.run_options:q}",
             writes_spec=True,
         )

@@ -19,7 +19,7 @@ rule table:
         **RULES["table"].params,
     shell:
         run(
-            "python -m workflow table-spec --table {wildcards.table:q} {params.options} --out {output.spec:q}",
+            "python -m workflow table-spec --table {wildcards.table:q} {params.options:q} --out {output.spec:q}",
             'python -m reports table --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})"',
         )
 
@@ -42,6 +42,6 @@ rule index:
         **RULES["index"].params,
     shell:
         run(
-            "python -m workflow costs {params.options} --out {output.costs:q}",
+            "python -m workflow costs {params.options:q} --out {output.costs:q}",
             'python -m reports index --out-dir "$(dirname {output.page:q})" --costs {output.costs:q} {input.tables:q}',
         )

@@ -19,8 +19,8 @@ rule train:
     shell:
         run(
             "python -m adm train --spec {output.spec:q} --data {input.data:q} --state {params.state:q}"
-            " --mark {wildcards.mark:q} --iterations {params.iterations} --out {output.file:q}"
-            " --events {params.events:q} --save-every-seconds {params.save_every_seconds} --threads {threads} {params.run_options:q}",
+            " --mark {wildcards.mark:q} --iterations {params.iterations:q} --out {output.file:q}"
+            " --events {params.events:q} --save-every-seconds {params.save_every_seconds:q} --threads {threads:q} {params.run_options:q}",
             writes_spec=True,
         )
 
@@ -42,6 +42,6 @@ rule accuracy:
     shell:
         run(
             "python -m adm accuracy --spec {output.spec:q} --weights {input.weights:q} --data {input.data:q}"
-            " --out {output.file:q} --batch-size {params.batch_size} --threads {threads} {params.run_options:q}",
+            " --out {output.file:q} --batch-size {params.batch_size:q} --threads {threads:q} {params.run_options:q}",
             writes_spec=True,
         )
