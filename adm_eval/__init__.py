@@ -84,7 +84,8 @@ def grade(
         batch_size: images at a time; changes speed, memory and the last bits.
         device: where torch computes: cpu, cuda or cuda:1. A network that is loaded stays where
             it is.
-        half_distances: precision and recall with the authors' float16 arithmetic.
+        half_distances: precision and recall with the authors' float16 arithmetic, their exact
+            values in the details.
         num_images: how many samples are graded: the first, or random ones with shuffle; None for
             all.
         shuffle: grade the samples in a random order (of seed), which moves the Inception Score of

@@ -83,6 +83,7 @@ def _ceiling(options: argparse.Namespace) -> None:
         seed=options.seed,
         batch_size=options.batch_size,
         device=options.device,
+        half_distances=options.half_distances,
         allow_jpeg=options.allow_jpeg,
         events=open_events(options),
         progress=True,

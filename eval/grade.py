@@ -64,7 +64,8 @@ def grade(
         seed: of random orders, groups and subsets.
         batch_size: images at a time.
         device: where distances are computed.
-        half_distances: precision and recall with the authors' float16 arithmetic.
+        half_distances: precision and recall with the authors' float16 arithmetic, their exact
+            values beside them.
         num_images: how many samples are graded: the first, or random ones with shuffle; None for
             all.
         shuffle: grade the samples in a random order, which moves the Inception Score alone.
@@ -185,6 +186,7 @@ def grade_ceiling(
     seed: int = 0,
     batch_size: int = 64,
     device: str = "cpu",
+    half_distances: bool = False,
     allow_jpeg: bool = False,
     events: EventLog | None = None,
     progress: bool = False,
@@ -206,6 +208,7 @@ def grade_ceiling(
         seed: of the halves, random groups and subsets.
         batch_size: images at a time.
         device: where distances are computed.
+        half_distances: see grade.
         allow_jpeg: take JPEG files.
         events: where it is recorded what happens; None for nowhere.
         progress: show a progress bar.
@@ -245,7 +248,7 @@ def grade_ceiling(
             intervals=True,
             seed=seed,
             device=device,
-            half_distances=False,
+            half_distances=half_distances,
             protocol={"sha256": image_set.sha256, "source": f"real images, {rest} of the data set"},
         )
         _record_metrics(events, result)

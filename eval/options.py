@@ -48,12 +48,6 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
         add("samples", metavar="SAMPLES", help="the images to grade")
         add("--intervals", action="store_true", help="add 95 %% intervals")
         add(
-            "--half-distances",
-            action="store_true",
-            help="precision and recall with the authors' float16 arithmetic, which moves their "
-            "third decimal (default: exact)",
-        )
-        add(
             "--num-images",
             type=POSITIVE,
             help="grade the first so many samples, or random ones with --shuffle (default: all)",
@@ -113,6 +107,12 @@ def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
     if command in ("", "ceiling", "reference", "network", "audit"):
         add("--allow-jpeg", action="store_true", help="take JPEG files, although they move FID")
     if command in ("", "ceiling"):
+        add(
+            "--half-distances",
+            action="store_true",
+            help="precision and recall with the authors' float16 arithmetic, which moves them by "
+            "up to 0.02, and exactly beside it (default: exactly alone)",
+        )
         add("--name", help="of the result (default: from the file's name)")
         add("--digest", help="of the spec that asked for it, written into the result")
         add(

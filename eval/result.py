@@ -19,7 +19,8 @@ class Metric:
         std_error: standard error of the value over samples; None where no intervals were asked for.
         interval: both ends of the 95 % interval, which contains the value; None likewise.
         details: what only some metrics have: num_splits and std_over_splits of the Inception Score,
-            points ([number of samples, mean distance] each) of fid_infinity with intervals.
+            points ([number of samples, mean distance] each) of fid_infinity with intervals, exact
+            (the value by exact distances) of precision and recall with half distances.
     """
 
     value: float
@@ -100,6 +101,8 @@ class GradingResult:
             if name in self.metrics:
                 metric = self.metrics[name]
                 lines.append(f"{about.title}: {metric.value:.6g}")
+                if "exact" in metric.details:
+                    lines[-1] += f" (exact: {metric.details['exact']:.6g})"
                 if metric.interval:
                     lines[-1] += " (95 % interval {:.6g} to {:.6g})".format(*metric.interval)
         return lines

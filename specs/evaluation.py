@@ -36,7 +36,11 @@ Network = Annotated[SmallNetwork | Inception, Field(discriminator="kind")]
 
 
 class Evaluation(Strict):
-    """How samples are graded at a scale; `reference` tells own references from published ones."""
+    """How samples are graded at a scale.
+
+    `reference` tells own references from published ones. `half_distances` takes precision and
+    recall with the authors' float16 arithmetic, as published values were, and exactly beside it.
+    """
 
     recipe: Positive
     seed: int
@@ -44,10 +48,13 @@ class Evaluation(Strict):
     reference: Literal["own", "released"]
     reference_images: Positive
     batch_size: Positive
+    half_distances: bool = False
 
     def identity(self) -> dict[str, Any]:
         """Return what numbers depend on, as plain data."""
         settings = self.model_dump(exclude={"batch_size", "reference"})
         if self.reference == "released":
             del settings["reference_images"]  # the published file holds what it holds
+        if not self.half_distances:
+            del settings["half_distances"]  # no part of what was graded before it was a choice
         return settings

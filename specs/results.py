@@ -46,11 +46,15 @@ class Counts(Strict, extra="allow"):
 
 
 class Protocol(Strict, extra="allow"):
-    """How numbers were made; what a file lacks is not recorded."""
+    """How numbers were made; what a file lacks is not recorded.
+
+    `distances` are those of precision and recall, "float16" as the authors take them, or "exact".
+    """
 
     samples: dict[str, Any] | None = None
     reference: dict[str, Any] | None = None
     network: dict[str, Any] | None = None
+    distances: str | None = None
 
 
 class MetricsFile(Strict, extra="ignore"):

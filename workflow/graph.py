@@ -123,7 +123,7 @@ def _grade_real_images(plan: Plan, task: str) -> Job:
     return Job(
         reads={"data": [files.data(task)], "weights": [files.network(plan.scale.network)]},
         identity=_identify_metrics(plan, plan.reference_spec(task)),
-        options=[*options, *_evaluation_options(plan), *_record(plan, f"ceiling-{task}")],
+        options=[*options, *_grading_options(plan), *_record(plan, f"ceiling-{task}")],
     )
 
 
@@ -141,7 +141,7 @@ def _evaluate(plan: Plan, sample: str) -> Job:
             "weights": [files.network(plan.scale.network)],
         },
         identity=_identify_metrics(plan, plan.metric_spec(sample)),
-        options=[*_evaluation_options(plan), *_record(plan, f"evaluate-{sample}", sample)],
+        options=[*_grading_options(plan), *_record(plan, f"evaluate-{sample}", sample)],
     )
 
 
@@ -149,6 +149,12 @@ def _identify_metrics(plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
     evaluation = plan.scale.evaluation
     metrics = ",".join(evaluation.metrics)
     return {"digest": digest(spec), "metrics": metrics, "seed": evaluation.seed}
+
+
+def _grading_options(plan: Plan) -> list[str]:
+    """Say how a command grades; the digest says how it takes distances too."""
+    half = plan.scale.evaluation.half_distances
+    return [*_evaluation_options(plan), *(["--half-distances"] if half else [])]
 
 
 def _evaluation_options(plan: Plan) -> list[str]:

@@ -36,7 +36,8 @@ class Grading:
         intervals: add standard errors and 95 % intervals (null otherwise).
         seed: of random pairs, halves and subsets; moves intervals and fid_infinity alone.
         device: where distances are computed.
-        half_distances: precision and recall with the authors' float16 arithmetic.
+        half_distances: precision and recall with the authors' float16 arithmetic; their exact
+            values stand beside them.
     """
 
     reference: Reference
@@ -54,9 +55,20 @@ class Grading:
     @cached_property
     def manifolds(self) -> PrecisionRecall:
         """Return who is covered by whom: what precision and recall share."""
-        return compute_precision_recall(
-            *self.pools, device=self.device, half_distances=self.half_distances
-        )
+        if not self.half_distances:
+            return self.exact_manifolds
+        return compute_precision_recall(*self.pools, device=self.device, half_distances=True)
+
+    @cached_property
+    def exact_manifolds(self) -> PrecisionRecall:
+        """Return the same by exact distances, whatever is asked for."""
+        return compute_precision_recall(*self.pools, device=self.device)
+
+    def add_exact(self, result: Result, name: str) -> Result:
+        """Put the exact value of precision or recall beside one of float16 arithmetic."""
+        if not self.half_distances:
+            return result
+        return {**result, "exact": getattr(self.exact_manifolds, name)}
 
 
 def compute_metrics(
@@ -79,7 +91,7 @@ def compute_metrics(
 
     Returns:
         By name: value, std_error and interval; "is" also the number of its splits and its standard
-        deviation over them.
+        deviation over them, precision and recall with half distances also their exact values.
     """
     grading = Grading(reference, samples, intervals, seed, device, half_distances)
     return {name: compute(grading) for name, compute in COMPUTE.items() if name in metrics}
@@ -126,18 +138,18 @@ def _compute_distance(grading: Grading, *needed: np.ndarray | None) -> Result:
 
 
 def _compute_precision(grading: Grading) -> Result:
-    if grading.intervals:
-        return estimate_share(grading.manifolds.sample_in_reference)
-    return make_value(grading.manifolds.precision)
+    result = _keep(estimate_share(grading.manifolds.sample_in_reference), grading)
+    return grading.add_exact(result, "precision")
 
 
 def _compute_recall(grading: Grading) -> Result:
-    if not grading.intervals:
-        return make_value(grading.manifolds.recall)
-    members = grading.manifolds.reference_in_samples
-    return estimate_recall(
-        *grading.pools, members=members, seed=grading.seed, device=grading.device
-    )
+    result = make_value(grading.manifolds.recall)
+    if grading.intervals:
+        members = grading.manifolds.reference_in_samples
+        result = estimate_recall(
+            *grading.pools, members=members, seed=grading.seed, device=grading.device
+        )
+    return grading.add_exact(result, "recall")
 
 
 def _compute_memorised(grading: Grading) -> Result:

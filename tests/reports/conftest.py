@@ -38,7 +38,13 @@ ACCURACY = {
 
 
 def metrics_content(
-    name="row", num_samples=1000, num_reference=1797, recipe=1, network="e", **values
+    name="row",
+    num_samples=1000,
+    num_reference=1797,
+    recipe=1,
+    network="e",
+    distances=None,
+    **values,
 ):
     """Return a metrics file; a value is a number or (number, standard error)."""
     metrics = {}
@@ -78,6 +84,7 @@ def metrics_content(
             },
             "network": {"name": "digits", "sha256": network * 64, "recipe": 1},
             "precision": "float32",
+            "distances": distances,
             "seed": 0,
             "versions": {"numpy": "2.3"},
             "git_commit": "c0ffee",

@@ -48,6 +48,19 @@ def test_few_reference_images_make_precision_and_recall_no_verdict(make_metrics)
     assert judge_agreement(agreement, "rescore", content, "fid", 4.59)["verdict"] == "agrees"
 
 
+def test_like_is_compared_with_like(make_metrics):
+    """Published precision and recall are of float16 distances, which move both by up to 0.02."""
+    for distances, found in (
+        ("exact", {"verdict": None, "words": "exact distances"}),
+        ("float16", {"verdict": "differs", "words": ""}),
+    ):
+        content = make_metrics(precision=0.794, fid=4.59)
+        protocol = content.protocol.model_copy(update={"distances": distances})
+        content = content.model_copy(update={"protocol": protocol})
+        assert judge_agreement(COMPARED, "rescore", content, "precision", 0.81) == found
+        assert judge_agreement(COMPARED, "rescore", content, "fid", 4.59)["verdict"] == "agrees"
+
+
 def test_what_does_not_compare_is_not_judged(make_metrics):
     assert judge_agreement(None, "retrain", make_metrics(), "fid", 10.0) is None
     assert judge_agreement(COMPARED, "rescore", make_metrics(), "fid", None) is None

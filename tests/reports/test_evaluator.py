@@ -24,11 +24,12 @@ AUTHORS = {
 def make_graded(project, make_spec, make_row):
     """Return a table of two rows whose second was graded with some differences to the authors."""
 
-    def make(differences, **options):
+    def make(differences, distances=None, **options):
         values = {name: value + differences.get(name, 0.0) for name, value in AUTHORS.items()}
+        both = project.write_metrics("both", distances=distances, **values)
         rows = [
             make_row("first", project.write_metrics("first")),
-            make_row("both", project.write_metrics("both", **values), label="ADM-G, ADM-U"),
+            make_row("both", both, label="ADM-G, ADM-U"),
         ]
         known = {"row": "both", "values": AUTHORS}
         spec = make_spec(rows, source="rescore", **{"known_evaluation": known, **options})
@@ -59,6 +60,16 @@ def test_an_evaluator_within_tolerance_is_said_to_agree(make_graded):
     assert words in page and page.count("evaluator: here") == 5
     assert "Check before using these numbers" not in page
     assert json.loads(json.dumps(table))["evaluator"] == table["evaluator"]
+
+
+def test_other_arithmetic_says_nothing_of_the_evaluator(make_graded, project):
+    """The values of a public port in float32, which are right."""
+    table = make_graded({"precision": -0.00102, "recall": -0.0024}, distances="exact")
+    assert [line["metric"] for line in table["evaluator"]] == ["fid", "sfid", "is"]
+    assert table["flags"] == []
+    table = make_graded({"precision": -0.00102, "recall": -0.0024}, distances="float16")
+    assert [line["metric"] for line in table["evaluator"]] == list(TOLERANCES)
+    assert len(table["flags"]) == 1
 
 
 @pytest.mark.parametrize("metric", TOLERANCES)

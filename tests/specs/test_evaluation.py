@@ -19,3 +19,12 @@ def test_a_published_reference_holds_what_it_holds():
     more = evaluation.model_copy(update={"reference_images": 3})
     assert more.identity() == evaluation.identity()
     assert "reference_images" in load_shipped("digits").evaluation.identity()
+
+
+def test_the_arithmetic_of_precision_and_recall_is_part_of_the_identity_where_it_is_chosen():
+    """What was graded before it could be chosen keeps its digest."""
+    evaluation = load_shipped("digits").evaluation
+    assert "half_distances" not in evaluation.identity()
+    changed = evaluation.model_copy(update={"half_distances": True})
+    assert changed.identity() == {**evaluation.identity(), "half_distances": True}
+    assert load_shipped("paper").evaluation.half_distances

@@ -216,3 +216,11 @@ def test_snakemake_sees_the_identity_and_no_option(scale, source):
         taken = {name: {*signature(find).parameters} for name, find in parts.params.items()}
         assert taken.pop("run_options") == {"wildcards", "output"}
         assert taken and all(names == {"wildcards"} for names in taken.values()), rule
+
+
+@pytest.mark.parametrize(("scale", "shown"), [("paper", True), ("digits", False)])
+def test_numbers_that_are_held_against_published_ones_take_their_arithmetic(scale, shown):
+    graph = Graph(load_plan({"scale": scale}))
+    keys = [key for key in graph.jobs if key[0] in ("evaluate", "ceiling")]
+    assert {key[0] for key in keys} == {"evaluate", "ceiling"}
+    assert {"--half-distances" in graph.describe(key).options for key in keys} == {shown}
