@@ -51,6 +51,9 @@ def draw_samples(
 
     Returns:
         Images [n, c, h, w] in about [-1, 1], on the CPU.
+
+    Raises:
+        UserError: NaN or infinity came out, which would be stored as black.
     """
     shape = spec.architecture
     assert isinstance(shape, UNetArchitecture)
@@ -81,7 +84,17 @@ def draw_samples(
         variance=choose_variance(spec.training.objective),
         **options,
     )
-    return sample.cpu()
+    sample = sample.cpu()
+    finite = sample.flatten(start_dim=1).isfinite().all(dim=1)
+    if not finite.all():
+        scale = sampler.guidance_scale
+        cause = "" if scale is None else f", or guidance_scale {scale:g} is too large"
+        raise UserError(
+            f"{spec.name}: sample {indices[int(finite.logical_not().nonzero()[0])]} holds NaN or "
+            f"infinity: the weights are damaged or training went wrong{cause}; look at the loss, "
+            "or take weights of an earlier mark"
+        )
+    return sample
 
 
 # The constants are put on the device once for each schedule.

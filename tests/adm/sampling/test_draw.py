@@ -1,5 +1,7 @@
 """Sample i depends on the weights, the seed and i: not on batches or order."""
 
+import copy
+import re
 from itertools import pairwise
 
 import pytest
@@ -9,6 +11,7 @@ from adm.process.diffusion import to_uint8
 from adm.process.seeds import make_generator
 from adm.sampling.draw import draw_samples
 from adm.sampling.labels import draw_labels
+from records.errors import UserError
 from specs.sampling import Sampler
 from tests.adm.sample_specs import make_networks, model_spec, unet_architecture
 
@@ -54,6 +57,36 @@ def test_samples_do_not_depend_on_batches_or_shards(networks, method):
         pixels, other = to_uint8(images).int(), to_uint8(again).int()
         assert (pixels == other).float().mean() >= 0.999
         assert (pixels - other).abs().max() <= 1
+
+
+@pytest.mark.parametrize("fault", ["weights", "guidance"])
+def test_samples_that_are_no_images_are_refused(networks, fault):
+    """They would be stored as black images."""
+    model, classifier = networks
+    scale = 1e38 if fault == "guidance" else 2.0
+    if fault == "weights":
+        model = copy.deepcopy(model)
+        with torch.no_grad():
+            next(model.parameters())[0] = torch.nan
+    sampler = Sampler(
+        method="ancestral",
+        respacing="5",
+        eta=0.0,
+        guidance_scale=scale,
+        schedule="linear",
+        num_timesteps=1000,
+    )
+    words = re.escape(f"guidance_scale {scale:g} is too large")
+    with pytest.raises(UserError, match=f"sample 3 holds NaN or infinity: .* {words}"):
+        draw_samples(
+            range(3, 5),
+            model=model,
+            spec=SPEC,
+            sampler=sampler,
+            seed=3,
+            labels=torch.tensor([1, 2]),
+            classifier=classifier,
+        )
 
 
 def test_noise_is_the_samples_own():
