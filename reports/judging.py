@@ -54,9 +54,7 @@ def make_claim(
         cells |= {labels[a.row] + after[a.mark]: files[a.row, a.mark] for a in addresses}
         results.append(
             {
-                **comparison.model_dump(
-                    include={"metric", "relation", "factor", "margin", "statistic"}
-                ),
+                **comparison.model_dump(include=SHOWN),
                 "cells": [
                     {
                         **address.content(),

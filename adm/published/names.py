@@ -1,6 +1,7 @@
 """Published names of models, and what each stands for: a spec, weights, settings of sampling."""
 
 import difflib
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -166,25 +167,30 @@ def find_published_sampler(
             row without DDIM has.
 
     Returns:
-        The settings of the first row that fits, `respacing` being the scale's; those of its twin
-        for an unconditional model without a row of its own; None when the paper has no such row.
+        The settings of the row that fits and has the best published FID, `respacing` being the
+        scale's; those of its twin for an unconditional model without a row of its own; None when
+        the paper has no such row.
     """
     steps, same = catalogue.scale.sampling.respacing, catalogue.scale.same_as.models
     halves = [
-        (half.model, half.sampler)
+        (half.model, half.sampler, list(row.published.values())[-1].get("fid"))
         for table in catalogue.tables.values()
         for row in table.rows.values()
         for half in reversed(row.halves)
         if half.model is not None and half.sampler is not None
     ]
-    for name, sampler in halves:
+    fitting: list[tuple[float, RowSampler]] = []
+    for name, sampler, fid in halves:
         own = steps.get(sampler.respacing, sampler.respacing)
         if same.get(name, name) != model or (sampler.classifier is not None) != guided:
             continue
         if respacing in (own, sampler.respacing) or (
             respacing is None and sampler.method == "ancestral"
         ):
-            return sampler.model_copy(update={"respacing": own})
+            found = sampler.model_copy(update={"respacing": own})
+            fitting.append((math.inf if fid is None else fid, found))
+    if fitting:
+        return min(fitting, key=lambda one: one[0])[1]
     if model.endswith(UNCONDITIONED) and not guided:
         twin = model.removesuffix(UNCONDITIONED)
         return find_published_sampler(twin, catalogue, guided=False, respacing=respacing)

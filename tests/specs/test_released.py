@@ -16,14 +16,14 @@ from specs.released import (
     find_checkpoint,
     load_released,
 )
+from specs.row_facts import load_named_tables
 from specs.scale import load_scale
-from specs.tables import load_tables
 from tests.records.file_server import run_file_server
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = load_tables(ROOT / "params" / "tables.yaml")
-ROWS = {row_id: row for table in TABLES.values() for row_id, row in table.rows.items()}
 SCALE = load_scale(ROOT / "params" / "scales" / "paper.yaml")
+TABLES = load_named_tables(ROOT / "params" / "tables.yaml", SCALE)
+ROWS = {row_id: row for table in TABLES.values() for row_id, row in table.rows.items()}
 RELEASED = load_released()
 DATA = ROOT / "tests" / "data"
 FACTS = json.loads((DATA / "reference" / "state_dicts.json").read_text())

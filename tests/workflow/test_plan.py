@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from records.errors import UserError
+from records.files import digest
+from specs.page import WantedFile, WantedMetrics
 from workflow.settings import load_plan
 from workflow.table_spec import make_table_spec, seed_groups
 
@@ -145,7 +147,16 @@ def test_table_specs_name_rows_cells_and_claims(plan):
     rows = {row.id: row for row in spec.rows}
     cell = rows["t5_256_adm"].cells["final"]
     assert cell.shared_with == "t3_cond"
-    assert cell.metrics == "results/digits/retrain/metrics/t3_cond.json"
+    assert cell.metrics == WantedMetrics(
+        path="results/digits/retrain/metrics/t3_cond.json",
+        digest=digest(plan.metric_spec("t3_cond")),
+        samples=plan.samples["t3_cond"].digest,
+    )
+    assert cell.samples == WantedFile(
+        path="results/digits/retrain/samples/t3_cond/samples.npz",
+        digest=plan.samples["t3_cond"].digest,
+    )
+    assert spec.ceilings["imagenet_256"].digest == digest(plan.reference_spec("imagenet_256"))
     assert rows["t5_256_admg_admu"].recipe_words["base_guidance_scale"] == 1.0
     claims = {claim.id: claim for claim in spec.claims}
     assert claims["t5_256_guidance_lowers_recall"].comparisons[0].trained_models_differ is False
