@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from records.errors import UserError
+from records.events import add_event_options, open_events
 from records.files import say_how_to_forget, write_json
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, number
 from specs.load import load_spec
@@ -47,6 +48,7 @@ def add_commands(commands: Any) -> None:
     importing.add_argument("--mark", help="mark at which the training ended")
     importing.add_argument("--iteration", type=POSITIVE, help="iterations at the mark")
     importing.add_argument("--out", required=True, help="weights to write (safetensors)")
+    add_event_options(importing)
     exporting = commands.add_parser(
         "export", help="write weights as the authors' scripts read them"
     )
@@ -99,9 +101,12 @@ def _import(args: argparse.Namespace) -> None:
     named = _find_planned(args) or find_model(args.model, catalogue)
     from adm.published.checkpoints import import_checkpoint
 
-    about = {"checkpoint": Path(args.path).name}
+    spec = named.spec
+    about = {"kind": "weights", "job": "import", "name": named.name, "digest": spec.digest}
+    source = {"checkpoint": Path(args.path).name}
     try:
-        import_checkpoint(args.path, args.out, named, catalogue, about=about)
+        with open_events(args).record(spec=spec.content(), **about):
+            import_checkpoint(args.path, args.out, named, catalogue, about=source)
     except UserError as error:
         raise UserError(f"{error}{_advise_forgetting(args.path)}") from None
     print(f"{args.out}: {named.name}, spec {named.spec.digest[:12]}")

@@ -186,7 +186,10 @@ def _weights(options: argparse.Namespace) -> None:
     _check_paths([], [options.out])
     from eval.networks.weights import INCEPTION_SHA256, copy_inception
 
-    copy_inception(options.out, sha256=options.sha256 or INCEPTION_SHA256)
+    sha256 = options.sha256 or INCEPTION_SHA256
+    about = {"name": "inception", "digest": sha256, "spec": None}
+    with open_events(options).record(kind="network", job="weights", **about):
+        copy_inception(options.out, sha256=sha256)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {

@@ -120,7 +120,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
             metavar="NAMES",
             help=f"with commas, out of {', '.join(PAPER)} (the default) and {', '.join(EXTRAS)}",
         )
-    if command in ("", "ceiling", "reference", "network"):
+    if command in ("", "ceiling", "reference", "network", "weights"):
         add_event_options(parser)
     if command in ("", "ceiling", "reference"):
         add("--seed", type=NOT_NEGATIVE, default=0, help="of random draws (default 0)")

@@ -82,7 +82,8 @@ class EventLog:
         """Say what the events that follow are about, and on what machine and commit they happen.
 
         Args:
-            kind: what is made: `model`, `row`, `dataset`, `network` or `reference`.
+            kind: what is made: `model`, `row`, `dataset`, `network`, `reference`, `weights`,
+                `published` or `page`.
             job: which job makes it: `train`, `accuracy`, `sample`, `evaluate`, ...
             name: of the model, row, ...
             digest: of the spec of the model, of the row's samples, ...

@@ -12,7 +12,7 @@ from records.events import read_events
 
 OUTCOMES = {"end": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "stopped": "KILLED"}
 WORST_FIRST = ("FAILED", "KILLED", "RUNNING", "FINISHED")
-UNTRACKED = ("dataset", "network", "reference")  # kinds that no experiment compares
+TRACKED = ("model", "row")  # kinds that an experiment compares; the others it leaves alone
 STEPS = ("iteration", "images")  # the fields that say how far a job has come
 NO_METRICS = {"event", "time", *STEPS}
 COPIED = ("git_commit", "platform", "device", "cluster_job", "metrics_digest")  # into tags
@@ -92,7 +92,7 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
         seen: set[tuple[str, int]] = set()
         for event in events:
             if "kind" in event:
-                is_tracked = event["kind"] not in UNTRACKED
+                is_tracked = event["kind"] in TRACKED
                 run, job = _open(runs, event) if is_tracked else (None, None)
             if run is None or job is None:
                 num_left_out += is_tracked

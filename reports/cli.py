@@ -2,15 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
+from records.events import EventLog, add_event_options, open_events
 from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
-from records.usage import Usage
 from reports.export import render_csv, render_latex, render_markdown
 from reports.files import find_metrics, list_problems
 from reports.pictures import make_pictures
@@ -27,17 +27,17 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
-def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
+def write_table(spec_path: str | Path, out_dir: str | Path, events: EventLog | None = None) -> None:
     """Evaluate a table and write it as JSON, CSV, Markdown, LaTeX and HTML, with its manifest.
 
     Args:
         spec_path: table specification; its paths are relative to the current folder.
         out_dir: where table<N>.html and its siblings go.
+        events: where to record that; None records nothing.
 
     Raises:
         UserError: a broken specification, or one that would be written over.
     """
-    usage = Usage(whole_process=True)
     spec = load_page(spec_path)
     out = {
         ending: Path(out_dir) / f"{spec.table.name}.{ending}"
@@ -45,6 +45,15 @@ def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
     }
     for path in out.values():
         refuse_replacing(path, spec_path)
+    about: dict[str, Any] = {"kind": "page", "name": spec.table.name, "digest": spec.digest}
+    with (events or EventLog(None)).record(job="table", spec=None, **about) as usage:
+        _write_pages(spec, out)
+        manifest = make_manifest(**about, inputs=hash_inputs(metrics=_list_shown(spec)))
+        write_manifest(out["html"], manifest, usage)
+
+
+def _write_pages(spec: PageSpec, out: Mapping[str, Path]) -> None:
+    """Evaluate a table and write it in every format."""
     table = make_table(spec)
     problems: list[str] = []
     pictures = make_pictures(spec, problems)
@@ -57,13 +66,6 @@ def write_table(spec_path: str | Path, out_dir: str | Path) -> None:
     write_text(out["tex"], render_latex(table))
     write_json(out["json"], table)
     write_text(out["html"], page)
-    manifest = make_manifest(
-        kind="page",
-        name=spec.table.name,
-        digest=spec.digest,
-        inputs=hash_inputs(metrics=_list_shown(spec)),
-    )
-    write_manifest(out["html"], manifest, usage)
 
 
 def _list_shown(spec: PageSpec) -> list[str]:
@@ -130,6 +132,8 @@ def make_parser() -> argparse.ArgumentParser:
     index.add_argument("tables", nargs="+", metavar="TABLE.json", help="files written by `table`")
     index.add_argument("--out-dir", required=True, help="folder of the tables' pages")
     index.add_argument("--costs", help="JSON of iterations, seconds and samples")
+    for command in (table, index):
+        add_event_options(command)
     return parser
 
 
@@ -137,6 +141,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command."""
     args = make_parser().parse_args(argv)
     if args.command == "table":
-        write_table(args.spec, args.out_dir)
+        write_table(args.spec, args.out_dir, open_events(args))
     else:
-        write_index(args.tables, args.out_dir, args.costs)
+        about = {"kind": "page", "name": "index", "digest": None, "spec": None}
+        with open_events(args).record(job="index", **about):
+            write_index(args.tables, args.out_dir, args.costs)

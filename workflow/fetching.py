@@ -17,6 +17,7 @@ from typing import Any
 from records.cache import get_cache_folder
 from records.downloads import fetch, mirror_path
 from records.errors import UserError, main_guard
+from records.events import add_event_options, open_events
 from records.files import (
     PUBLISHED,
     atomic_write,
@@ -167,6 +168,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--licence", required=True, help="on what terms it was published")
     parser.add_argument("--folder", required=True, help="where downloads are kept")
     parser.add_argument("--out", required=True, help="where the file is needed")
+    add_event_options(parser)
     return parser
 
 
@@ -181,7 +183,11 @@ def run(argv: Sequence[str] | None = None) -> int:
         artefact = json.loads(args.artefact)
     except json.JSONDecodeError as error:
         raise UserError(f"--artefact: not JSON ({error}); the workflow writes it") from None
-    place_artefact(artefact, base=args.base, licence=args.licence, folder=args.folder, out=args.out)
+    about = {"name": artefact["path"], "digest": artefact["sha256"], "spec": None}
+    with open_events(args).record(kind="published", job="fetch", **about):
+        place_artefact(
+            artefact, base=args.base, licence=args.licence, folder=args.folder, out=args.out
+        )
     return 0
 
 

@@ -3,6 +3,7 @@
 Snakemake's rules, the forecast and the targets ask here; costs are in `workflow.forecast_jobs`.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,7 +74,8 @@ def _make_images(plan: Plan, task: str) -> Job:
 def _fetch(plan: Plan, published: str, suffix: str) -> Job:
     """Fetch a published file."""
     artefact = list_artefacts(plan.released)[published + suffix]
-    options = ["--artefact", name_file(artefact), *_list_terms(artefact)]
+    record = _record(plan, f"fetch-{(published + suffix).replace('/', '-')}")
+    options = ["--artefact", name_file(artefact), *_list_terms(artefact), *record]
     return Job({"folder": plan.layout.downloads}, options=options)
 
 
@@ -92,6 +94,8 @@ def _make_network(plan: Plan) -> Job:
         reads = {"data": [files.data(network.task)]}
         return Job(identity, reads=reads, options=_record(plan, "network"))
     artefact = list_artefacts(plan.released)[plan.released.inception_graph.path]
+    # A file of the user's own comes from nowhere (`eval weights` in the rule).
+    terms = [] if os.environ.get("ADM_INCEPTION") else _list_terms(artefact)
     return Job(
         identity={
             "spec": canonical_json(plan.network_spec()),
@@ -99,7 +103,7 @@ def _make_network(plan: Plan) -> Job:
             "artefact": name_file({**artefact, "sha256": network.sha256}),
             "folder": files.downloads,
         },
-        options=_list_terms(artefact),
+        options=[*terms, *_record(plan, "network")],
     )
 
 
@@ -168,15 +172,15 @@ def _evaluation_options(plan: Plan) -> list[str]:
 
 
 def _tag(plan: Plan, name: str = "") -> list[str]:
-    """Put scale, source, and the pages of a model or a batch, into events."""
+    """Put scale, source, and the pages of a model, a batch or a table, into events."""
     tags = {"scale": plan.scale.name, "source": plan.source}
-    if pages := sorted(find_pages(plan, name)):
-        tags["pages"] = ",".join(pages)
+    if pages := {name} & {*plan.tables} or find_pages(plan, name):
+        tags["pages"] = ",".join(sorted(pages))
     return [word for key, value in tags.items() for word in ("--tag", f"{key}={value}")]
 
 
 def _record(plan: Plan, job: str, name: str = "") -> list[str]:
-    """Record events in a file to which one job writes; `name` is that of a model or a batch."""
+    """Record events in a file to which one job writes; `name` is as of `_tag`."""
     return ["--events", plan.layout.events(job), *_tag(plan, name)]
 
 
@@ -190,6 +194,7 @@ def _import_weights(plan: Plan, model: str, mark: str) -> Job:
             "iteration": plan.marks[model][mark],
             "scale": plan.settings["scale"],
         },
+        options=_record(plan, f"import-{model}-{mark}", model),
     )
 
 
@@ -266,13 +271,15 @@ def _make_table(plan: Plan, table: str) -> Job:
             "others": lambda: [sha256_file(path) for path in inputs["others"]],
             **_identify_pages(plan),
         },
+        options=_record(plan, f"table-{table}", table),
     )
 
 
 def _make_index(plan: Plan) -> Job:
     """Write the first page, and what the jobs cost."""
     pages = [plan.layout.page(one, "json") for one in plan.shown_tables]
-    return Job(_identify_pages(plan), gathers={"tables": pages})
+    options = _record(plan, "index")
+    return Job(_identify_pages(plan), gathers={"tables": pages}, options=options)
 
 
 def _identify_pages(plan: Plan) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from adm.published.names import find_model, load_catalogue
 from adm.weights.files import load_weights, read_header
 from records.batches import read_batch
 from records.errors import UserError
+from records.events import read_events
 from records.manifest import read_manifest
 from specs.load import parse_spec
 from tests.adm.published_miniature import make_weights, pickle_bytes, publish
@@ -287,7 +288,8 @@ def write_case(folder, name):
 def import_planned(folder, checkpoint, spec):
     return main(
         ["import", str(folder / checkpoint), "--spec", str(folder / spec), "--mark", "final",
-         "--iteration", "7", "--scale", "digits", "--out", str(folder / "out.safetensors")]
+         "--iteration", "7", "--scale", "digits", "--out", str(folder / "out.safetensors"),
+         "--events", str(folder / "events")]
     )  # fmt: skip
 
 
@@ -297,6 +299,9 @@ def test_weights_carry_the_planned_spec(tmp_path):
     found = read_header(tmp_path / "out.safetensors")
     assert found.spec.content() == spec.content() and found.digest == spec.digest
     assert (found.mark, found.iteration) == ("final", 7)
+    start, end = read_events(tmp_path / "events")[0]
+    known = {"kind": "weights", "job": "import", "name": "imagenet_64", "digest": spec.digest}
+    assert start.items() >= known.items() and end["event"] == "end"
     other = make_network(spec.architecture)
     load_weights(tmp_path / "out.safetensors", other, expected_digest=spec.digest)
     for name, value in model.state_dict().items():

@@ -5,6 +5,7 @@ import importlib
 
 import pytest
 
+from eval.cli import COMMANDS
 from records.errors import UserError
 from tests.ground.test_house import PACKAGES, module_name, python_files
 
@@ -27,8 +28,9 @@ def find_parsers():
         if "ArgumentParser(" not in path.read_text():
             continue
         module = importlib.import_module(module_name(path))
-        if module.__name__ == "eval.cli":  # its first word is a command, or no word for grading
-            yield from map(module.make_parser, module.COMMANDS)
+        if module.__name__ == "eval.options":  # the first word is a command; none is for grading
+            words = {name: run.__doc__ for name, run in COMMANDS.items()}
+            yield from (module.make_parser(command, words) for command in COMMANDS)
             continue
         parser = module.make_parser()
         yield parser

@@ -114,10 +114,19 @@ def test_odd_lines_and_names_are_told_and_harmless(tmp_path):
         file.write(
             json.dumps({"event": "end", "time": 1.0, "kind": 5, "spec": [], "tags": 3}) + "\n"
         )
-    runs, (notice,) = read_runs(tmp_path)
+    ((run,), (notice,)) = read_runs(tmp_path)
     assert "left out 2 lines cut short, damaged or without a start" in notice
-    assert runs[0].params == {"a_b__c_._": "1"}
-    assert runs[1].experiment == "runs"
+    assert run.params == {"a_b__c_._": "1"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["dataset", "network", "reference", "weights", "published", "page", "of the future"]
+)
+def test_what_no_experiment_compares_is_left_alone(tmp_path, kind):
+    log = open_log(tmp_path)
+    with log.record(kind=kind, job="make", name="a", digest="d1", spec={}):
+        log.write("progress", images=1)
+    assert read_runs(tmp_path) == ([], [])
 
 
 def test_a_scale_with_a_slash_is_no_folder(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from records.errors import UserError, main_guard
+from records.events import read_events
 from records.manifest import read_manifest
 from reports.cli import load_table, main, write_index
 from specs.page import load_page
@@ -32,6 +33,19 @@ def test_table_writes_all_forms_and_index_reads_them(project, spec_path):
     arguments = ("--out-dir", "report", "--costs", "cost.json")
     assert run("index", *arguments, "report/table3.json") == 0
     assert "Classifier guidance" in (project.folder / "report/index.html").read_text()
+
+
+def test_pages_record_what_they_are(project, spec_path):
+    options = ("--out-dir", "report", "--events", "events.jsonl", "--tag", "scale=digits")
+    assert run("table", "--spec", spec_path, *options) == 0
+    assert run("index", "report/table3.json", *options) == 0
+    events, _ = read_events("events.jsonl")
+    assert [event["event"] for event in events] == ["start", "end"] * 2
+    for name, digest, event in zip(
+        ("table3", "index"), (load_page(spec_path).digest, None), events[::2], strict=True
+    ):
+        assert (event["kind"], event["name"], event["digest"]) == ("page", name, digest)
+        assert event["tags"] == {"scale": "digits"}
 
 
 def test_every_file_is_the_same_when_made_again(project, spec_path):

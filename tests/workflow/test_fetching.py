@@ -10,6 +10,7 @@ import pytest
 from records.cache import get_cache_folder
 from records.downloads import fetch
 from records.errors import UserError
+from records.events import read_events
 from tests.records.file_server import run_file_server
 from workflow.fetching import main, place_artefact
 
@@ -41,7 +42,7 @@ def bring(base, tmp_path, out, **changes):
 def run(tmp_path, artefact, base, out):
     return main(
         ["--artefact", artefact, "--base", base, "--licence", "for research", "--folder",
-         str(tmp_path / "downloads"), "--out", str(out)]
+         str(tmp_path / "downloads"), "--out", str(out), "--events", str(tmp_path / "events")]
     )  # fmt: skip
 
 
@@ -127,6 +128,17 @@ def test_a_file_that_changes_after_its_first_use_is_refused(server, tmp_path):
     server.add("/batches/x.npz", CONTENT + b"more")
     with pytest.raises(UserError, match="recorded on first use"):
         bring(server.base, tmp_path, out)
+
+
+def test_a_fetched_file_and_a_failure_are_recorded(server, tmp_path):
+    artefact = {"path": "batches/x.npz", "sha256": SHA256, "num_bytes": len(CONTENT)}
+    for name in ("x.npz", "absent.npz"):
+        wanted = json.dumps({**artefact, "path": f"batches/{name}"})
+        run(tmp_path, wanted, server.base + "/", tmp_path / "out" / name)
+    events, _ = read_events(tmp_path / "events")
+    assert [event["event"] for event in events] == ["start", "end", "start", "failed"]
+    known = {"kind": "published", "job": "fetch", "name": "batches/x.npz", "digest": SHA256}
+    assert events[0].items() >= known.items()
 
 
 def test_the_artefact_must_be_json(tmp_path, capsys):

@@ -57,6 +57,24 @@ def test_what_stands_beside_an_input_is_made_with_it(scale, source):
         assert graph.makers[file] == graph.makers[spec]
 
 
+@pytest.mark.parametrize(("scale", "source"), RUNS)
+def test_every_job_records_events_in_a_file_of_its_own(scale, source):
+    """The marks of a model are stages of one training, which has one file."""
+    plan = load_plan({"scale": scale, "source": source})
+    graph, owners = Graph(plan), {}
+    folder = plan.layout.events("").removesuffix(".jsonl")
+    for key in graph.jobs:
+        job = graph.describe(key)
+        words = ["--events", str(job.identity.get("events")), *job.options]
+        path = words[len(words) - words[::-1].index("--events")]
+        assert path.startswith(folder) and "/" not in path.removeprefix(folder), key
+        assert {f"scale={plan.scale.name}", f"source={source}"} <= {*words}, key
+        shown = plan.shown_tables if key[0] == "table" else []
+        assert not shown or f"pages={key[1]}" in words
+        owner = key[:2] if key[0] == "train" else key
+        assert owners.setdefault(path, owner) == owner
+
+
 def test_a_guided_upsampler_needs_its_base_and_all_their_weights():
     graph = Graph(load_plan({}))
     needs = graph.find_needs([graph.plan.layout.metrics("t5_256_admg_admu")])

@@ -39,7 +39,7 @@ else:
         shell:
             run(
                 'if [ -n "${{ADM_INCEPTION:-}}" ]; then'
-                " python -m eval weights --sha256 {params.sha256:q} --out {output.file:q}; else"
+                " python -m eval weights --sha256 {params.sha256:q} --out {output.file:q} {params.run_options:q}; else"
                 " python -m workflow.fetching --artefact {params.artefact:q} --folder {params.folder:q}"
                 " --out {output.file:q} {params.run_options:q}; fi",
                 writes_spec=True,

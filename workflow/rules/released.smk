@@ -46,6 +46,6 @@ if "import_weights" in RULES:
         shell:
             run(
                 "python -m adm import {input.checkpoint:q} --spec {output.spec:q} --mark {wildcards.mark:q}"
-                " --iteration {params.iteration:q} --scale {params.scale:q} --out {output.file:q}",
+                " --iteration {params.iteration:q} --scale {params.scale:q} --out {output.file:q} {params.run_options:q}",
                 writes_spec=True,
             )

@@ -20,7 +20,7 @@ rule table:
     shell:
         run(
             "python -m workflow table-spec --table {wildcards.table:q} {params.options:q} --out {output.spec:q}",
-            'python -m reports table --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})"',
+            'python -m reports table --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})" {params.run_options:q}',
         )
 
 
@@ -43,5 +43,5 @@ rule index:
     shell:
         run(
             "python -m workflow costs {params.options:q} --out {output.costs:q}",
-            'python -m reports index --out-dir "$(dirname {output.page:q})" --costs {output.costs:q} {input.tables:q}',
+            'python -m reports index --out-dir "$(dirname {output.page:q})" --costs {output.costs:q} {input.tables:q} {params.run_options:q}',
         )
