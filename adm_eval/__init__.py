@@ -12,6 +12,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from eval.comparison import format_table
 from eval.grade import grade as grade_against
 from eval.images.image_set import ImageSet
 from eval.inputs import (
@@ -42,6 +43,7 @@ __all__ = [
     "Metric",
     "UserError",
     "compute_features",
+    "format_table",
     "grade",
     "load_network",
 ]

@@ -16,6 +16,7 @@ from eval.metrics.inception_score import (
     compute_shuffled_scores,
     compute_split_scores,
 )
+from eval.metrics.reference import Reference
 from eval.networks.feature_network import INCEPTION_NAME, FeatureNetwork
 
 PUBLISHED_SAMPLES = 50_000
@@ -26,8 +27,10 @@ ORDER_SHARE = 0.01
 Warn = Callable[[str], None]
 
 
-def judge_sides(reference: Gradable, samples: Gradable) -> Iterator[str]:
+def judge_sides(reference: Gradable | Reference, samples: Gradable) -> Iterator[str]:
     """Say what files tell of a reference: that it is the other one, or that its origin is open."""
+    if isinstance(reference, Reference):
+        reference = reference.path
     if not isinstance(reference, str | Path):
         return
     held = list_statistics(reference)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.options import make_parser
+from records.cache import get_cache_folder
 from records.errors import UserError, main_guard
 from records.events import open_events
-from records.files import digest, format_json, read_json, sha256_file, write_json
+from records.files import atomic_write, digest, format_json, read_json, sha256_file, write_json
 from records.metrics import METRICS, PAPER
 from records.usage import Usage
 
@@ -32,37 +33,95 @@ def main(argv: Sequence[str] | None = None) -> int:
 run = main_guard(main)
 
 
-def _grade(options: argparse.Namespace) -> None:
+def _grade(options: argparse.Namespace) -> int:
     """Grade samples as the paper did: Inception Score, FID, sFID, Precision, Recall."""
     _set_threads(options.threads)
-    metrics = _parse_metrics(options.metrics)
-    inputs = [options.reference, options.samples]
-    _check_paths(inputs, _list_outputs(options), [options.weights])
-    network = _load_network(options)
+    metrics, many = _parse_metrics(options.metrics), len(options.samples) > 1
+    if many and (options.name or options.digest):
+        raise UserError("--name and --digest are of one SAMPLES; leave them out for several")
+    outputs = [options.table, *_list_outputs(options)]
+    _check_paths([options.reference, *options.samples], outputs, [options.weights])
+    from eval.comparison import find_kind, format_table
+
+    kind = find_kind(options.table) if options.table else None
+    network = _load_network(options, cache=options.cache)
+    grade_one = _make_grader(options, metrics, network, many=many)
+    results, exit_code = [], 0
+    for path, name in zip(options.samples, _name_samples(options), strict=True):
+        try:
+            results.append(grade_one(path, name))
+        except UserError as error:
+            if not many:
+                raise
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            exit_code = UserError.exit_code
+            continue
+        if many and options.json != "-":
+            print(repr(results[-1]), flush=True)
+            if options.json:
+                write_json(options.json, _join(results))
+    if not many:
+        _finish(results[0], options.json)
+    elif options.json == "-":
+        print(format_json(_join(results)), end="")
+    elif results:
+        print("\n" + format_table(results), end="")
+    if results and kind is not None:
+        with atomic_write(options.table) as file:
+            file.write(format_table(results, kind).encode())
+    return exit_code
+
+
+def _make_grader(
+    options: argparse.Namespace, metrics: tuple[str, ...], network: Any, *, many: bool
+) -> Callable[[str, str], "GradingResult"]:
+    """Make what grades one SAMPLES by path and name; the reference of many is loaded once."""
     from eval.grade import grade
     from eval.images.damaged_files import advise_forgetting
+    from eval.reference import load_reference
 
-    with advise_forgetting(options.reference, options.samples):
-        result = grade(
-            options.reference,
-            options.samples,
-            network,
-            name=options.name or Path(options.samples).stem,
-            digest=options.digest,
-            metrics=metrics,
-            intervals=options.intervals,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            device=options.device,
-            half_distances=options.half_distances,
-            num_images=options.num_images,
-            shuffle=options.shuffle,
-            allow_jpeg=options.allow_jpeg,
-            events=open_events(options),
-            progress=True,
-            warn=_warn,
-        )
-    _finish(result, options.json)
+    shared: dict[str, Any] = {
+        "metrics": metrics,
+        "batch_size": options.batch_size,
+        "allow_jpeg": options.allow_jpeg,
+        "progress": True,
+    }
+    reference = options.reference
+    if many:
+        with advise_forgetting(reference):
+            reference = load_reference(reference, network, **shared)
+
+    def grade_one(path: str, name: str) -> "GradingResult":
+        with advise_forgetting(options.reference, path):
+            return grade(
+                reference,
+                path,
+                network,
+                name=name,
+                digest=options.digest,
+                intervals=options.intervals,
+                seed=options.seed,
+                device=options.device,
+                half_distances=options.half_distances,
+                num_images=options.num_images,
+                shuffle=options.shuffle,
+                events=open_events(options),
+                warn=_warn,
+                **shared,
+            )
+
+    return grade_one
+
+
+def _name_samples(options: argparse.Namespace) -> list[str]:
+    """Name samples after their files, by the whole path where two files have one name."""
+    names = [options.name or Path(path).stem for path in options.samples]
+    return names if len(set(names)) == len(names) else list(options.samples)
+
+
+def _join(results: Sequence["GradingResult"]) -> dict[str, Any]:
+    """Put the results of several batches into one JSON object."""
+    return {"format": 1, "results": [one.as_dict() for one in results]}
 
 
 def _ceiling(options: argparse.Namespace) -> None:
@@ -235,8 +294,8 @@ def _list_outputs(options: argparse.Namespace) -> list[Any]:
     return [options.json, beside, options.events]
 
 
-def _load_network(options: argparse.Namespace) -> Any:
-    """Check the device, load the feature network."""
+def _load_network(options: argparse.Namespace, *, cache: bool = False) -> Any:
+    """Check the device, load the feature network, which keeps its features if there is a cache."""
     from eval.networks.device import check_device
     from eval.networks.load import load_network
 
@@ -246,6 +305,7 @@ def _load_network(options: argparse.Namespace) -> Any:
         backend=options.backend,
         device=options.device,
         any_weights=options.any_weights,
+        cache=get_cache_folder() / "features" if cache else None,
     )
 
 

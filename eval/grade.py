@@ -19,7 +19,12 @@ from eval.metrics.reference import Reference
 from eval.metrics.registry import compute_metrics
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.features import Features, compute_features, demand
-from eval.reference import check_reference, load_reference, make_reference_of_features
+from eval.reference import (
+    check_reference,
+    check_sizes,
+    load_reference,
+    make_reference_of_features,
+)
 from eval.result import GradingResult, make_metric
 from eval.samples import check_counts, compute_sample_features, open_samples
 from records.errors import UserError
@@ -31,7 +36,7 @@ RECIPE = 2
 
 
 def grade(
-    reference: Gradable,
+    reference: Gradable | Reference,
     samples: Gradable,
     network: FeatureNetwork,
     *,
@@ -54,7 +59,8 @@ def grade(
 
     Args:
         reference: a path that open_images takes, a batch from open_array, or features that were
-            computed before; statistics that a reference .npz holds are used.
+            computed before; statistics that a reference .npz holds are used. Or what
+            load_reference returned for the same network, metrics and more.
         samples: the same.
         network: the feature network.
         name: of the samples, for the result.
@@ -94,13 +100,8 @@ def grade(
     about = {"digest": protocol.get("digest", batch.sha256), "spec": protocol.get("spec")}
     events = events or EventLog(None)
     with events.record(kind="row", job="evaluate", name=name, metrics_digest=digest, **about):
-        if isinstance(reference, ImageSet | ImageFeatures):
-            _check_sizes(batch, path, reference)
-            if isinstance(reference, ImageSet):
-                reference = compute_image_features(
-                    reference, network, batch_size=batch_size, progress=progress
-                )
-            compared = reference.reference
+        if isinstance(reference, ImageSet | ImageFeatures | Reference):
+            compared = _open_reference(reference, network, batch, path, batch_size, progress)
             check_reference(compared, metrics)
         else:
             compared = load_reference(
@@ -163,16 +164,23 @@ def _check_network(computed: ImageFeatures, network: FeatureNetwork) -> None:
         )
 
 
-def _check_sizes(
-    samples: ImageSet | ImageFeatures, path: str, reference: ImageSet | ImageFeatures
-) -> None:
-    """Refuse images of another size than the reference's."""
-    (height, width), others = samples.shape[:2], reference.shape[:2]
-    if (height, width) != others:
-        raise UserError(
-            f"{path}: images are {height}x{width} px, those of {reference.path} "
-            f"{others[0]}x{others[1]} px; both must have one size"
+def _open_reference(
+    reference: ImageSet | ImageFeatures | Reference,
+    network: FeatureNetwork,
+    samples: ImageSet | ImageFeatures,
+    path: str,
+    batch_size: int,
+    progress: bool,
+) -> Reference:
+    """Check the size of a reference that is no path, and compute its features if it has none."""
+    size_px = reference.image_size_px if isinstance(reference, Reference) else reference.shape[:2]
+    if size_px is not None:
+        check_sizes(path, samples.shape[:2], reference.path, size_px)
+    if isinstance(reference, ImageSet):
+        reference = compute_image_features(
+            reference, network, batch_size=batch_size, progress=progress
         )
+    return reference.reference if isinstance(reference, ImageFeatures) else reference
 
 
 def grade_ceiling(

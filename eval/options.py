@@ -45,7 +45,7 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
         )
         add("--version", action=_ShowVersion, nargs=0, help="show the version and stop")
         add("reference", metavar="REFERENCE", help="images, with or without statistics")
-        add("samples", metavar="SAMPLES", help="the images to grade")
+        add("samples", metavar="SAMPLES", nargs="+", help="the images to grade, one batch or more")
         add("--intervals", action="store_true", help="add 95 %% intervals")
         add(
             "--num-images",
@@ -58,7 +58,13 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
             help="grade the samples in a random order (of --seed), which moves the Inception Score "
             "of those that come class by class",
         )
+        add(
+            "--cache",
+            action="store_true",
+            help="keep features under ~/.cache (20 kB an image) and use those that are there",
+        )
         add("--json", metavar="OUT", help="write metrics and protocol there (-: to stdout)")
+        add("--table", metavar="OUT", help="write a table there: .txt, .csv, .md or .tex")
     elif command == "ceiling":
         add("data", metavar="DATA", help="real images: .zip, folder or .npz")
         _add_num_images(parser, 50_000, "random images of each half at most")

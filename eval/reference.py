@@ -126,8 +126,8 @@ def load_reference(
     network: FeatureNetwork,
     *,
     metrics: Collection[str],
-    image_size_px: tuple[int, int],
-    samples_path: str | Path,
+    image_size_px: tuple[int, int] | None = None,
+    samples_path: str | Path = "",
     batch_size: int = 64,
     allow_jpeg: bool = False,
     progress: bool = False,
@@ -141,7 +141,8 @@ def load_reference(
         path: the reference.
         network: the feature network.
         metrics: those to be computed; what none of them needs is left out.
-        image_size_px: height and width of the samples, which the reference's must have too.
+        image_size_px: height and width of the samples, which the reference's must have too; None
+            where that is looked at later.
         samples_path: where the samples are, for the message.
         batch_size: images at a time.
         allow_jpeg: take JPEG files.
@@ -159,11 +160,8 @@ def load_reference(
         check_reference(reference, metrics)
         return reference
     image_set = open_images(path, allow_jpeg=allow_jpeg)
-    if image_set.shape[:2] != tuple(image_size_px):
-        raise UserError(
-            f"{samples_path}: images are {image_size_px[0]}x{image_size_px[1]} px, those of {path} "
-            f"{image_set.shape[0]}x{image_set.shape[1]} px; both must have one size"
-        )
+    if image_size_px is not None:
+        check_sizes(samples_path, image_size_px, str(path), image_set.shape[:2])
     if "pool" in needed:
         check_num_images(image_set.num_images, str(path), MIN_IMAGES, WHY)
     stored = load_reference_statistics(path, network) if image_set.kind == ".npz file" else None
@@ -173,7 +171,14 @@ def load_reference(
     else:
         count, moments = image_set.num_images, {}
         outputs = {{"mu": "pool", "mu_s": "spatial"}.get(name, name) for name in needed}
-    reference = Reference(str(path), image_set.sha256, image_set.num_images, count, **moments)
+    reference = Reference(
+        path=str(path),
+        sha256=image_set.sha256,
+        num_stored=image_set.num_images,
+        num_images=count,
+        image_size_px=image_set.shape[:2],
+        **moments,
+    )
     if stored:
         check_reference(reference, [one for one in metrics if METRICS[one].reference != "pool"])
     if outputs:
@@ -183,6 +188,17 @@ def load_reference(
         moments = moments or _compute_statistics(features, needed)
         reference = replace(reference, pool=features.pool, **moments)
     return reference
+
+
+def check_sizes(
+    path: str | Path, size_px: tuple[int, int], other_path: str, other_px: tuple[int, int]
+) -> None:
+    """Refuse samples of another size than the reference's images."""
+    if size_px != other_px:
+        raise UserError(
+            f"{path}: images are {size_px[0]}x{size_px[1]} px, those of {other_path} "
+            f"{other_px[0]}x{other_px[1]} px; both must have one size"
+        )
 
 
 def check_reference(reference: Reference, metrics: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ class FeatureNetwork:
 
     run takes uint8 images [n, h, w, 1 or 3] of any size and returns float32 pool [n, pool_dims],
     spatial [n, spatial_dims] and softmax [n, num_classes]. sha256 is that of the weights' file.
+    cache is a folder where features are kept by the content of the images; None for nowhere.
     """
 
     name: str
@@ -25,6 +27,7 @@ class FeatureNetwork:
     num_classes: int
     description: dict[str, Any]
     run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+    cache: Path | None = None
 
     @property
     def is_inception(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from eval.images.checks import check_features
 from eval.images.image_set import ImageSet
 from eval.images.prefetch import prefetch_batches
+from eval.networks.feature_cache import keep_features, read_cached
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.progress import show_progress
 from records.errors import UserError
@@ -50,6 +51,8 @@ def compute_features(
 ) -> Features:
     """Run the feature network over all images and keep what is asked for.
 
+    Where the network has a cache, features that are there are read instead.
+
     Args:
         image_set: from open_images.
         network: from load_network.
@@ -69,11 +72,15 @@ def compute_features(
         )
         if name in outputs
     }
+    cached = read_cached(image_set, network, kept)
+    if cached is not None:
+        return Features(image_set.num_images, **cached)
     for rows, _, batch in iterate_features(
         image_set, network, batch_size=batch_size, progress=progress
     ):
         for name, array in kept.items():
             array[rows] = batch[name]
+    keep_features(image_set, network, kept)
     return Features(image_set.num_images, **kept)
 
 
