@@ -41,7 +41,8 @@ TARGET_RATIO = 1.5
 MEASURE_MEMORY = """
 import json, sys
 from pathlib import Path
-from adm.datasets.prepare import Order, prepare_dataset
+from adm.datasets.order import Order
+from adm.datasets.prepare import prepare_dataset
 import psutil, threading, time
 peaks = {"parent": 0, "all": 0}
 def watch():

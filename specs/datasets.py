@@ -16,7 +16,11 @@ OWN_CHANNELS = 3  # a user's images are stored as colour
 
 
 class BaseTask(Strict):
-    """What every task has, whatever its images come from; `num_samples` are drawn for each row."""
+    """What every task has, whatever its images come from; `num_samples` are drawn for each row.
+
+    `held_out` images are kept out of training, spread evenly over the set's order: they are a set
+    of their own, on which the loss of denoisers is measured. Null, or left out: there are none.
+    """
 
     words: str
     image_size_px: Positive
@@ -24,6 +28,7 @@ class BaseTask(Strict):
     num_classes: Positive | None
     flip: bool
     num_samples: Positive
+    held_out: Positive | None = None
 
 
 class DigitsTask(BaseTask):
@@ -89,6 +94,7 @@ class OwnTask(BaseTask):
         return self
 
 
+Part = Literal["training", "held_out"]  # of a set's images
 Task = Annotated[DigitsTask | OwnTask, Field(discriminator="dataset")]
 
 
@@ -102,6 +108,8 @@ class DigitsSpec(Spec):
     image_channels: Literal[1] = 1
     classes: list[int] | None
     num_classes: Positive | None = None
+    held_out: Positive | None = None
+    part: Part | None = None
 
 
 class OwnImagesSpec(Spec):
@@ -118,6 +126,8 @@ class OwnImagesSpec(Spec):
     classes: list[str] | None = None
     num_classes: Positive | None = None
     skip_broken: bool = False
+    held_out: Positive | None = None
+    part: Part | None = None
 
 
 ImageSpec: TypeAlias = DigitsSpec | OwnImagesSpec
@@ -128,14 +138,28 @@ def make_dataset_specs(name: str, task: DigitsTask | OwnTask) -> dict[str, Image
     """Describe the images of a task, and its whole images, without what only people read.
 
     Returns:
-        Specs by name: that of the task, and that of its `whole` images where it has some.
+        Specs by name: that of the task, that of its `whole` images where it has some, and that of
+        the images that are held out.
     """
     kind = DigitsSpec if isinstance(task, DigitsTask) else OwnImagesSpec
     shared = {
         key: getattr(task, key) for key in kind.model_fields if key in type(task).model_fields
     }
+    if task.held_out is None:
+        del shared["held_out"]  # as if there were no such key: digests are of what is written
+    else:
+        shared["part"] = "training"
     spec = kind(recipe=DATASET_RECIPE, task=name, **shared)
-    if not isinstance(task, OwnTask) or task.whole is None:
-        return {name: spec}
-    uncropped = {"task": task.whole, "image_size_px": None, "crop": "none"}
-    return {name: spec, task.whole: spec.model_copy(update=uncropped)}
+    specs: dict[str, ImageSpec] = {name: spec}
+    if isinstance(task, OwnTask) and task.whole is not None:
+        uncropped = {"task": task.whole, "image_size_px": None, "crop": "none"}
+        specs[task.whole] = spec.model_copy(update=uncropped)
+    if task.held_out is not None:
+        held_out = name_held_out(name)
+        specs[held_out] = spec.model_copy(update={"task": held_out, "part": "held_out"})
+    return specs
+
+
+def name_held_out(task: str) -> str:
+    """Return the name of the set of a task's images that are held out; no task has such a name."""
+    return f"{task}-held_out"

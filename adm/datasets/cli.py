@@ -8,8 +8,9 @@ from typing import Any
 from adm.datasets.centre_crop import CROPS
 from adm.datasets.classes import LABELS
 from adm.datasets.formats import DATASETS
+from adm.datasets.order import MAX_SIZE_PX, Order
 from adm.datasets.own_images import show_some
-from adm.datasets.prepare import MAX_SIZE_PX, Order, broken_path, prepare_dataset
+from adm.datasets.prepare import broken_path, prepare_dataset
 from records.cores import count_cores
 from records.errors import UserError
 from records.events import add_event_options, open_events
@@ -99,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
         refuse_replacing(args.out, args.spec)
         about = {"name": args.out.stem, "digest": spec.digest, "spec": spec.content()}
         with open_events(args).record(kind="dataset", job="dataset", **about) as usage:
-            make_digits(args.out, image_size_px=spec.image_size_px, classes=spec.classes)
+            options = spec.model_dump(include={"image_size_px", "classes", "held_out", "part"})
+            make_digits(args.out, **options)
             write_manifest(args.out, make_manifest(kind="dataset", **about), usage)
         return 0
     return _prepare(args, _take_what_decides(spec), spec)
@@ -131,6 +133,8 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any], spec: OwnImagesSpec
             num_classes=what["num_classes"],
             num_workers=args.workers,
             skip_broken=bool(what["skip_broken"]),
+            held_out=what.get("held_out"),
+            part=what.get("part"),
             licence=args.licence,
             words=args.words,
         ),

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from adm.datasets.held_out import choose_part
 from adm.datasets.image_zip import write_image_zip
 from records.errors import UserError
 
@@ -38,7 +39,12 @@ def load_digit_images(image_size_px: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_digits(
-    path: str | Path, *, image_size_px: int = 8, classes: Sequence[int] | None = None
+    path: str | Path,
+    *,
+    image_size_px: int = 8,
+    classes: Sequence[int] | None = None,
+    held_out: int | None = None,
+    part: str | None = None,
 ) -> None:
     """Write the digits, or some classes of them, as an image set.
 
@@ -47,9 +53,11 @@ def make_digits(
         image_size_px: 8, or 4 for area-averaged digits.
         classes: digits to keep; None keeps all. With a single class the set has no labels; the
             labels of several are their places in this list.
+        held_out: see `adm.datasets.held_out.choose_part`, as for the next.
+        part: of these images; None for all.
 
     Raises:
-        UserError: another size, or classes that are not different digits.
+        UserError: another size, classes that are not different digits, or no such part.
     """
     if image_size_px not in SIZES_PX:
         raise UserError(f"digits: image_size_px: got {image_size_px}; the digits come as 8 or 4 px")
@@ -59,7 +67,8 @@ def make_digits(
             f"digits: classes: got {kept}; needed: different digits from 0 to 9, or null"
         )
     pixels, targets = load_digit_images(image_size_px)
-    chosen = np.isin(targets, kept)
+    chosen = np.flatnonzero(np.isin(targets, kept))
+    chosen = chosen[choose_part("digits", len(chosen), held_out=held_out, part=part)]
     labelled = len(kept) > 1
     write_image_zip(
         path,

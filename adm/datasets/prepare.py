@@ -7,14 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from adm.datasets.centre_crop import CROPS
 from adm.datasets.conversion import PNG_LEVEL, Converted, list_versions
 from adm.datasets.describe import (
     LICENCES,
@@ -26,7 +24,9 @@ from adm.datasets.describe import (
     make_notes,
 )
 from adm.datasets.formats import open_own_images
+from adm.datasets.held_out import take_part
 from adm.datasets.listing import Summary, iterate_listing, make_listing
+from adm.datasets.order import Order, check_order
 from adm.datasets.own_images import SHOWN, Listed, OwnImages
 from adm.datasets.partial import PartialZip
 from adm.datasets.workers import Work, WorkerDied, convert_in_order
@@ -40,7 +40,6 @@ from records.usage import Usage
 from specs.datasets import OwnImagesSpec
 
 RECIPE = 2
-MAX_SIZE_PX = 4096
 # A photograph's PNG takes about this many bytes a pixel.
 PNG_BYTES_PER_PIXEL = 1.9
 
@@ -49,39 +48,6 @@ class Interrupted(Stopped):
     """A run was ended from the keyboard."""
 
     exit_code = 130
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be made.
-
-    Attributes:
-        dataset: `imagenet`, `lsun` or `images`.
-        path: where the user's images are.
-        out: the zip to write.
-        image_size_px: height and width; None with crop `none`.
-        crop: see `adm.datasets.centre_crop.make_square`.
-        labels: see `adm.datasets.formats.open_own_images`.
-        classes: names of the classes to keep; None keeps all.
-        num_classes: how many there must be; None takes what is found.
-        num_workers: processes.
-        skip_broken: leave out what cannot be used, and list it.
-        licence: of the images; None takes what is known of the dataset.
-        words: where they come from; None takes what is known of the dataset.
-    """
-
-    dataset: str
-    path: Path
-    out: Path
-    image_size_px: int | None
-    crop: str = "centre"
-    labels: str = "auto"
-    classes: tuple[str, ...] | None = None
-    num_classes: int | None = None
-    num_workers: int = 1
-    skip_broken: bool = False
-    licence: str | None = None
-    words: str | None = None
 
 
 def state_folder(out: Path) -> Path:
@@ -115,7 +81,7 @@ def prepare_dataset(
             cannot be used, after all were tried.
         Stopped: asked to stop; what is finished is kept.
     """
-    _check_order(order)
+    check_order(order)
     images = open_own_images(
         order.dataset,
         order.path,
@@ -123,6 +89,7 @@ def prepare_dataset(
         classes=order.classes,
         num_classes=order.num_classes,
     )
+    images = take_part(images, held_out=order.held_out, part=order.part)
     folder = state_folder(order.out)
     with _explained(order.out), exclusive_lock(folder / "lock", str(order.out)):
         _check_options(folder, order)
@@ -143,23 +110,6 @@ def prepare_dataset(
             manifest = _make(order, images, folder, summary, num_same, about, usage)
         shutil.rmtree(folder)
     return manifest
-
-
-def _check_order(order: Order) -> None:
-    """Check what does not depend on the images."""
-    size = order.image_size_px
-    if order.crop not in CROPS:
-        raise UserError(f"crop: got {order.crop!r}; needed: one of {', '.join(CROPS)}")
-    if order.crop == "none" and size is not None:
-        raise UserError("image_size_px: with crop none images keep their sizes; leave it out")
-    if order.crop != "none" and (type(size) is not int or not 1 <= size <= MAX_SIZE_PX):
-        raise UserError(f"image_size_px: got {size!r}; needed: a number from 1 to {MAX_SIZE_PX}")
-    if order.num_classes is not None and order.num_classes < 1:
-        raise UserError(f"num_classes: got {order.num_classes}; needed: 1 or more, or nothing")
-    if order.num_workers < 1:
-        raise UserError(f"workers: got {order.num_workers}; needed: 1 or more")
-    if order.out.suffix != ".zip" or order.out.is_dir():
-        raise UserError(f"{order.out}: the output is one zip; give a name that ends in .zip")
 
 
 @contextmanager

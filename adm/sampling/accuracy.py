@@ -21,7 +21,8 @@ from specs.models import GuideWeights
 from specs.sampling import AccuracySpec
 from specs.schedule import Schedule, make_schedule
 
-PHOTOGRAPHS = ("dataset", "place", "classes")  # of an image set's spec: which images, however cut
+# Of an image set's spec: which images, however cut.
+PHOTOGRAPHS = ("dataset", "place", "classes", "held_out", "part")
 
 
 def compute_range_edges(num_timesteps: int, num_ranges: int) -> list[int]:

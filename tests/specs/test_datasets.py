@@ -2,7 +2,7 @@
 
 import pytest
 
-from specs.datasets import DigitsSpec, OwnImagesSpec, make_dataset_specs
+from specs.datasets import NAME, DigitsSpec, OwnImagesSpec, make_dataset_specs, name_held_out
 from specs.scale import load_scale
 from tests.specs.scale_case import change_scale, load_shipped, on, refuse_scale
 
@@ -126,6 +126,16 @@ from tests.specs.scale_case import change_scale, load_shipped, on, refuse_scale
             on("tasks", "imagenet_64", num_samples=0),
             "tasks: imagenet_64: num_samples: got 0 (int); Input should be greater than 0",
         ),
+        (
+            "digits",
+            on("tasks", "imagenet_128", held_out=0),
+            "tasks: imagenet_128: held_out: got 0 (int); Input should be greater than 0",
+        ),
+        (
+            "paper",
+            on("tasks", "imagenet_64", held_out=1000),
+            "has the same 'imagenet_whole' with another held_out; give each its own",
+        ),
     ],
 )
 def test_bad_tasks(tmp_path, scale, change, words):
@@ -177,3 +187,25 @@ def test_whole_images_are_a_set_of_their_own(tmp_path):
     changed = {"task": "big", "image_size_px": None, "crop": "none"}
     assert big == {**small, **changed} and big != small
     assert small["crop"] == "centre"
+
+
+def test_held_out_images_are_a_set_of_their_own(tmp_path):
+    change = on("tasks", "imagenet_64", whole="big", held_out=500)
+    task = load_scale(change_scale(tmp_path, "paper", change)).tasks["imagenet_64"]
+    specs = {name: one.content() for name, one in make_dataset_specs("small", task).items()}
+    assert list(specs) == ["small", "big", "small-held_out"]
+    parts = {name: (one.pop("held_out"), one.pop("part")) for name, one in specs.items()}
+    assert parts == {
+        "small": (500, "training"),
+        "big": (500, "training"),
+        "small-held_out": (500, "held_out"),
+    }
+    assert specs["small-held_out"] == {**specs["small"], "task": "small-held_out"}
+    plain = load_shipped("paper").tasks["imagenet_64"].model_copy(update={"whole": "big"})
+    without = {name: one.content() for name, one in make_dataset_specs("small", plain).items()}
+    del specs["small-held_out"]
+    assert without == specs
+
+
+def test_no_task_can_have_the_name_of_held_out_images():
+    assert NAME.fullmatch(name_held_out("imagenet_64")) is None

@@ -6,7 +6,8 @@ import tarfile
 import numpy as np
 from PIL import Image
 
-from adm.datasets.prepare import Order, prepare_dataset
+from adm.datasets.order import Order
+from adm.datasets.prepare import prepare_dataset
 
 
 def make_pixels(width, height, seed=0):

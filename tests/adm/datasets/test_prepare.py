@@ -18,7 +18,8 @@ from PIL import Image
 from adm.datasets import prepare as module
 from adm.datasets.conversion import convert_image
 from adm.datasets.image_zip import ImageZip
-from adm.datasets.prepare import Order, Stopped, broken_path, prepare_dataset, state_folder
+from adm.datasets.order import Order
+from adm.datasets.prepare import Stopped, broken_path, prepare_dataset, state_folder
 from records.errors import UserError
 from records.locks import exclusive_lock
 from tests.adm.datasets.small_sources import (

@@ -15,7 +15,8 @@ NUM_IMAGES = 360
 PROGRAM = """
 import sys
 from pathlib import Path
-from adm.datasets.prepare import Order, prepare_dataset
+from adm.datasets.order import Order
+from adm.datasets.prepare import prepare_dataset
 path, out, num_workers = sys.argv[1:]
 prepare_dataset(
     Order("images" if Path(path).is_dir() else "imagenet", Path(path), Path(out), 64,
