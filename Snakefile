@@ -1,5 +1,5 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
-# Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics; at scale=paper also
+# Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics, losses; at scale=paper also
 # reproduce_lsun_schedules and reproduce_lsun_schedules_applied.
 import sys
 from pathlib import Path

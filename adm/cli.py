@@ -14,10 +14,11 @@ from records.inputs import refuse_replacing
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, check_device, whole_number
 from specs.load import load_spec
 from specs.models import ModelSpec
-from specs.sampling import AccuracySpec, SampleSpec
+from specs.sampling import AccuracySpec, LossSpec, SampleSpec
 from specs.strict import Spec
 
-KINDS = {"train": "model", "sample": "sample", "accuracy": "accuracy"}  # of spec
+# The kind of spec that a command reads.
+KINDS = {"train": "model", "sample": "sample", "accuracy": "accuracy", "loss": "loss"}
 READ = (  # options that are, or may be, files to read
     "spec", "data", "weights", "classifier", "low_res", "path", "name_or_file", "base", "tables",
     "released",
@@ -62,11 +63,15 @@ def make_parser() -> argparse.ArgumentParser:
     cli_named.add_commands(commands)
 
     accuracy = _add_planned(commands, "accuracy", "measure a noisy classifier by timestep")
-    accuracy.add_argument("--weights", required=True, help="the classifier's weights")
-    accuracy.add_argument("--data", required=True, help="dataset zip")
-    accuracy.add_argument("--batch-size", type=POSITIVE, default=250, help="images at a time (250)")
-    add_event_options(accuracy)
-    accuracy.add_argument("--out", required=True, help="JSON file to write")
+    loss = _add_planned(commands, "loss", "measure a denoiser's loss on held-out images")
+    for parser_of, model in ((accuracy, "classifier"), (loss, "denoiser")):
+        parser_of.add_argument("--weights", required=True, help=f"the {model}'s weights")
+        parser_of.add_argument("--data", required=True, help="dataset zip")
+        parser_of.add_argument(
+            "--batch-size", type=POSITIVE, default=250, help="images at a time (250)"
+        )
+        add_event_options(parser_of)
+        parser_of.add_argument("--out", required=True, help="JSON file to write")
     return parser
 
 
@@ -200,6 +205,27 @@ def _accuracy(args: argparse.Namespace, spec: AccuracySpec) -> None:
     )
 
 
-COMMANDS = {"train": _train, "sample": _sample, "accuracy": _accuracy, **cli_named.COMMANDS}
+def _loss(args: argparse.Namespace, spec: LossSpec) -> None:
+    """Measure the loss of a denoiser."""
+    from adm.sampling.loss import write_loss
+
+    write_loss(
+        spec,
+        weights_path=args.weights,
+        data_path=args.data,
+        out_path=args.out,
+        batch_size=args.batch_size,
+        device=args.device,
+        events=open_events(args),
+    )
+
+
+COMMANDS = {
+    "train": _train,
+    "sample": _sample,
+    "accuracy": _accuracy,
+    "loss": _loss,
+    **cli_named.COMMANDS,
+}
 
 main = main_guard(run)

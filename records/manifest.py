@@ -3,7 +3,8 @@
 It is one JSON object with the same keys everywhere:
 
     format      1
-    kind        dataset, weights, network, reference, samples, metrics, accuracy, page, published
+    kind        dataset, weights, network, reference, samples, metrics, accuracy, loss, page,
+                published
     name        of the artefact
     spec        what decides it, and `digest` of that; null where there is none
     inputs      SHA-256 of what was read, by role

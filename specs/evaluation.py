@@ -40,6 +40,8 @@ class Evaluation(Strict):
 
     `reference` tells own references from published ones. `half_distances` takes precision and
     recall with the authors' float16 arithmetic, as published values were, and exactly beside it.
+    `loss_timesteps` is the number of timesteps of each held-out image at which the loss of a
+    denoiser is measured; null, or left out: it is not.
     """
 
     recipe: Positive
@@ -49,10 +51,11 @@ class Evaluation(Strict):
     reference_images: Positive
     batch_size: Positive
     half_distances: bool = False
+    loss_timesteps: Positive | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return what numbers depend on, as plain data."""
-        settings = self.model_dump(exclude={"batch_size", "reference"})
+        settings = self.model_dump(exclude={"batch_size", "reference", "loss_timesteps"})
         if self.reference == "released":
             del settings["reference_images"]  # the published file holds what it holds
         if not self.half_distances:

@@ -7,7 +7,7 @@ from records.errors import UserError
 from records.files import read_json
 from specs.datasets import DatasetSpec, OwnImagesSpec
 from specs.models import AnyModelSpec, AnyWeightsSpec, DenoiserSpec, WeightsSpec
-from specs.sampling import AccuracySpec, SampleSpec
+from specs.sampling import AccuracySpec, LossSpec, SampleSpec
 from specs.strict import Spec, validated
 
 MAX_LINES = 3
@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[Any, type[Spec], str]] = {
         AccuracySpec,
         f"{SPEC_FILES}: models/<classifier>/accuracy-<mark>.spec.json",
     ),
+    "loss": (LossSpec, LossSpec, f"{SPEC_FILES}: models/<model>/loss-<mark>.spec.json"),
     "dataset": (DatasetSpec, OwnImagesSpec, f"{SPEC_FILES}: data/<task>.spec.json"),
 }
 # Keys that one kind of file alone has; the first that is there tells.
@@ -29,6 +30,7 @@ TELLING = {
     "architecture": "a model spec",
     "sampler": "a sample spec",
     "num_ranges": "an accuracy spec",
+    "loss_timesteps": "a loss spec",
     "rows": "the specification of a table",
     "counts": "a metrics file",
     "iterations": "the spec of a feature network",
@@ -41,10 +43,10 @@ def load_spec(path: str | Path, what: str) -> Any:
 
     Args:
         path: JSON file.
-        what: the kind that is needed: model, sample, accuracy or dataset.
+        what: the kind that is needed: model, sample, accuracy, loss or dataset.
 
     Returns:
-        The spec: ModelSpec, SampleSpec, AccuracySpec or DatasetSpec.
+        The spec: ModelSpec, SampleSpec, AccuracySpec, LossSpec or DatasetSpec.
 
     Raises:
         UserError: missing, no JSON, a spec of another kind, an unknown or missing key, a wrong

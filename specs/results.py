@@ -1,4 +1,4 @@
-"""Files of results as typed values: metrics, accuracies, published files, tables and costs.
+"""Files of results as typed values: metrics, losses, accuracies, published files, tables and costs.
 
 Keys that nobody here reads are left aside, or kept where all that a file says is shown.
 """
@@ -76,6 +76,19 @@ class MetricsFile(Strict, extra="ignore"):
                 needed = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
                 raise ValueError(f"metrics: {name}: value: got {found.value:g}; needed: {needed}")
         return self
+
+
+class LossCounts(Counts):
+    """How many images a loss was measured on, each at how many timesteps; it has no reference."""
+
+    reference_precision_recall: Positive | None
+    timesteps: Positive
+
+
+class LossFile(MetricsFile):
+    """The loss of a denoiser on held-out images (`python -m adm loss`)."""
+
+    counts: LossCounts
 
 
 class AccuracyRange(Strict, extra="ignore"):
@@ -186,6 +199,12 @@ def read_metrics(path: str | Path) -> MetricsFile:
     """Read a metrics file; raises what `read_result` raises."""
     again = "delete it and run the evaluation again"
     return read_result(MetricsFile, path, "metrics file", again=again)
+
+
+def read_loss(path: str | Path) -> LossFile:
+    """Read a loss file; raises what `read_result` raises."""
+    again = "delete it and run the workflow again"
+    return read_result(LossFile, path, "loss file", again=again)
 
 
 def read_accuracy(path: str | Path) -> AccuracyFile:

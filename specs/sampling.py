@@ -1,4 +1,4 @@
-"""How samples are drawn, and the specs of sample batches and of a classifier's accuracy."""
+"""How samples are drawn, and the specs of sample batches, of accuracies and of losses."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -115,6 +115,17 @@ class AccuracySpec(Spec):
     dataset: DatasetSpec
     num_ranges: int
     max_images: Positive
+    seed: int
+
+
+class LossSpec(Spec):
+    """The loss of a denoiser on images that it was not trained on (`adm.sampling.loss`)."""
+
+    recipe: Positive
+    name: str
+    model: WeightsAt
+    dataset: DatasetSpec
+    loss_timesteps: Positive
     seed: int
 
 

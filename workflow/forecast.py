@@ -195,7 +195,7 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
 
     Args:
         plan: the plan.
-        rule: `train`, `sample`, `evaluate`, `accuracy`, `reference` or `ceiling`.
+        rule: `train`, `sample`, `evaluate`, `accuracy`, `loss`, `reference` or `ceiling`.
         names: of the job.
 
     Returns:
@@ -236,7 +236,7 @@ def compute_memory_bytes(plan: Plan, counts: Counts, rule: str, name: str) -> fl
         small = compute_batch_bytes(plan, spec.low_res.name) if spec.low_res else 0.0
         share = min(1.0, plan.scale.sampling.images_per_shard / spec.num_samples)
         return weights + 2 * share * compute_batch_bytes(plan, name) + small
-    if rule == "accuracy":
+    if rule in ("accuracy", "loss"):
         return float(FLOAT32_BYTES * counts[name]["num_parameters"])
     evaluated: float = plan.samples[name].num_samples if rule == "evaluate" else 0
     if rule == "ceiling":  # all features of both halves, and copies of them

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from specs.datasets import OwnImagesSpec
+from specs.datasets import DigitsSpec, OwnImagesSpec, name_held_out
 from specs.evaluation import Inception, SmallNetwork
 from specs.sampling import PublishedSamples, Sampler
 from specs.schedule import space_timesteps
@@ -121,6 +121,11 @@ def compute_job_cost(
             num_images = min(MAX_IMAGES, compute_set_size(plan, plan.models[name].task)[0])
             flops = num_images * NUM_RANGES * counts[name]["forward_flops"]
             return JobCost(flops, kind="classifier")
+        case "loss":
+            spec = plan.models[name]
+            num_images = compute_set_size(plan, name_held_out(spec.task))[0]
+            steps = num_images * (plan.scale.evaluation.loss_timesteps or 0)
+            return JobCost(steps * counts[name]["forward_flops"], kind=spec.kind)
         case "sample":
             spec = plan.drawn(name)
             flops = counts[spec.model.name]["forward_flops"]
@@ -181,15 +186,19 @@ def compute_state_bytes(counts: dict[str, Any]) -> float:
 def compute_set_size(plan: Plan, name: str) -> tuple[float, float]:
     """Return the number of images of a set and its bytes as PNGs; 0 and 0 where neither is known.
 
-    The embedded digits count for nothing.
+    Of the embedded digits only the number of those that are held out is known.
     """
     spec, published = plan.datasets[name], load_published()
+    if spec.part == "held_out" and isinstance(spec, DigitsSpec):
+        return float(spec.held_out or 0), 0.0
     entry = published["image_sets"].get(spec.place) if isinstance(spec, OwnImagesSpec) else None
     if entry is None:
         return 0.0, 0.0
     num_images = float(entry["num_images"])
     if spec.classes is not None and "num_classes" in entry:
         num_images *= len(spec.classes) / entry["num_classes"]
+    held_out = spec.held_out or 0
+    num_images = float(held_out) if spec.part == "held_out" else num_images - held_out
     size = spec.image_size_px
     width, height = entry["whole_px"] if size is None else (size, size)
     return num_images, num_images * 3 * width * height * published["png_share"]

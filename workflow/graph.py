@@ -5,13 +5,13 @@ Snakemake's rules, the forecast and the targets ask here; costs are in `workflow
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from records.files import canonical_json, digest, sha256_file
-from specs.datasets import OwnImagesSpec
+from specs.datasets import OwnImagesSpec, name_held_out
 from specs.evaluation import Inception
 from specs.models import GuideSpec
 from specs.sampling import SampleSpec
@@ -19,7 +19,9 @@ from workflow.accuracy import make_accuracy_spec
 from workflow.availability import list_artefacts
 from workflow.code_digest import digest_page_code
 from workflow.fetching import name_file
+from workflow.job import Job
 from workflow.layout import Layout, Stored
+from workflow.losses import has_loss, make_loss_spec
 from workflow.own_images import find_images, list_missing
 from workflow.plan import Plan, find_pages
 from workflow.table_spec import make_table_spec, table_inputs
@@ -28,35 +30,6 @@ Key = tuple[str, ...]  # rule and names of a job
 # Real images in each half of a ceiling at most: as many as the paper's samples in a row. Sets that
 # are smaller, or already graded, stay as they are.
 CEILING_IMAGES = 50_000
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a job is made of.
-
-    Its work is stale when its identity or the set of its inputs has changed, or when an input was
-    made again: of what it reads the spec, of what it gathers the file itself.
-
-    Attributes:
-        identity: what makes its work stale when it changes, by name; functions where it takes time.
-        reads: inputs that have a spec beside them, by name.
-        gathers: other inputs, by name.
-        options: how its command is run; nothing of it makes its work stale.
-        missing: what the user has to bring first, in words.
-    """
-
-    identity: dict[str, Any]
-    reads: dict[str, list[Stored]] = field(default_factory=dict)
-    gathers: dict[str, list[str]] = field(default_factory=dict)
-    options: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-    @property
-    def inputs(self) -> dict[str, list[str]]:
-        """Return all inputs by name; `specs` are those of what it reads."""
-        files = {name: [one.file for one in stored] for name, stored in self.reads.items()}
-        specs = [one.spec for stored in self.reads.values() for one in stored]
-        return {**files, "specs": specs, **self.gathers}
 
 
 def _make_images(plan: Plan, task: str) -> Job:
@@ -235,6 +208,22 @@ def _measure_accuracy(plan: Plan, classifier: str, mark: str) -> Job:
     )
 
 
+def _measure_loss(plan: Plan, model: str, mark: str) -> Job:
+    """Measure the loss of a denoiser on held-out images, with noise that all models share."""
+    files, spec = plan.layout, make_loss_spec(plan, model, mark)
+    return Job(
+        reads={
+            "weights": [files.weights(model, mark)],
+            "data": [files.data(name_held_out(plan.models[model].task))],
+        },
+        identity={"spec": canonical_json(spec.content())},
+        options=[
+            *("--device", plan.device, "--batch-size", str(plan.scale.evaluation.batch_size)),
+            *_record(plan, f"loss-{model}-{mark}", model),
+        ],
+    )
+
+
 def _sample(plan: Plan, sample: str) -> Job:
     """Draw a batch of samples."""
     files, spec, settings = plan.layout, plan.drawn(sample), plan.scale.sampling
@@ -324,6 +313,7 @@ def make_kinds(plan: Plan) -> dict[str, Kind]:
         "import_weights": Kind(weights, _import_weights, Layout.weights, "import"),
         "train": Kind(weights, _train, Layout.weights, on_device=True),
         "accuracy": Kind(accuracy, _measure_accuracy, Layout.accuracy, on_device=True),
+        "loss": Kind(weights, _measure_loss, Layout.losses, on_device=True),
         "sample": Kind(sample, _sample, Layout.drawn, on_device=True),
         "evaluate": Kind(sample, _evaluate, Layout.metrics, on_device=True),
         "table": Kind(("table",), _make_table, Layout.pages),
@@ -352,6 +342,8 @@ def list_jobs(plan: Plan) -> Iterator[Key]:
             yield "train" if trained else "import_weights", model, mark
             if trained and isinstance(plan.models[model], GuideSpec):
                 yield "accuracy", model, mark
+            if has_loss(plan, model):
+                yield "loss", model, mark
     for sample, batch in plan.samples.items():
         yield "evaluate", sample
         if isinstance(batch, SampleSpec):

@@ -99,6 +99,17 @@ class Layout:
         stem = f"{self.made}/models/{classifier}/accuracy-{mark}"
         return Stored(f"{stem}.json", f"{stem}.spec.json")
 
+    def loss(self, model: str, mark: str) -> Stored:
+        """Return the loss of a denoiser on held-out images."""
+        stem = f"{self.made}/models/{model}/loss-{mark}"
+        return Stored(f"{stem}.json", f"{stem}.spec.json")
+
+    def losses(self, model: str, mark: str) -> dict[str, str]:
+        """Return what is written of a loss: the file, its spec, and the losses of single images."""
+        stored = self.loss(model, mark)
+        contributions = str(Path(stored.file).with_suffix(".contributions.npz"))
+        return {**stored._asdict(), "contributions": contributions}
+
     def state(self, spec: ModelSpec) -> str:
         """Return the folder of a training run's own state; another spec has another folder."""
         return f"{self.made}/state/{spec.name}-{spec.digest[:12]}"

@@ -8,7 +8,8 @@ from typing import Any
 from snakemake.io import ancient
 
 from workflow.forecast import compute_resources
-from workflow.graph import Graph, Job, Key, name_log
+from workflow.graph import Graph, Key, name_log
+from workflow.job import Job
 from workflow.plan import Plan
 
 

@@ -26,6 +26,7 @@ from specs.tables import SETTING, Claim, Row, Source, Table
 from workflow.accuracy import describe_classifiers
 from workflow.availability import SOURCES, explain_absence, list_artefacts
 from workflow.differences import list_differences, load_paper
+from workflow.losses import find_loss
 from workflow.other_sources import find_others, name_metrics
 from workflow.plan import Plan, cell_name
 
@@ -194,6 +195,17 @@ def seed_groups(plan: Plan, table: Table) -> list[list[str]]:
         owner = next(one for one in plan.tables.values() if row_id in one.rows)
         groups += [seed_variants(plan, owner, row_id, mark) for mark in owner.marks]
     return [group for group in groups if len(group) > 1]
+
+
+def list_losses(plan: Plan, table: Table) -> list[str]:
+    """Return the loss files of a table's rows, marks and training seeds, each once."""
+    samples = (
+        sample
+        for row_id in table.rows
+        for mark in table.marks
+        for sample in seed_variants(plan, table, row_id, mark)
+    )
+    return list(dict.fromkeys(path for one in samples if (path := find_loss(plan, one))))
 
 
 def shown_samples(plan: Plan, table: Table) -> dict[str, list[str]]:

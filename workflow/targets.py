@@ -16,6 +16,7 @@ MADE_BY = {
     "datasets": ("dataset", "prepare"),
     "models": ("train", "import_weights"),
     "metrics": ("evaluate", "ceiling"),
+    "losses": ("loss",),
 }
 
 
@@ -24,8 +25,8 @@ def find_files(plan: Plan, target: str) -> list[str]:
 
     Args:
         plan: the plan.
-        target: `reproduce_all`, `datasets`, `models`, `samples`, `metrics`, or a shown table, of
-            which its page and the numbers behind it are asked for.
+        target: `reproduce_all`, `datasets`, `models`, `samples`, `metrics`, `losses`, or a shown
+            table, of which its page and the numbers behind it are asked for.
     """
     files = plan.layout
     if target in MADE_BY:

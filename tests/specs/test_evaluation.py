@@ -7,6 +7,8 @@ def test_a_number_depends_on_neither_batches_nor_where_references_are_from():
     evaluation = load_shipped("digits").evaluation
     same = evaluation.model_copy(update={"batch_size": evaluation.batch_size + 1})
     assert same.identity() == evaluation.identity()
+    more = evaluation.model_copy(update={"loss_timesteps": 3})  # of the losses alone
+    assert more.identity() == evaluation.identity()
     for changes in ({"seed": 5}, {"metrics": ["fid"]}, {"recipe": 9}, {"reference_images": 7}):
         changed = evaluation.model_copy(update=changes)
         assert changed.identity() == {**evaluation.identity(), **changes}

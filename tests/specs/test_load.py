@@ -14,6 +14,7 @@ from records.errors import UserError
 from records.files import canonical_json, spec_digest, write_json
 from specs.load import load_spec, parse_header, parse_spec
 from workflow.accuracy import make_accuracy_spec
+from workflow.losses import make_loss_spec
 from workflow.settings import load_plan
 
 MODEL, SAMPLE = "imagenet_64", "t4_64_adm_dropout"
@@ -24,8 +25,9 @@ OPTIONAL = {
         ("dataset", ""),
         ("train", "training.dataset."),
         ("accuracy", "dataset."),
+        ("loss", "dataset."),
     )
-    for key in ("recipe", "task", "image_channels", "num_classes")
+    for key in ("recipe", "task", "image_channels", "num_classes", "held_out", "part")
 }
 
 
@@ -41,6 +43,7 @@ def specs(plan):
         "train": plan.models[MODEL],
         "sample": plan.samples[SAMPLE],
         "accuracy": make_accuracy_spec(plan, classifier, max(plan.marks[classifier])),
+        "loss": make_loss_spec(plan, "imagenet_128", "final"),
         "dataset": plan.datasets[MODEL],
     }
     return {command: spec.content() for command, spec in made.items()}
@@ -59,9 +62,9 @@ def folder(specs, tmp_path_factory):
 
 def arguments(command, folder, spec):
     options = {"spec": spec, "out": folder / "out"}
-    if command in ("train", "accuracy"):
+    if command in ("train", "accuracy", "loss"):
         options["data"] = folder / "data"
-    if command in ("sample", "accuracy"):
+    if command in ("sample", "accuracy", "loss"):
         options["weights"] = folder / "weights"
     if command == "train":
         options |= {"state": folder / "state", "events": folder / "events"}
@@ -109,7 +112,7 @@ def changed(spec, path, change):
 
 
 @pytest.mark.parametrize("change", ["removed", "misspelt", "of another type"])
-@pytest.mark.parametrize("command", ["train", "sample", "accuracy", "dataset"])
+@pytest.mark.parametrize("command", ["train", "sample", "accuracy", "loss", "dataset"])
 def test_a_mistake_in_any_place(specs, refuse, command, change):
     for path in places(specs[command]):
         name = ".".join(path)
@@ -125,6 +128,7 @@ KINDS = {
     "train": "a model spec",
     "sample": "a sample spec",
     "accuracy": "an accuracy spec",
+    "loss": "a loss spec",
     "dataset": "a dataset spec",
 }
 

@@ -1,4 +1,4 @@
-# Models up to a mark, and how well the classifiers that guide read noisy images.
+# Models up to a mark, how well the classifiers that guide read noisy images, and the loss of denoisers on held-out images.
 
 
 rule train:
@@ -45,3 +45,27 @@ rule accuracy:
             " --out {output.file:q} --batch-size {params.batch_size:q} --threads {threads:q} {params.run_options:q}",
             writes_spec=True,
         )
+
+
+if "loss" in RULES:
+
+    rule loss:
+        input:
+            unpack(RULES["loss"].find_inputs),
+        output:
+            **RULES["loss"].outputs,
+        log:
+            RULES["loss"].log,
+        conda:
+            "../../environment.yml"
+        threads: PLAN.scale.compute.threads
+        resources:
+            **RULES["loss"].resources,
+        params:
+            **RULES["loss"].params,
+        shell:
+            run(
+                "python -m adm loss --spec {output.spec:q} --weights {input.weights:q} --data {input.data:q}"
+                " --out {output.file:q} --threads {threads:q} {params.run_options:q}",
+                writes_spec=True,
+            )

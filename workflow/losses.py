@@ -1,0 +1,41 @@
+"""Which denoisers' losses are measured on held-out images, and what a loss depends on."""
+
+from specs.datasets import name_held_out
+from specs.models import GuideSpec
+from specs.sampling import LossSpec, SampleSpec
+from workflow.plan import Plan, name_weights
+
+RECIPE = 1
+
+
+def has_loss(plan: Plan, model: str) -> bool:
+    """Tell whether a model's loss is measured: a denoiser, whose task has held-out images."""
+    spec = plan.models[model]
+    return (
+        plan.scale.evaluation.loss_timesteps is not None
+        and name_held_out(spec.task) in plan.datasets
+        and not isinstance(spec, GuideSpec)
+        and spec.training.objective != "simple"  # which learns no variance
+    )
+
+
+def make_loss_spec(plan: Plan, model: str, mark: str) -> LossSpec:
+    """Return what the loss of a model at a mark depends on."""
+    timesteps = plan.scale.evaluation.loss_timesteps
+    assert timesteps is not None
+    return LossSpec(
+        recipe=RECIPE,
+        name=model,
+        model=name_weights(plan, model, mark),
+        dataset=plan.datasets[name_held_out(plan.models[model].task)],
+        loss_timesteps=timesteps,
+        seed=plan.scale.evaluation.seed,
+    )
+
+
+def find_loss(plan: Plan, sample: str) -> str | None:
+    """Return the loss file of the model that draws a batch; None where none is measured."""
+    batch = plan.samples[sample]
+    if not isinstance(batch, SampleSpec) or not has_loss(plan, batch.model.name):
+        return None
+    return plan.layout.loss(batch.model.name, batch.model.mark).file
