@@ -12,7 +12,7 @@ from records.errors import UserError
 from records.files import check_folder
 from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing
-from workflow.rerun_triggers import limit_rerun_triggers
+from workflow.rerun_triggers import ask_files_first, limit_rerun_triggers
 from workflow.rule_parts import make_rules, run
 from workflow.settings import describe_run, load_plan
 from workflow.slurm import check_cluster
@@ -40,6 +40,9 @@ if workflow.is_main_process:
 shell.prefix(f'PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 RULES = make_rules(PLAN)
+
+if workflow.is_main_process:
+    ask_files_first(workflow, RULES)
 
 # The first, reproduce_all, is what is made when none is named.
 for target, files in make_targets(PLAN).items():

@@ -37,10 +37,12 @@ def _grade(options: argparse.Namespace) -> int:
     """Grade samples as the paper did: Inception Score, FID, sFID, Precision, Recall."""
     _set_threads(options.threads)
     metrics, many = _parse_metrics(options.metrics), len(options.samples) > 1
-    if many and (options.name or options.digest):
+    if many and (options.name or options.digest or options.samples_digest):
         raise UserError("--name and --digest are of one SAMPLES; leave them out for several")
     outputs = [options.table, *_list_outputs(options)]
     _check_paths([options.reference, *options.samples], outputs, [options.weights])
+    if options.samples_digest is not None:
+        _check_spec(options.samples[0], options.samples_digest)
     from eval.comparison import find_kind, format_table
 
     kind = find_kind(options.table) if options.table else None
@@ -124,6 +126,20 @@ def _join(results: Sequence["GradingResult"]) -> dict[str, Any]:
     return {"format": 1, "results": [one.as_dict() for one in results]}
 
 
+def _check_spec(samples: str, digest: str) -> None:
+    """Demand samples whose manifest names a spec.
+
+    Raises:
+        UserError: it names another one, or there is no manifest.
+    """
+    from records.manifest import read_manifest
+
+    found = (read_manifest(samples) or {}).get("digest")
+    if found != digest:
+        got = f"spec {found[:12]}" if found else "no manifest beside it that names a spec"
+        raise UserError(f"{samples}: {got}; {digest[:12]} is needed: draw the samples again")
+
+
 def _ceiling(options: argparse.Namespace) -> None:
     """Grade a random half of the real images against the other."""
     _set_threads(options.threads)
@@ -168,6 +184,7 @@ def _reference(options: argparse.Namespace) -> None:
         network,
         options.out,
         num_images=options.num_images,
+        digest=options.digest,
         seed=options.seed,
         batch_size=options.batch_size,
         allow_jpeg=options.allow_jpeg,

@@ -63,6 +63,7 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
             action="store_true",
             help="keep features under ~/.cache (20 kB an image) and use those that are there",
         )
+        add("--samples-digest", metavar="DIGEST", help="refuse samples of another spec")
         add("--json", metavar="OUT", help="write metrics and protocol there (-: to stdout)")
         add("--table", metavar="OUT", help="write a table there: .txt, .csv, .md or .tex")
     elif command == "ceiling":
@@ -120,12 +121,13 @@ def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
             "up to 0.02, and exactly beside it (default: exactly alone)",
         )
         add("--name", help="of the result (default: from the file's name)")
-        add("--digest", help="of the spec that asked for it, written into the result")
         add(
             "--metrics",
             metavar="NAMES",
             help=f"with commas, out of {', '.join(PAPER)} (the default) and {', '.join(EXTRAS)}",
         )
+    if command in ("", "ceiling", "reference"):
+        add("--digest", help="of the spec that asked for it, written into the result")
     if command in ("", "ceiling", "reference", "network", "weights"):
         add_event_options(parser)
     if command in ("", "ceiling", "reference"):

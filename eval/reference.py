@@ -36,6 +36,7 @@ def make_reference(
     out: str | Path,
     *,
     num_images: int = 10_000,
+    digest: str | None = None,
     seed: int = 0,
     batch_size: int = 64,
     allow_jpeg: bool = False,
@@ -51,6 +52,7 @@ def make_reference(
         out: the .npz to write.
         num_images: images stored for precision and recall, drawn at random without replacement and
             kept in their order; all when there are fewer. Statistics are over all images.
+        digest: of the spec that asked for it, for the manifest.
         seed: of the draw.
         batch_size: images at a time.
         allow_jpeg: take JPEG files.
@@ -87,6 +89,7 @@ def make_reference(
         manifest = make_manifest(
             kind="reference",
             name=name,
+            digest=digest,
             inputs={"data": image_set.sha256, "network": network.sha256},
             seeds={"reference": seed},
             data=str(data_path),

@@ -27,7 +27,7 @@ from workflow.forecast_jobs import (
     find_unknown_sets,
     make_jobs,
 )
-from workflow.graph import Key
+from workflow.job import Key
 from workflow.plan import Plan
 from workflow.targets import find_tables
 

@@ -12,7 +12,8 @@ from specs.schedule import space_timesteps
 from workflow.accuracy import MAX_IMAGES, NUM_RANGES
 from workflow.availability import list_artefacts
 from workflow.forecast_facts import Speed, load_published
-from workflow.graph import CEILING_IMAGES, Graph, Key
+from workflow.graph import CEILING_IMAGES, Graph
+from workflow.job import Key
 from workflow.plan import Plan
 from workflow.targets import find_files, find_tables
 

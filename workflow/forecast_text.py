@@ -8,7 +8,8 @@ from records.errors import UserError
 from workflow.forecast_counts import load_counts
 from workflow.forecast_facts import choose_speed
 from workflow.forecast_jobs import make_jobs
-from workflow.graph import Key, make_kinds
+from workflow.graph import make_kinds
+from workflow.job import Key
 from workflow.plan import Plan
 
 HOURS_WORTH_SAYING = 1.0

@@ -4,8 +4,7 @@ Snakemake's rules, the forecast and the targets ask here; costs are in `workflow
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,14 +18,13 @@ from workflow.accuracy import make_accuracy_spec
 from workflow.availability import list_artefacts
 from workflow.code_digest import digest_page_code
 from workflow.fetching import name_file
-from workflow.job import Job
+from workflow.job import Job, Key, Kind
 from workflow.layout import Layout, Stored
 from workflow.losses import has_loss, make_loss_spec
 from workflow.own_images import find_images, list_missing
 from workflow.plan import Plan, find_pages
 from workflow.table_spec import make_table_spec, table_inputs
 
-Key = tuple[str, ...]  # rule and names of a job
 # Real images in each half of a ceiling at most: as many as the paper's samples in a row. Sets that
 # are smaller, or already graded, stay as they are.
 CEILING_IMAGES = 50_000
@@ -83,14 +81,17 @@ def _make_network(plan: Plan) -> Job:
 def _make_reference(plan: Plan, task: str) -> Job:
     """Make the reference batch of a task from its images."""
     files, evaluation = plan.layout, plan.scale.evaluation
+    identity = {
+        "spec": canonical_json(plan.reference_spec(task)),
+        "num_images": evaluation.reference_images,
+        "seed": evaluation.seed,
+    }
+    options = ["--digest", digest(identity), *_evaluation_options(plan)]
     return Job(
         reads={"data": [files.data(task)], "weights": [files.network(plan.scale.network)]},
-        identity={
-            "spec": canonical_json(plan.reference_spec(task)),
-            "num_images": evaluation.reference_images,
-            "seed": evaluation.seed,
-        },
-        options=[*_evaluation_options(plan), *_record(plan, f"reference-{task}")],
+        identity=identity,
+        digest=digest(identity),
+        options=[*options, *_record(plan, f"reference-{task}")],
     )
 
 
@@ -111,6 +112,10 @@ def _evaluate(plan: Plan, sample: str) -> Job:
         reference = files.released(plan.released.references[batch.task].path)
     else:
         reference = files.reference(batch.task)
+    drawn = isinstance(
+        batch, SampleSpec
+    )  # a published batch's hash was checked when it was fetched
+    options = ["--samples-digest", batch.digest] if drawn else []
     return Job(
         reads={
             "reference": [reference],
@@ -118,7 +123,11 @@ def _evaluate(plan: Plan, sample: str) -> Job:
             "weights": [files.network(plan.scale.network)],
         },
         identity=_identify_metrics(plan, plan.metric_spec(sample)),
-        options=[*_grading_options(plan), *_record(plan, f"evaluate-{sample}", sample)],
+        options=[
+            *options,
+            *_grading_options(plan),
+            *_record(plan, f"evaluate-{sample}", sample),
+        ],
     )
 
 
@@ -274,25 +283,6 @@ def _make_index(plan: Plan) -> Job:
 def _identify_pages(plan: Plan) -> dict[str, Any]:
     options = [f"--{key}={value}" for key, value in plan.settings.items()]
     return {"sources": digest_page_code, "options": options}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of job, which has a rule.
-
-    Attributes:
-        wildcards: what the names of a job are.
-        describe: makes a job, given the plan and its names.
-        write: returns its outputs, given the layout and its names: a path, Stored, or paths.
-        folder: of its logs, where it is not the rule's name.
-        on_device: whether it computes on the plan's device.
-    """
-
-    wildcards: tuple[str, ...]
-    describe: Callable[..., Job]
-    write: Callable[..., str | Stored | dict[str, str]]
-    folder: str = ""
-    on_device: bool = False
 
 
 def name_log(kind: Kind, rule: str, *names: str) -> str:

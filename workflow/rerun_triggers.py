@@ -1,6 +1,12 @@
 """Which changes make Snakemake do finished work again, whatever way it was started."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+from workflow.finished_work import mend
+from workflow.persistence import FilesFirst
+from workflow.rule_parts import RuleParts
 
 TRIGGERS = {"params", "input"}
 
@@ -15,17 +21,37 @@ def limit_rerun_triggers(workflow: Any) -> None:
     Args:
         workflow: the object of that name in a Snakefile.
     """
-    limited = type(
-        "Workflow",
-        (type(workflow),),
-        {
-            "rerun_triggers": property(
-                lambda self: frozenset(
-                    trigger
-                    for trigger in self.dag_settings.rerun_triggers
-                    if str(trigger) in TRIGGERS
-                )
-            )
-        },
-    )
-    workflow.__class__ = limited
+
+    def limit(self: Any) -> frozenset[Any]:
+        triggers = self.dag_settings.rerun_triggers
+        return frozenset(one for one in triggers if str(one) in TRIGGERS)
+
+    _override(workflow, rerun_triggers=property(limit))
+
+
+def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:
+    """Let the files beside finished work say whether it is what is planned (`FilesFirst`).
+
+    What an interrupted run left half-written is made again, as with `--rerun-incomplete`.
+
+    Args:
+        workflow: as in `limit_rerun_triggers`; of the process that plans, not of a single job.
+        rules: the parts of all rules, by name.
+    """
+    inherited, graph = type(workflow).persistence, next(iter(rules.values())).graph
+
+    def mix(self: Any) -> Any:
+        records = inherited.fget(self)
+        if records is not None and not isinstance(records, FilesFirst):
+            kind = type(records)
+            records.__class__ = type(kind.__name__, (FilesFirst, kind), {"rules": dict(rules)})
+            self.dag_settings = replace(self.dag_settings, force_incomplete=True)
+            if self.executor_plugin is not None and not self.dryrun:
+                mend(graph)
+        return records
+
+    _override(workflow, persistence=property(mix))
+
+
+def _override(workflow: Any, **members: Any) -> None:
+    workflow.__class__ = type("Workflow", (type(workflow),), members)

@@ -7,9 +7,10 @@ from typing import Any
 
 from snakemake.io import ancient
 
+from workflow.finished_work import find_differences, is_whole
 from workflow.forecast import compute_resources
-from workflow.graph import Graph, Key, name_log
-from workflow.job import Job
+from workflow.graph import Graph, name_log
+from workflow.job import Job, Key
 from workflow.plan import Plan
 
 
@@ -43,6 +44,7 @@ class RuleParts:
             "runtime": lambda wildcards: self._ask_for("runtime", wildcards),
         }
         self._said: set[str] = set()
+        self._differences: dict[Key, list[str] | None] = {}
 
     def find_inputs(self, wildcards: Any) -> dict[str, Any]:
         """Return a job's inputs by name, for `unpack`; what has a spec beside it is ancient.
@@ -59,6 +61,21 @@ class RuleParts:
             name: ancient(paths) if name in job.reads else paths
             for name, paths in job.inputs.items()
         }
+
+    def find_differences(self, wildcards: Any) -> list[str] | None:
+        """Return `finished_work.find_differences` of a job, which is looked for once."""
+        key = self._find(wildcards)
+        if key not in self._differences:
+            self._differences[key] = find_differences(self.graph, key)
+        return self._differences[key]
+
+    def is_whole(self, wildcards: Any) -> bool:
+        """Return `finished_work.is_whole` of a job."""
+        return is_whole(self.graph, self._find(wildcards))
+
+    def list_specs(self, wildcards: Any) -> list[str]:
+        """Return the specs beside what a job reads."""
+        return self._describe(wildcards).inputs["specs"]
 
     def _find(self, wildcards: Any) -> Key:
         return (self.rule, *(getattr(wildcards, name) for name in self.wildcards))
@@ -83,6 +100,13 @@ def make_rules(plan: Plan) -> dict[str, RuleParts]:
     return {rule: RuleParts(graph, rule) for rule in dict.fromkeys(key[0] for key in graph.jobs)}
 
 
+# Snakemake deletes an output that seems older than an input, as one from a machine whose clock is
+# ahead; /dev/null stands there for rules without inputs.
+MEND_TIMES = (
+    "find /dev/null {input:q} -maxdepth 0 -newermt now -exec touch -c -d now {{}} + || true; "
+)
+
+
 def run(*commands: str, writes_spec: bool = False, shows: bool = False) -> str:
     """Return the shell command of a rule.
 
@@ -92,5 +116,5 @@ def run(*commands: str, writes_spec: bool = False, shows: bool = False) -> str:
         shows: the user sees what the commands say as well as the log.
     """
     spec = "printf '%s\\n' {params.spec:q} > {output.spec:q}; " if writes_spec else ""
-    body = f"{{{{ export OMP_NUM_THREADS={{threads:q}}; {'; '.join(commands)}; }}}}"
+    body = f"{{{{ {MEND_TIMES}export OMP_NUM_THREADS={{threads:q}}; {'; '.join(commands)}; }}}}"
     return f"{spec}{body} 2> >(tee {{log:q}} >&2)" if shows else f"{spec}{body} > {{log:q}} 2>&1"

@@ -1,5 +1,7 @@
 """Batches of samples, drawn shard by shard: a stopped job loses one shard at most."""
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,7 +21,7 @@ from adm.weights.files import read_header
 from records.batches import join_batches, read_batch, write_batch
 from records.errors import UserError
 from records.events import EventLog
-from records.files import remove_leftovers, sha256_file
+from records.files import link_or_copy, remove_leftovers, sha256_file, write_json
 from records.locks import exclusive_lock
 from records.manifest import hash_inputs, make_manifest, manifest_path, read_manifest
 from specs.architecture import UNetArchitecture
@@ -27,6 +29,7 @@ from specs.sampling import BatchRef, SampleSpec
 
 Draw = Callable[[range], tuple[np.ndarray, np.ndarray | None]]
 IMAGES_PER_SHARD = 1000
+KEPT_NAME = "samples.npz"  # of a whole batch in the state's folder
 SAME = ("digest", "inputs", "precision", "versions")  # what all shards of a batch share
 WHERE = ("git_commit", "platform", "cpus")  # what may differ between the shards of a batch
 
@@ -49,7 +52,8 @@ def write_samples(
     """Draw samples start..stop-1 of a sample spec into a batch file with its protocol.
 
     Finished shards are kept until the whole batch is written, so that the same call continues after
-    a stop; no more than one shard is in memory.
+    a stop; no more than one shard is in memory. In a `state_dir` that is given the whole batch
+    keeps a second name, from which the same call restores it where it was deleted.
 
     Args:
         spec: the sample spec.
@@ -128,12 +132,18 @@ def write_samples(
     names = read_header(classifier_path or weights_path).class_names
     if names is not None and spec.num_classes is not None:
         manifest["class_names"] = list(names)
+    keep = state_dir is not None
     state_dir = Path(out_path).with_suffix(".shards") if state_dir is None else Path(state_dir)
     events = events or EventLog(None)
     with (
         exclusive_lock(state_dir / "lock", f"samples {spec.name}"),
         events.record(kind="row", job="sample", device=device, **about) as usage,
     ):
+        kept = state_dir / KEPT_NAME
+        manifest["range"] = [start, stop]
+        if is_finished(kept, manifest, same=(*SAME, "range")):
+            _restore(kept, out_path, about)
+            return
         ranges = {
             state_dir / f"{first:06d}-{last:06d}.npz": range(first, last)
             for first, last in split_range(start, stop, images_per_shard)
@@ -153,9 +163,15 @@ def write_samples(
         shards = list(ranges)
         made = [read_manifest(path) or {} for path in shards]
         origins = [{name: one[name] for name in ("range", *WHERE)} for one in made]
-        joined = {**manifest, "range": [start, stop], "shards": origins}
-        join_batches(out_path, shards, joined, usage)
-        _remove_shards(state_dir, shards)
+        join_batches(out_path, shards, {**manifest, "shards": origins}, usage)
+        if not keep or _keep(out_path, kept):
+            for path in (*shards, *map(manifest_path, shards)):
+                path.unlink()
+        remove_leftovers(state_dir)
+        if not keep:
+            (state_dir / "lock").unlink()
+            with suppress(OSError):  # files that others left there stay
+                state_dir.rmdir()
 
 
 def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[int, int]]:
@@ -167,8 +183,8 @@ def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[
         first = last
 
 
-def is_finished(path: Path, manifest: dict[str, Any]) -> bool:
-    """Tell whether a shard is whole and made the same way: spec, weights, precision, versions.
+def is_finished(path: Path, manifest: dict[str, Any], same: Sequence[str] = SAME) -> bool:
+    """Tell whether a file is whole and made the same way: spec, weights, precision, versions.
 
     Commit and machine may differ: a spec's recipe says when code moves numbers.
     """
@@ -179,19 +195,31 @@ def is_finished(path: Path, manifest: dict[str, Any]) -> bool:
     return (
         found is not None
         and path.exists()
-        and all(found.get(name) == manifest[name] for name in SAME)
+        and all(found.get(name) == manifest[name] for name in same)
         and found["sha256"] == sha256_file(path)
     )
 
 
-def _remove_shards(state_dir: Path, shards: Sequence[Path]) -> None:
-    """Remove the shards of a batch that is written, and their folder if nothing else is in it."""
-    for path in (*shards, *map(manifest_path, shards)):
-        path.unlink()
-    remove_leftovers(state_dir)
-    (state_dir / "lock").unlink()
-    with suppress(OSError):  # files that others left there stay
-        state_dir.rmdir()
+def _keep(out_path: str | Path, kept: Path) -> bool:
+    """Give a batch and its manifest a second name; False where the file system has no hard links.
+
+    Whoever started this may delete the batch for reasons of its own: Snakemake does when a clock
+    is wrong, or when it was killed itself.
+    """
+    try:
+        for source, target in ((out_path, kept), (manifest_path(out_path), manifest_path(kept))):
+            target.unlink(missing_ok=True)
+            os.link(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def _restore(kept: Path, out_path: str | Path, about: dict[str, Any]) -> None:
+    """Give a batch that was drawn before its place, under today's name."""
+    link_or_copy(kept, out_path)
+    write_json(manifest_path(out_path), {**(read_manifest(kept) or {}), **about})
+    print(f"{out_path}: drawn before; taken from {kept}", file=sys.stderr)
 
 
 def _write_shard(

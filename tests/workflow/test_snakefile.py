@@ -5,11 +5,15 @@ import os
 import re
 import shutil
 import time
+import zipfile
 
 import pytest
 import yaml
 
+from records.manifest import read_manifest, write_manifest
 from tests.workflow.conftest import MINI, ROOT, snakemake
+
+MADE = ("sha256", "num_bytes")
 
 
 def job_counts(process):
@@ -99,9 +103,16 @@ def test_a_second_run_does_nothing(finished):
     assert time.monotonic() - started < 20
 
 
-def test_neither_comments_nor_new_times_run_anything_again(finished, tmp_path):
-    folder = tmp_path / "project"
-    shutil.copytree(finished, folder)
+@pytest.fixture(params=[True, False], ids=["with records", "without records"])
+def copied(request, finished, tmp_path):
+    """The finished miniature elsewhere, with and without what Snakemake itself noted of it."""
+    kept_here = [] if request.param else [".snakemake"]
+    shutil.copytree(finished, tmp_path / "project", ignore=shutil.ignore_patterns(*kept_here))
+    return tmp_path / "project"
+
+
+def test_neither_comments_nor_new_times_run_anything_again(copied):
+    folder = copied
     for name in (
         "adm/training/loop.py",
         "adm/networks/unet.py",
@@ -123,9 +134,8 @@ def test_neither_comments_nor_new_times_run_anything_again(finished, tmp_path):
     assert not heavy & set(dry_run(folder, "reproduce_all"))
 
 
-def test_a_changed_spec_runs_what_hangs_on_it(finished, tmp_path):
-    folder = tmp_path / "project"
-    shutil.copytree(finished, folder)
+def test_a_changed_spec_runs_what_hangs_on_it(copied):
+    folder = copied
     scale = yaml.safe_load((folder / "mini.yaml").read_text())
     scale["models"]["classifier_64"]["training"]["learning_rate"] = 2.0e-3
     (folder / "mini.yaml").write_text(yaml.safe_dump(scale, sort_keys=False))
@@ -136,9 +146,26 @@ def test_a_changed_spec_runs_what_hangs_on_it(finished, tmp_path):
     assert counts["table"] == 1
 
 
-def test_a_published_number_changes_its_page_alone(finished, tmp_path):
-    folder = tmp_path / "project"
-    shutil.copytree(finished, folder)
+def test_numbers_of_another_row_are_graded_again(copied):
+    """With its own manifest: a row's name is no part of what it is."""
+    metrics = copied / "results/mini/retrain/metrics"
+    for ending in (".json", ".manifest.json"):
+        shutil.copy(metrics / f"t3_cond{ending}", metrics / f"t3_uncond{ending}")
+    assert dry_run(copied, "reproduce_table3")["evaluate"] == 1
+
+
+def test_other_images_are_learned_from_again(copied):
+    data = copied / "results/mini/data/imagenet_64.zip"
+    with zipfile.ZipFile(data, "a") as archive:
+        archive.writestr("more", b"another image")
+    manifest = read_manifest(data)
+    write_manifest(data, {key: manifest[key] for key in manifest if key not in MADE})
+    counts = dry_run(copied, "reproduce_table5")
+    assert counts["train"] == 2 and "dataset" not in counts
+
+
+def test_a_published_number_changes_its_page_alone(copied):
+    folder = copied
     tables = yaml.safe_load((folder / "mini_tables.yaml").read_text())
     tables["table3"]["rows"]["t3_cond"]["published"]["final"]["fid"] = 11.0
     (folder / "mini_tables.yaml").write_text(yaml.safe_dump(tables, sort_keys=False))

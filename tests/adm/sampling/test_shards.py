@@ -1,12 +1,14 @@
 """Batches drawn shard by shard: a stopped job goes on, and shards leave no trace in the batch."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 
 from adm.sampling import shards
-from adm.sampling.shards import is_finished, split_range, write_samples
+from adm.sampling.shards import KEPT_NAME, is_finished, split_range, write_samples
 from records.batches import read_batch, write_batch
 from records.errors import UserError
 from records.locks import exclusive_lock
@@ -134,11 +136,41 @@ def test_another_machine_or_commit_makes_no_shard_stale_and_another_version_does
 
 def test_what_others_left_in_the_folder_stays(tmp_path):
     spec = make_sample(tmp_path, num_samples=4)
-    state = tmp_path / "state"
+    state = tmp_path / "s.shards"
     state.mkdir()
     (state / "mine.txt").write_text("kept")
-    draw(tmp_path, spec, stop=4, state_dir=state)
+    draw(tmp_path, spec, stop=4)
     assert [path.name for path in state.iterdir()] == ["mine.txt"]
+
+
+def test_a_batch_that_was_deleted_is_not_drawn_again(tmp_path, drawn, capsys):
+    spec, state = make_sample(tmp_path, num_samples=10), tmp_path / "state"
+    whole = draw(tmp_path, spec, state_dir=state)
+    assert sorted(path.name for path in state.glob("*.npz")) == [KEPT_NAME]
+    assert os.path.samefile(state / KEPT_NAME, tmp_path / "s.npz")
+    for path in (tmp_path / "s.npz", tmp_path / "s.json"):
+        path.unlink()
+    renamed = spec.model_copy(update={"name": "renamed"})
+    assert draw(tmp_path, renamed, "t", state_dir=state) == whole and drawn["images"] == 10
+    assert "t.npz: drawn before; taken from " in capsys.readouterr().err
+    manifest = read_manifest(tmp_path / "t.npz")
+    assert manifest["name"] == manifest["spec"]["name"] == "renamed"
+    assert manifest["run"] == read_manifest(state / KEPT_NAME)["run"]
+    draw(tmp_path, spec, state_dir=state, stop=9)
+    assert drawn["images"] == 19 and len(read_batch(tmp_path / "s.npz")[0]) == 9
+
+
+def test_without_hard_links_the_shards_stay(tmp_path, drawn, monkeypatch):
+    spec, state = make_sample(tmp_path, num_samples=10), tmp_path / "state"
+
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    whole = draw(tmp_path, spec, state_dir=state)
+    assert not (state / KEPT_NAME).exists()
+    (tmp_path / "s.npz").unlink()
+    assert draw(tmp_path, spec, state_dir=state) == whole and drawn["images"] == 10
 
 
 def test_two_jobs_do_not_draw_the_same_batch(tmp_path):

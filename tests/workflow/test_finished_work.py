@@ -1,0 +1,145 @@
+"""What lies beside an output decides whether it is what is planned."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from adm.sampling.shards import KEPT_NAME
+from records.files import canonical_json, sha256_file, write_json
+from records.manifest import manifest_path
+from workflow.finished_work import find_differences, is_whole, mend
+from workflow.graph import Graph
+from workflow.settings import load_plan
+
+WEIGHTS, SAMPLES = ("train", "classifier_64", "final"), ("sample", "t4_64_adm_dropout")
+METRICS, REFERENCE = ("evaluate", "t4_64_adm_dropout"), ("reference", "imagenet_64")
+
+
+@pytest.fixture
+def graph(tmp_path):
+    return Graph(load_plan({"results": str(tmp_path)}))
+
+
+def finish(graph, key, content="x", inputs=None, **texts):
+    """Write a job's work with what is written beside it; `texts` change its manifest."""
+    job, written = graph.describe(key), graph.write(key)
+    Path(written["file"]).parent.mkdir(parents=True, exist_ok=True)
+    Path(written["file"]).write_text(content)
+    if Path(written.get("spec", "")) not in (Path(""), manifest_path(written["file"])):
+        Path(written["spec"]).write_text(job.identity["spec"])
+    sha256 = sha256_file(written["file"])
+    manifest = {"sha256": sha256, "num_bytes": len(content), "inputs": inputs or {}, **texts}
+    write_json(manifest_path(written["file"]), manifest)
+    return written["file"], sha256
+
+
+def finish_metrics(graph, **changes):
+    identity = graph.describe(METRICS).identity
+    names = identity["metrics"].split(",")
+    result = {"digest": identity["digest"], "metrics": dict.fromkeys(names), **changes}
+    return finish(graph, METRICS, canonical_json(result), digest=result["digest"])
+
+
+def test_what_is_as_planned(graph):
+    iterations = graph.describe(WEIGHTS).identity["iterations"]
+    finish(graph, WEIGHTS, iteration=iterations)
+    finish(graph, SAMPLES)
+    finish(graph, REFERENCE, digest=graph.describe(REFERENCE).digest)
+    finish_metrics(graph)
+    for key in (WEIGHTS, SAMPLES, REFERENCE, METRICS):
+        assert find_differences(graph, key) == [] and is_whole(graph, key), key
+
+
+def test_names_are_no_difference_and_neither_are_whole_numbers(graph):
+    spec = json.loads(graph.describe(SAMPLES).identity["spec"])
+    assert spec["sampler"]["eta"] == 0.0
+    spec["sampler"]["eta"], spec["name"] = 0, "before"
+    finish(graph, SAMPLES, spec=spec)
+    Path(graph.write(SAMPLES)["spec"]).write_text(json.dumps(spec))
+    assert find_differences(graph, SAMPLES) == []
+
+
+def test_results_of_earlier_versions_have_a_spec_alone(graph):
+    file, _ = finish(graph, WEIGHTS)
+    manifest_path(file).unlink()
+    assert find_differences(graph, WEIGHTS) == []
+    finish(graph, REFERENCE)
+    assert find_differences(graph, REFERENCE) is None
+
+
+def test_what_is_not_there_is_not_told(graph):
+    assert find_differences(graph, WEIGHTS) is None
+    finish(graph, SAMPLES)
+    Path(graph.write(SAMPLES)["protocol"]).unlink()
+    Path(graph.write(SAMPLES)["spec"]).unlink()
+    assert not is_whole(graph, SAMPLES)
+
+
+def test_another_spec_iteration_or_digest_is_told(graph):
+    iterations = graph.describe(WEIGHTS).identity["iterations"]
+    file, _ = finish(graph, WEIGHTS, iteration=1)
+    assert find_differences(graph, WEIGHTS) == [f"{file}: iteration 1, not {iterations}"]
+    file, _ = finish(graph, SAMPLES, spec={"name": "t4_64_adm_dropout"})
+    (words,) = find_differences(graph, SAMPLES)
+    assert words.startswith(f"{file}: spec ") and not is_whole(graph, SAMPLES)
+    file, _ = finish_metrics(graph, digest="0" * 64)
+    assert find_differences(graph, METRICS)[0].startswith(f"{file}: digest 000000000000, not ")
+
+
+def test_numbers_that_were_edited_or_are_too_few_are_told(graph):
+    file, _ = finish_metrics(graph, metrics={"fid": None})
+    assert find_differences(graph, METRICS)[0].startswith(f"{file}: lacks is, ")
+    file, _ = finish_metrics(graph)
+    Path(file).write_text(Path(file).read_text().replace("null", "0.1", 1))
+    assert find_differences(graph, METRICS) == [f"{file}: changed since it was made"]
+
+
+def test_inputs_that_are_others_now_are_told(graph):
+    """By their manifests alone, while these fit the files' sizes."""
+    images, sha256 = finish(graph, ("dataset", "imagenet_64"), "images")
+    finish(graph, WEIGHTS, inputs={"data": sha256})
+    assert find_differences(graph, WEIGHTS) == []
+    Path(images).write_text("IMAGES")
+    assert find_differences(graph, WEIGHTS) == []
+    Path(images).write_text("other images")
+    assert find_differences(graph, ("dataset", "imagenet_64")) == [
+        f"{images}: changed since it was made"
+    ]
+    (words,) = find_differences(graph, WEIGHTS)
+    other = sha256_file(images)
+    assert words == f"{images}: SHA-256 {other[:12]}, was {sha256[:12]} when read"
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "null"])
+def test_what_is_broken_is_made_again(graph, content):
+    file, _ = finish_metrics(graph)
+    Path(file).write_text(content)
+    assert find_differences(graph, METRICS)
+
+
+def test_a_job_that_outlived_snakemake_gets_its_spec_back(graph):
+    """The run after the kill deleted the spec and failed, since the job still held its lock."""
+    for key in (SAMPLES, WEIGHTS):
+        finish(graph, key)
+        Path(graph.write(key)["spec"]).unlink()
+    Path(graph.write(WEIGHTS)["file"]).write_text("half")
+    mend(graph)
+    assert find_differences(graph, SAMPLES) == [] and is_whole(graph, SAMPLES)
+    assert not Path(graph.write(WEIGHTS)["spec"]).exists()
+
+
+def test_a_batch_of_another_name_is_kept_for_the_row_that_needs_it(graph):
+    spec = graph.plan.drawn(SAMPLES[1])
+    other = Path(graph.plan.layout.drawn("before")["file"])
+    finish(graph, SAMPLES, digest=spec.digest)
+    Path(graph.write(SAMPLES)["file"]).parent.rename(other.parent)
+    kept = Path(graph.describe(SAMPLES).identity["shards"])
+    for _ in range(2):
+        mend(graph)
+        assert [path.name for path in sorted(kept.iterdir())] == ["samples.json", KEPT_NAME]
+        assert os.path.samefile(kept / KEPT_NAME, other)
+    finish(graph, SAMPLES, digest=spec.digest)
+    mend(graph)
+    assert not kept.exists() and other.exists()
