@@ -80,7 +80,7 @@ def grade(
             computed features, where one side is such, else for the published Inception, which is
             downloaded once.
         name: of the samples, for the result; None for the file's name.
-        metrics: out of METRICS (the paper's five) and EXTRAS (memorised, kid, fid_infinity).
+        metrics: out of METRICS (the paper's five) and EXTRAS (memorised, kid, ...).
         intervals: also compute standard errors and 95 % intervals of the sampling error.
         seed: of random pairs and halves; moves intervals and fid_infinity alone.
         batch_size: images at a time; changes speed, memory and the last bits.

@@ -170,6 +170,7 @@ def compute_image_features(
             num_stored=image_set.num_images,
             num_images=count,
             pool=features.pool,
+            image_size_px=image_set.shape[:2],
             **moments,
         )
     return ImageFeatures(image_set.kind, image_set.shape, features, reference, network)

@@ -16,6 +16,7 @@ from eval.images.checks import check_num_images
 from eval.images.image_set import ImageSet
 from eval.images.open import holds_statistics_alone, open_images
 from eval.metrics.fid import compute_moments
+from eval.metrics.kid import SUBSET_SIZE
 from eval.metrics.moments import Moments, compute_mu_sigma, extend_moments
 from eval.metrics.precision_recall import MIN_IMAGES, WHY
 from eval.metrics.reference import Reference
@@ -159,7 +160,14 @@ def load_reference(
     if holds_statistics_alone(path):
         stored = load_reference_statistics(path, network)
         assert stored is not None, path
-        reference = Reference(str(path), sha256_file(path), None, stored[1], **stored[0])
+        reference = Reference(
+            path=str(path),
+            sha256=sha256_file(path),
+            num_stored=None,
+            num_images=stored[1],
+            image_size_px=None,
+            **stored[0],
+        )
         check_reference(reference, metrics)
         return reference
     image_set = open_images(path, allow_jpeg=allow_jpeg)
@@ -167,6 +175,9 @@ def load_reference(
         check_sizes(samples_path, image_size_px, str(path), image_set.shape[:2])
     if "pool" in needed:
         check_num_images(image_set.num_images, str(path), MIN_IMAGES, WHY)
+        if "kid_subsets" in metrics:
+            why = "kid_subsets draws as many at a time"
+            check_num_images(image_set.num_images, str(path), SUBSET_SIZE, why)
     stored = load_reference_statistics(path, network) if image_set.kind == ".npz file" else None
     if stored:
         moments, count = stored
@@ -236,6 +247,7 @@ def make_reference_of_features(features: Features, *, path: str, sha256: str) ->
         num_stored=features.num_images,
         num_images=features.num_images,
         pool=features.pool,
+        image_size_px=None,
         **_compute_statistics(features, {"mu", "mu_s"}),
     )
 

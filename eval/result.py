@@ -20,7 +20,8 @@ class Metric:
         interval: both ends of the 95 % interval, which contains the value; None likewise.
         details: what only some metrics have: num_splits and std_over_splits of the Inception Score,
             points ([number of samples, mean distance] each) of fid_infinity with intervals, exact
-            (the value by exact distances) of precision and recall with half distances.
+            (the value by exact distances) of precision and recall with half distances, num_subsets
+            and std (over subsets) of kid_subsets.
     """
 
     value: float

@@ -12,6 +12,7 @@ from eval.images.open import open_images
 from eval.inputs import IN_MEMORY, Gradable, ImageFeatures
 from eval.metrics.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
 from eval.metrics.intervals import MIN_IMAGES as MIN_FOR_INTERVALS
+from eval.metrics.kid import SUBSET_SIZE
 from eval.metrics.precision_recall import MIN_IMAGES, WHY
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.features import Features, compute_features
@@ -95,6 +96,8 @@ def check_counts(samples: Samples, metrics: Collection[str], *, intervals: bool)
     check_num_images(num, path, MIN_IMAGES, WHY)
     if intervals or "kid" in metrics:
         check_num_images(num, path, MIN_FOR_INTERVALS, "intervals and KID need them")
+    if "kid_subsets" in metrics:
+        check_num_images(num, path, SUBSET_SIZE, "kid_subsets draws as many at a time")
     if "fid_infinity" in metrics:
         check_num_images(num, path, MIN_FOR_EXTRAPOLATION, "quarters are compared")
 

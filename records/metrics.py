@@ -58,6 +58,16 @@ METRICS = {
     "fid_infinity": Metric(
         "FID (infinite samples)", "FID\u221e", "pool", "mu", lower_is_better=True, in_paper=False
     ),
+    "density": Metric("Density", "Density", "pool", "pool", in_paper=False, lowest=0.0),
+    "coverage": Metric("Coverage", "Coverage", "pool", "pool", is_share=True, in_paper=False),
+    "kid_subsets": Metric(
+        title="KID (subsets)",
+        column="KID (subsets)",
+        output="pool",
+        reference="pool",
+        lower_is_better=True,
+        in_paper=False,
+    ),
 }
 PAPER = tuple(name for name, metric in METRICS.items() if metric.in_paper)
 EXTRAS = tuple(name for name, metric in METRICS.items() if not metric.in_paper)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.metrics.density_coverage import DensityCoverage, compute_density_coverage
 from eval.metrics.extrapolation import estimate_extrapolated_distance
 from eval.metrics.fid import compute_frechet_distance, compute_moments
 from eval.metrics.inception_score import compute_inception_score, compute_split_scores
@@ -15,7 +16,7 @@ from eval.metrics.intervals import (
     estimate_inception_score,
     estimate_share,
 )
-from eval.metrics.kid import estimate_kid
+from eval.metrics.kid import compute_kid_of_subsets, estimate_kid
 from eval.metrics.memorisation import compute_memorised
 from eval.metrics.precision_recall import PrecisionRecall, compute_precision_recall
 from eval.metrics.recall_interval import estimate_recall
@@ -63,6 +64,11 @@ class Grading:
     def exact_manifolds(self) -> PrecisionRecall:
         """Return the same by exact distances, whatever is asked for."""
         return compute_precision_recall(*self.pools, device=self.device)
+
+    @cached_property
+    def density_coverage(self) -> DensityCoverage:
+        """Return what density and coverage share."""
+        return compute_density_coverage(*self.pools, device=self.device)
 
     def add_exact(self, result: Result, name: str) -> Result:
         """Put the exact value of precision or recall beside one of float16 arithmetic."""
@@ -165,6 +171,20 @@ def _compute_fid_infinity(grading: Grading) -> Result:
     return _keep(estimate_extrapolated_distance(*map(demand, needed), seed=grading.seed), grading)
 
 
+def _compute_density(grading: Grading) -> Result:
+    return _keep(grading.density_coverage.estimate_density(), grading)
+
+
+def _compute_coverage(grading: Grading) -> Result:
+    return make_value(float(grading.density_coverage.covered.mean()))
+
+
+def _compute_kid_of_subsets(grading: Grading) -> Result:
+    values = compute_kid_of_subsets(*grading.pools, device=grading.device)
+    spread = float(values.std())
+    return {**make_value(float(values.mean())), "num_subsets": len(values), "std": spread}
+
+
 COMPUTE: dict[str, Callable[[Grading], Result]] = {
     "is": _compute_inception_score,
     "fid": _compute_fid,
@@ -174,4 +194,7 @@ COMPUTE: dict[str, Callable[[Grading], Result]] = {
     "memorised": _compute_memorised,
     "kid": _compute_kid,
     "fid_infinity": _compute_fid_infinity,
+    "density": _compute_density,
+    "coverage": _compute_coverage,
+    "kid_subsets": _compute_kid_of_subsets,
 }

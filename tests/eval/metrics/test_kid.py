@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from eval.metrics.kid import compute_kid, estimate_kid
+from eval.metrics.kid import compute_kid, compute_kid_of_subsets, estimate_kid
 from records.errors import UserError
 
 
@@ -86,3 +86,24 @@ def test_order_does_not_matter():
 def test_bad_input_is_refused(reference, samples, message):
     with pytest.raises(UserError, match=message):
         estimate_kid(reference, samples)
+
+
+def test_subsets_are_drawn_as_torch_fidelity_draws_them(monkeypatch):
+    """The samples first, then the reference, by one generator of seed 2020."""
+    monkeypatch.setattr("eval.metrics.kid.NUM_SUBSETS", 3)
+    monkeypatch.setattr("eval.metrics.kid.SUBSET_SIZE", 12)
+    rng = np.random.default_rng(0)
+    reference, samples = rng.normal(size=(30, 4)), rng.normal(0.5, size=(20, 4))
+    draws = np.random.RandomState(2020)
+    expected = []
+    for _ in range(3):
+        some = samples[draws.choice(20, 12, replace=False)]
+        others = reference[draws.choice(30, 12, replace=False)]
+        expected.append(compute_by_hand(others, some))
+    np.testing.assert_allclose(compute_kid_of_subsets(reference, samples), expected, rtol=1e-12)
+
+
+def test_too_few_for_a_subset_are_told():
+    features = np.zeros((999, 2))
+    with pytest.raises(UserError, match="KID: samples: got 999 images; at least 1000 are needed"):
+        compute_kid_of_subsets(np.zeros((1000, 2)), features)
