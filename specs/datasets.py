@@ -12,7 +12,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # names become names of files an
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # of files and their parts
 DATASET_RECIPE = 1
 DIGIT_SIZES_PX = (8, 4)
-OWN_CHANNELS = 3  # a user's images are stored as colour
 
 
 class BaseTask(Strict):
@@ -60,8 +59,9 @@ class OwnTask(BaseTask):
 
     `crop` is how they are made square (`adm.datasets`); `whole` names the set of the same images
     uncropped, from which random crops are taken (null: from the square ones); `classes` keeps some
-    WNIDs or folders; without num_classes no labels are written; `skip_broken` leaves out, and lists
-    in the manifest, what cannot be used, which otherwise ends the preparation.
+    WNIDs or folders; with one of `image_channels` colour images are made grey; without num_classes
+    no labels are written; `skip_broken` leaves out, and lists in the manifest, what cannot be used,
+    which otherwise ends the preparation.
     """
 
     dataset: Literal["imagenet", "lsun", "images"]
@@ -86,10 +86,6 @@ class OwnTask(BaseTask):
             raise ValueError(
                 f"num_classes {self.num_classes} for the classes {self.classes}; write their "
                 "number, or null for images without labels"
-            )
-        if self.image_channels != OWN_CHANNELS:
-            raise ValueError(
-                f"image_channels: got {self.image_channels}; your own images are stored with 3"
             )
         return self
 
@@ -119,7 +115,7 @@ class OwnImagesSpec(Spec):
     task: str = ""
     dataset: Literal["imagenet", "lsun", "images"]
     image_size_px: Positive | None = None
-    image_channels: Literal[3] = 3
+    image_channels: Literal[1, 3] = 3
     place: str = ""
     crop: Literal["centre", "centre_box", "none"] | None = None
     labels: Literal["auto", "folders", "prefix", "none"] = "auto"

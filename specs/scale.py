@@ -295,7 +295,7 @@ def _check_images(where: str, scale: Scale, name: str, task: OwnTask) -> None:
                 f"{where}: skip_broken: got {task.skip_broken}; {other_name} has "
                 f"{other.skip_broken}, and both are made from {task.place}: write the same for both"
             )
-        keys = ("dataset", "place", "classes", "num_classes", "held_out")
+        keys = ("dataset", "place", "classes", "num_classes", "image_channels", "held_out")
         shared = task.whole is not None and other.whole == task.whole
         differing = [key for key in keys if shared and getattr(other, key) != getattr(task, key)]
         if differing:

@@ -28,12 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Either --spec says what is to be made, as the workflow does, or --dataset and --image-size-px.
     """
     parser.add_argument("--out", required=True, type=Path, help="the zip to write")
-    parser.add_argument("--spec", help="dataset spec (JSON); instead of the next seven")
+    parser.add_argument("--spec", help="dataset spec (JSON); instead of the next eight")
     parser.add_argument("--dataset", choices=DATASETS, help="what the images are")
     parser.add_argument(
         "--image-size-px",
         type=whole_number(at_least=1, at_most=MAX_SIZE_PX),
         help="height and width of the images to make",
+    )
+    parser.add_argument(
+        "--channels",
+        dest="image_channels",
+        type=int,
+        choices=(1, 3),
+        help="3 (default), or 1 for grey images; colour ones are made grey",
     )
     parser.add_argument(
         "--crop", choices=CROPS, help="centre (default; LSUN: centre_box), or none for whole images"
@@ -75,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     by_hand = {
         "dataset": args.dataset,
         "image_size_px": args.image_size_px,
+        "image_channels": args.image_channels,
         "crop": args.crop,
         "labels": args.labels,
         "classes": args.classes,
@@ -90,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         return _prepare(args, by_hand, None)
     given = [name for name, value in by_hand.items() if value is not None]
     if given:
-        option = given[0].replace("_", "-")
+        option = "channels" if given[0] == "image_channels" else given[0].replace("_", "-")
         raise UserError(f"--{option}: the spec says that; leave one of the two out")
     spec = load_spec(args.spec, "dataset")
     if isinstance(spec, DigitsSpec):
@@ -110,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
 def _take_what_decides(spec: OwnImagesSpec) -> dict[str, Any]:
     """Take from a spec what decides the images."""
     labels = spec.labels if spec.num_classes else "none"
-    return {**spec.model_dump(exclude={"recipe", "task", "image_channels"}), "labels": labels}
+    return {**spec.model_dump(exclude={"recipe", "task"}), "labels": labels}
 
 
 def _prepare(args: argparse.Namespace, what: dict[str, Any], spec: OwnImagesSpec | None) -> int:
@@ -127,6 +135,7 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any], spec: OwnImagesSpec
             path=path,
             out=args.out,
             image_size_px=what["image_size_px"],
+            image_channels=what["image_channels"] or 3,
             crop=crop,
             labels=what["labels"] or "auto",
             classes=None if what["classes"] is None else tuple(what["classes"]),
@@ -146,6 +155,7 @@ def _prepare(args: argparse.Namespace, what: dict[str, Any], spec: OwnImagesSpec
     print(
         f"{args.out}: {manifest['count']} images"
         + (f" of {size}x{size} px" if size else " of their own sizes")
+        + (", grey" if manifest["image_channels"] == 1 else "")
         + (f", {classes} classes" if classes else ", without labels")
         + f", {manifest['num_bytes'] / 1e6:.1f} MB, {manifest['images_per_second']:.1f} images/s"
         + (f", {len(manifest['skipped'])} skipped" if manifest["skipped"] else "")

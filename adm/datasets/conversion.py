@@ -5,7 +5,7 @@ import io
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, ImageChops, UnidentifiedImageError, features
 
 from adm.datasets.centre_crop import MAX_PIXELS, make_square
 from adm.datasets.own_images import UnusableImage
@@ -26,6 +26,7 @@ TRAITS = (
     "first_of_several_frames",
     "enlarged",
     "sides_cut_off",
+    "colour_made_grey",
 )
 COLOURS = {"1": "grey", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette", "CMYK": "cmyk"}
 
@@ -36,7 +37,7 @@ class Converted:
 
     Attributes:
         png: the file.
-        pixels_sha256: of width, height and RGB bytes, whatever zlib made of them.
+        pixels_sha256: of width, height and RGB or grey bytes, whatever zlib made of them.
         traits: bits in the order of TRAITS.
     """
 
@@ -45,16 +46,20 @@ class Converted:
     traits: int
 
 
-def convert_image(content: bytes, *, image_size_px: int | None, crop: str) -> Converted:
-    """Decode, convert to RGB as the authors' loader does, crop, and encode as PNG.
+def convert_image(
+    content: bytes, *, image_size_px: int | None, crop: str, image_channels: int = 3
+) -> Converted:
+    """Decode, convert to RGB as the authors' loader does, or to grey, crop, and encode as PNG.
 
     Pillow's plain conversion to RGB: transparency is dropped, a CMYK or embedded colour profile
-    and an EXIF rotation are not applied; the first frame of several is taken.
+    and an EXIF rotation are not applied; the first frame of several is taken. Grey is then Pillow's
+    luma, (299 R + 587 G + 114 B) / 1000 (ITU-R BT.601), which leaves grey images as they are.
 
     Args:
         content: bytes of a file of one of FORMATS.
         image_size_px: side of the result; None with crop `none`.
         crop: see `make_square`.
+        image_channels: 3, or 1 for a grey PNG.
 
     Raises:
         UnusableImage: damaged, cut short, foreign, 16-bit grey, or larger than MAX_PIXELS.
@@ -67,7 +72,12 @@ def convert_image(content: bytes, *, image_size_px: int | None, crop: str) -> Co
                 names.add("enlarged")
             if image_size_px is not None and image.width != image.height:
                 names.add("sides_cut_off")
-            square = make_square(image.convert("RGB"), image_size_px=image_size_px, crop=crop)
+            colours = image.convert("RGB")
+            if image_channels == 1:
+                if "grey" not in names and any(_spread(colours)):
+                    names.add("colour_made_grey")
+                colours = colours.convert("L")
+            square = make_square(colours, image_size_px=image_size_px, crop=crop)
     except UnusableImage:
         raise
     except MemoryError:
@@ -113,6 +123,13 @@ def _decode(content: bytes) -> tuple[Image.Image, set[str]]:
     if _read_orientation(image) not in (0, 1):
         names.add("exif_rotation_ignored")
     return image, names
+
+
+def _spread(image: Image.Image) -> tuple[int, int]:
+    """Return how far red and blue are from green at most; grey pictures have 0."""
+    red, green, blue = image.split()
+    far = [ImageChops.difference(green, other).getextrema()[1] for other in (red, blue)]
+    return int(far[0]), int(far[1])
 
 
 def _read_orientation(image: Image.Image) -> int:

@@ -41,6 +41,7 @@ NOTES = {
     "shows",
     "first_of_several_frames": "have several frames, of which the first was taken",
     "sixteen_bits_cut_to_eight": "have 16 bits a channel, cut to 8",
+    "colour_made_grey": "were coloured and are grey now",
     "sides_cut_off": "were not square; what is beside the middle square was cut off",
 }
 
@@ -132,7 +133,9 @@ def make_about(
     return about
 
 
-def make_notes(dataset: str, contents: Contents, summary: Summary) -> list[str]:
+def make_notes(
+    dataset: str, contents: Contents, summary: Summary, image_channels: int
+) -> list[str]:
     """Say what a person should know about a finished set: all that was left out, cut or changed."""
     of = f"of {contents.num_images} images"
     notes = []
@@ -143,6 +146,8 @@ def make_notes(dataset: str, contents: Contents, summary: Summary) -> list[str]:
         for name, words in NOTES.items()
         if contents.traits[name]
     ]
+    if contents.traits["grey"] == contents.num_images and image_channels == 3:
+        notes.append("all images are grey; `--channels 1` makes a grey set, for models of grey")
     full = dataset == "imagenet" and len(contents.per_class) == len(WNIDS)
     if full and contents.num_images != NUM_TRAINING_IMAGES:
         notes.append(

@@ -18,6 +18,7 @@ class Order:
         path: where the user's images are.
         out: the zip to write.
         image_size_px: height and width; None with crop `none`.
+        image_channels: 3, or 1 for grey images.
         crop: see `adm.datasets.centre_crop.make_square`.
         labels: see `adm.datasets.formats.open_own_images`.
         classes: names of the classes to keep; None keeps all.
@@ -34,6 +35,7 @@ class Order:
     path: Path
     out: Path
     image_size_px: int | None
+    image_channels: int = 3
     crop: str = "centre"
     labels: str = "auto"
     classes: tuple[str, ...] | None = None

@@ -130,6 +130,7 @@ def _check_options(folder: Path, order: Order) -> None:
         "recipe": RECIPE,
         "dataset": order.dataset,
         "image_size_px": order.image_size_px,
+        "image_channels": order.image_channels,
         "crop": order.crop,
         "png_level": PNG_LEVEL,
         "versions": list_versions(),
@@ -173,7 +174,9 @@ def _make(
 ) -> dict[str, Any]:
     """Convert all images, then give the zip its end and its name."""
     started = time.monotonic()
-    work = Work(images.kind, str(images.path), order.image_size_px, order.crop)
+    work = Work(
+        images.kind, str(images.path), order.image_size_px, order.crop, order.image_channels
+    )
     broken = folder / "broken.jsonl"
     partial = _reopen(folder, num_same, work, broken)
     with closing(partial):
@@ -189,7 +192,7 @@ def _make(
         fields = {
             "name": order.out.stem,
             "image_size_px": order.image_size_px,
-            "image_channels": 3,
+            "image_channels": order.image_channels,
             "num_classes": summary.num_classes,
             "class_names": images.class_names and list(images.class_names),
             "count": contents.num_images,
@@ -218,7 +221,7 @@ def _make(
         "ignored_files": summary.ignored,
         "traits": contents.traits,
         "skipped": list(_read_broken(broken)),
-        "notes": make_notes(order.dataset, contents, summary),
+        "notes": make_notes(order.dataset, contents, summary, order.image_channels),
         "versions": {**list_versions(), "python": platform.python_version()},
         "num_workers": order.num_workers,
         "num_from_earlier_run": num_kept,

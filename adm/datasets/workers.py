@@ -35,6 +35,7 @@ class Work(NamedTuple):
     path: str
     image_size_px: int | None
     crop: str
+    image_channels: int = 3
 
 
 class WorkerDied(UserError):
@@ -90,7 +91,12 @@ def convert_in_order(
 def convert_place(place: list[Any], work: Work, reader: Reader) -> Converted | str:
     """Read and convert one image, or say why that cannot be done."""
     try:
-        return convert_image(reader(place), image_size_px=work.image_size_px, crop=work.crop)
+        return convert_image(
+            reader(place),
+            image_size_px=work.image_size_px,
+            crop=work.crop,
+            image_channels=work.image_channels,
+        )
     except UnusableImage as error:
         return str(error)
 

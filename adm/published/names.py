@@ -227,6 +227,7 @@ def list_training(named: Named, scale: Scale) -> list[list[str]]:
             "path": scale.places[images.place],
             "crop": images.crop,
             "image-size-px": images.image_size_px,
+            "channels": 1 if images.image_channels == 1 else None,
             "num-classes": images.num_classes,
             "labels": None if images.num_classes else "none",
             "out": data,

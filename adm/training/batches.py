@@ -35,8 +35,8 @@ def open_dataset(spec: ModelSpec | WeightsSpec, data_path: str | Path) -> ImageZ
     dataset = ImageZip(data_path, image_size_px=None if cropped else shape.image_size_px)
     if dataset.image_channels > shape.in_channels:
         raise UserError(
-            f"{data_path}: colour images; {spec.name} has in_channels {shape.in_channels}: give a "
-            "grey dataset, or set image_channels to 3"
+            f"{data_path}: colour images; {spec.name} has in_channels {shape.in_channels}: make "
+            "the dataset again with --channels 1"
         )
     num_classes = shape.num_classes
     if num_classes is not None and dataset.num_classes != num_classes:

@@ -70,8 +70,8 @@ from tests.specs.scale_case import change_scale, load_shipped, on, refuse_scale
         ),
         (
             "paper",
-            on("tasks", "imagenet_64", image_channels=1),
-            "tasks: imagenet_64: image_channels: got 1; your own images are stored with 3",
+            on("tasks", "imagenet_64", image_channels=2),
+            "tasks: imagenet_64: image_channels: got 2 (int); Input should be 1 or 3",
         ),
         (
             "paper",

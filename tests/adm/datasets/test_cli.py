@@ -2,6 +2,7 @@ import argparse
 import hashlib
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,6 +15,7 @@ from tests.adm.datasets.small_sources import (
     encode,
     make_classes,
     make_jpeg,
+    make_pixels,
     write_imagenet_tar,
     write_lmdb,
     write_tree,
@@ -71,6 +73,39 @@ def test_all_that_is_left_out_is_said(tmp_path, capsys):
         "note: 1 of 2 images were not square; what is beside the middle square was cut off",
     ]
     assert ImageZip(tmp_path / "x.zip").class_names == ("9", "10")
+
+
+@pytest.mark.parametrize("by", ["hand", "spec"])
+def test_grey_images(tmp_path, capsys, by):
+    grey = Image.fromarray(make_pixels(16, 16)[..., 0])
+    images = {"1.png": encode(grey, "PNG"), "2.png": encode(grey.convert("RGB"), "PNG")}
+    path = write_tree(
+        tmp_path / "in", {"a": {**images, "3.png": encode(make_pixels(16, 16), "PNG")}}
+    )
+    options = ["--dataset", "images", "--image-size-px", 16, "--channels", 1]
+    if by == "spec":
+        options = ["--spec", spec_file(tmp_path, dataset="images", image_size_px=16,
+                   image_channels=1, num_classes=1)]  # fmt: skip
+    out = tmp_path / "x.zip"
+    assert command(*options, "--workers", 1, "--path", path, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "3 images of 16x16 px, grey, 1 classes" in said
+    assert "note: 1 of 3 images were coloured and are grey now" in said
+    dataset = ImageZip(out)
+    assert dataset.image_channels == 1
+    for index in (0, 1):  # what is grey keeps its values
+        assert (dataset.read(index) == np.asarray(grey)[..., None]).all()
+    luma = make_pixels(16, 16).astype(float) @ (0.299, 0.587, 0.114)
+    assert abs(dataset.read(2)[..., 0] - luma).max() <= 0.5 + 1e-3
+    assert command(*options, "--channels", 3, "--path", path, "--out", out) == (2 * (by == "spec"))
+
+
+def test_a_set_of_grey_images_is_told_of(tmp_path, capsys):
+    image = encode(Image.fromarray(make_pixels(16, 16)[..., 0]), "PNG")
+    path = write_tree(tmp_path / "in", {"a": {"1.png": image}})
+    options = ["--dataset", "images", "--image-size-px", 16, "--workers", 1]
+    assert command(*options, "--path", path, "--out", tmp_path / "x.zip") == 0
+    assert "note: all images are grey; `--channels 1` makes a grey set" in capsys.readouterr().out
 
 
 def test_whole_images_by_hand(tmp_path, capsys):
@@ -179,7 +214,7 @@ def test_what_is_missing_is_said(tmp_path, capsys, options, words):
         ({"dataset": "cifar"}, "dataset: got 'cifar'; needed: digits, imagenet, lsun, images"),
         ({"dataset": "imagenet", "classes": [0]}, "classes: 0: got 0 (int); Input should be a"),
         ({"dataset": "imagenet", "classes": ["n9"]}, "different classes out of those there are: n"),
-        ({"dataset": "imagenet", "image_channels": 1}, "image_channels: got 1 (int); Input s"),
+        ({"dataset": "imagenet", "image_channels": 2}, "image_channels: got 2 (int); Input s"),
         ({"dataset": "imagenet", "skip_broken": 1}, "skip_broken: got 1 (int); Input should"),
         ({"dataset": "imagenet", "image_size_px": "64"}, "image_size_px: got '64' (str); Input"),
     ],
