@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from adm import cli_named
+from adm import cli_named, cli_own
 from adm.datasets import cli as cli_datasets
 from records.errors import UserError, main_guard
 from records.events import add_event_options, open_events
@@ -61,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     sample.add_argument("--batch-size", type=POSITIVE, default=64, help="images at a time (64)")
     sample.add_argument("--out", required=True, help="batch to write (.npz)")
     cli_named.add_commands(commands)
+    cli_own.add_commands(commands)
 
     accuracy = _add_planned(commands, "accuracy", "measure a noisy classifier by timestep")
     loss = _add_planned(commands, "loss", "measure a denoiser's loss on held-out images")
@@ -132,6 +133,8 @@ def _check_paths(args: argparse.Namespace) -> None:
     """
     from records.manifest import manifest_path
 
+    if args.command == "fit":  # a folder, whose files are checked one by one
+        return
     check_writable(args.out)
     read = [getattr(args, key, None) for key in READ]
     named = [one for one in read if one and os.path.basename(one)]  # nothing is beside "." or "/"
@@ -155,6 +158,7 @@ def _train(args: argparse.Namespace, spec: ModelSpec) -> None:
             f"{args.spec}: training: seed: got None; this is the spec of published weights, which "
             "`python -m adm import` takes: write a seed to train the model"
         )
+    cli_own.say_at_start(spec, args.iterations, args.device)
     train(
         spec,
         data_path=args.data,
@@ -226,6 +230,7 @@ COMMANDS = {
     "accuracy": _accuracy,
     "loss": _loss,
     **cli_named.COMMANDS,
+    **cli_own.COMMANDS,
 }
 
 main = main_guard(run)

@@ -1,4 +1,4 @@
-"""`python -m adm draw NAME`, `import`, `export` and `spec`: models by their published names."""
+"""`python -m adm draw NAME`, `import` and `export`: models by their published names."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from records.errors import UserError
 from records.events import add_event_options, open_events
-from records.files import say_how_to_forget, write_json
+from records.files import say_how_to_forget
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, number
 from specs.load import load_spec
 
@@ -15,17 +15,27 @@ if TYPE_CHECKING:
     from adm.published.names import Named
 
 # Of the thousand classes of ImageNet the one that the paper shows guidance on.
+GRID_IMAGES = 36
 SHOWN_CLASS = {"n02113023": "Pembroke Welsh corgi"}
 
 
 def add_commands(commands: Any) -> None:
-    """Add draw, import, export and spec."""
+    """Add draw, import and export."""
     drawing = commands.add_parser("draw", help="draw images from a model by its name")
     drawing.add_argument(
         "name_or_file", metavar="NAME", help="published name (ADM_G_256, ...) or weights file"
     )
     drawing.add_argument("--spec", type=_point_to_sample, help=argparse.SUPPRESS)
     drawing.add_argument("--out", required=True, help="grid (.png) or batch (.npz) to write")
+    drawing.add_argument(
+        "--grid", help=f"also a grid (.png) of the first {GRID_IMAGES} images of a batch"
+    )
+    drawing.add_argument(
+        "--weights",
+        choices=("ema", "raw"),
+        default="ema",
+        help="the average (ema), or of a training's state.safetensors the weights themselves (raw)",
+    )
     drawing.add_argument(
         "--label",
         nargs="+",
@@ -36,6 +46,18 @@ def add_commands(commands: Any) -> None:
     drawing.add_argument("--classifier", help="name or file, for guidance; default: the published")
     drawing.add_argument("--base", help="an upsampler's base: name or file; default: the published")
     drawing.add_argument("--respacing", help="steps, such as 250 or ddim25; default: the published")
+    drawing.add_argument(
+        "--noise-temperature",
+        type=number(at_least=0),
+        default=1.0,
+        help="factor of the noise that each step adds (1)",
+    )
+    drawing.add_argument(
+        "--eps-temperature",
+        type=number(above=0),
+        default=1.0,
+        help="divisor of the predicted noise: the score's temperature (1)",
+    )
     drawing.add_argument("--seed", type=NOT_NEGATIVE, default=0, help="sampling seed (0)")
     drawing.add_argument("--columns", type=POSITIVE, help="pictures in a row of the grid")
     drawing.add_argument("--batch-size", type=POSITIVE, default=8, help="images at a time (8)")
@@ -54,15 +76,17 @@ def add_commands(commands: Any) -> None:
     )
     exporting.add_argument("path", help="weights (safetensors)")
     exporting.add_argument("--out", required=True, help="checkpoint to write (.pt)")
-    spec = commands.add_parser("spec", help="write the spec that a name stands for, for training")
-    spec.add_argument("name", help="published name, or model of the scale")
-    spec.add_argument("--out", required=True, help="JSON file to write")
-    for command in (drawing, importing, spec):
-        command.add_argument(
-            "--scale", default="paper", help="scale whose models the names are (paper)"
-        )
-        command.add_argument("--tables", help="tables instead of params/tables.yaml")
-        command.add_argument("--released", help="list of files instead of params/released.yaml")
+    for command in (drawing, importing):
+        add_list_options(command)
+
+
+def add_list_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where names are looked up."""
+    command.add_argument(
+        "--scale", default="paper", help="scale whose models the names are (paper)"
+    )
+    command.add_argument("--tables", help="tables instead of params/tables.yaml")
+    command.add_argument("--released", help="list of files instead of params/released.yaml")
 
 
 def _point_to_sample(spec: str) -> NoReturn:
@@ -70,18 +94,6 @@ def _point_to_sample(spec: str) -> NoReturn:
     raise UserError(
         "draw: needs a published name or a weights file; to draw from a spec, run "
         "`python -m adm sample --spec FILE --weights FILE --out FILE`"
-    )
-
-
-def _write_spec(args: argparse.Namespace) -> None:
-    """Write the spec that a name stands for."""
-    from adm.published.names import find_model, load_catalogue
-
-    named = find_model(args.name, load_catalogue(args.scale, args.tables, args.released))
-    write_json(args.out, named.spec.content())
-    print(
-        f"{args.out}: {named.name}, {named.iteration} iterations to mark {named.mark}, data "
-        f"{named.spec.training.dataset.task}"
     )
 
 
@@ -144,6 +156,8 @@ def _draw(args: argparse.Namespace) -> None:
     suffix = Path(args.out).suffix
     if suffix not in (".png", ".npz"):
         raise UserError(f"--out {args.out}: give a .png for a grid or an .npz for a batch")
+    if args.grid is not None and (suffix, Path(args.grid).suffix) != (".npz", ".png"):
+        raise UserError(f"--grid {args.grid}: give a .png here, and an .npz as --out")
     from adm.published.draw import draw_named
 
     drawn = draw_named(
@@ -154,6 +168,9 @@ def _draw(args: argparse.Namespace) -> None:
         classifier=args.classifier,
         base=args.base,
         respacing=args.respacing,
+        noise_temperature=args.noise_temperature,
+        eps_temperature=args.eps_temperature,
+        weights=args.weights,
         seed=args.seed,
         batch_size=args.batch_size,
         device=args.device,
@@ -169,16 +186,19 @@ def _draw(args: argparse.Namespace) -> None:
         images = drawn.images
         images = np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
         write_batch(args.out, images, drawn.labels, drawn.manifest)
-    else:
+    grid = args.out if suffix == ".png" else args.grid
+    if grid is not None:
         from adm.sampling.grids import draw_grid, save_grid
 
-        captions = None
-        if drawn.labels is not None:
-            captions = [_caption(label, drawn.class_names) for label in drawn.labels.tolist()]
+        shown = slice(None) if suffix == ".png" else slice(GRID_IMAGES)
+        labels = None if drawn.labels is None else drawn.labels[shown].tolist()
         sheet = draw_grid(
-            drawn.images, heading=drawn.heading, captions=captions, num_columns=args.columns
+            drawn.images[shown],
+            heading=drawn.heading,
+            captions=labels and [_caption(label, drawn.class_names) for label in labels],
+            num_columns=args.columns,
         )
-        save_grid(args.out, sheet, drawn.manifest)
+        save_grid(grid, sheet, drawn.manifest)
     settings = json.dumps(drawn.manifest["sampling"], sort_keys=True)
     print(f"{args.out}: {len(drawn.images)} images; {settings}")
 
@@ -191,4 +211,4 @@ def _caption(label: int, class_names: tuple[str, ...] | None) -> str:
     return f"{label} {SHOWN_CLASS.get(name, name)}"
 
 
-COMMANDS = {"draw": _draw, "import": _import, "export": _export, "spec": _write_spec}
+COMMANDS = {"draw": _draw, "import": _import, "export": _export}

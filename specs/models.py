@@ -47,6 +47,15 @@ class Guide(BaseModelSpec):
     kind: Literal["classifier"]
     architecture: ClassifierArchitecture
 
+    @model_validator(mode="after")
+    def _check(self) -> "Guide":
+        if self.architecture.num_classes < 2:
+            raise ValueError(
+                "architecture: num_classes: got 1; a classifier of one class has nothing to tell "
+                "apart: give images of two classes or more"
+            )
+        return self
+
 
 class DenoiserWeights(Denoiser):
     """The spec in the header of a denoiser's weights."""

@@ -14,12 +14,14 @@ LabelPolicy = Literal["random", "balanced"]
 
 
 class SamplerSettings(Strict):
-    """The method of sampling, its steps and its guidance."""
+    """The method of sampling, its steps, its guidance, and the two temperatures (`adm.process`)."""
 
     method: Literal["ancestral", "ddim"]
     respacing: str
     eta: Annotated[float, Field(ge=0, le=1)]
     guidance_scale: Annotated[float, Field(ge=0)] | None
+    noise_temperature: Annotated[float, Field(ge=0)] = 1.0
+    eps_temperature: Annotated[float, Field(gt=0)] = 1.0
 
 
 class RowSampler(SamplerSettings):

@@ -282,7 +282,7 @@ def _add_samples(
         num_classes=task.num_classes if conditional or guide else None,
         model=name_weights(plan, model, mark),
         sampler=Sampler(
-            **half.sampler.model_dump(exclude={"classifier"}),
+            **half.sampler.model_dump(exclude={"classifier"}, exclude_unset=True),
             schedule=training.schedule,
             num_timesteps=training.num_timesteps,
         ),

@@ -43,6 +43,9 @@ def draw_named(
     classifier: str | None,
     base: str | None,
     respacing: str | None,
+    noise_temperature: float = 1.0,
+    eps_temperature: float = 1.0,
+    weights: str = "ema",
     seed: int,
     batch_size: int,
     device: str,
@@ -63,6 +66,8 @@ def draw_named(
         classifier: name or file; None: the published one, or the one trained beside the model.
         base: an upsampler's base, name or file; None: the published one.
         respacing: steps; None: the published ones.
+        noise_temperature, eps_temperature: see `adm.published.modules.ADM.sample`.
+        weights: `ema`, or `raw` for the weights that no average was taken of, from a state.
         seed: sampling seed.
         batch_size: images at a time.
         device: a torch device.
@@ -73,10 +78,11 @@ def draw_named(
             settings that do not fit.
     """
     lists = {"scale": scale, "tables": tables, "released": released}
-    model = load(name, device=device, **lists)
+    model = load(name, device=device, weights=weights, **lists)
     if isinstance(model, ADM_classifier):
         raise UserError(f"{name}: is a classifier, which draws nothing; name a diffusion model")
-    options = {"seed": seed, "batch_size": batch_size, "progress": True}
+    temperatures = {"noise_temperature": noise_temperature, "eps_temperature": eps_temperature}
+    options = {"seed": seed, "batch_size": batch_size, "progress": True, **temperatures}
     steps = {"respacing": respacing, "device": device}
     first_name, first = name, model
     if isinstance(model, ADM_U):
@@ -138,7 +144,7 @@ def draw_named(
             kind="samples",
             name=str(name),
             seeds={"sampling": seed},
-            sampling={"halves": halves, "seed": seed},
+            sampling={"halves": halves, "seed": seed, "weights": weights, **temperatures},
             labels=None if shown is None else shown.tolist(),
             class_names=None if shown is None or class_names is None else list(class_names),
             precision="float32",

@@ -35,6 +35,7 @@ CLASSES: dict[str, type[ADM] | type[ADM_U] | type[ADM_classifier]] = {
     "upsampler": ADM_U,
     "classifier": ADM_classifier,
 }
+USUAL_STEPS = 250  # of the paper, for a model that none of its rows is about
 Loaded = ADM | ADM_U | ADM_classifier | ADM_G
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -46,6 +47,7 @@ def load(
     scale: str | Path = "paper",
     tables: str | Path | None = None,
     released: str | Path | None = None,
+    weights: str = "ema",
     progress: bool = True,
 ) -> Loaded:
     """Load a model with its weights.
@@ -63,6 +65,7 @@ def load(
         scale: scale whose models the names are.
         tables: another file than params/tables.yaml.
         released: another list of published files than params/released.yaml.
+        weights: `ema`, the average; `raw`, of a training's state the weights themselves.
         progress: show what is downloaded, and say on stderr what was done.
 
     Returns:
@@ -74,7 +77,7 @@ def load(
             them), a download that failed, a file that is not what it should be.
     """
     catalogue = None if is_file_name(name) else load_catalogue(scale, tables, released)
-    return load_from(name, catalogue, device=device, progress=progress)
+    return load_from(name, catalogue, device=device, weights=weights, progress=progress)
 
 
 def load_from(
@@ -82,6 +85,7 @@ def load_from(
     catalogue: Catalogue | None,
     *,
     device: str | torch.device = "cpu",
+    weights: str = "ema",
     progress: bool = True,
 ) -> Loaded:
     """Do what `load` does, with names looked up in a catalogue that was read before.
@@ -90,8 +94,10 @@ def load_from(
         UserError: see `load`.
     """
     if catalogue is None or is_file_name(name):
-        return load_file(name, device=device)
+        return load_file(name, device=device, weights=weights)
     name = str(name)
+    if weights != "ema":
+        raise UserError(f"{name}: published weights are averages; leave --weights out")
     if (note := explain_short(name)) and progress:
         print(note, file=sys.stderr)
     name = SHORT.get(name, name)
@@ -113,12 +119,15 @@ def is_file_name(name: str | Path) -> bool:
     return isinstance(name, Path) or "/" in text or "." in text or Path(text).is_file()
 
 
-def load_file(path: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
+def load_file(
+    path: str | Path, *, device: str | torch.device = "cpu", weights: str = "ema"
+) -> Loaded:
     """Load a weights file that was trained or imported here; its header says what it is.
 
     Args:
-        path: safetensors with a spec.
+        path: safetensors with a spec, or the state of a training.
         device: where to put the model.
+        weights: see `load`.
 
     Returns:
         The model in eval mode. Of a file in a results folder the steps of its scale are known.
@@ -128,14 +137,19 @@ def load_file(path: str | Path, *, device: str | torch.device = "cpu") -> Loaded
     """
     scale = find_scale_of(path)
     name = read_header(path).spec.name.partition("-seed")[0]
-    return _load_any(path, device, name, load_catalogue(scale or "paper"))
+    return _load_any(path, device, name, load_catalogue(scale or "paper"), weights)
 
 
 def _load_any(
-    path: str | Path, device: str | torch.device, model_name: str, catalogue: Catalogue
+    path: str | Path,
+    device: str | torch.device,
+    model_name: str,
+    catalogue: Catalogue,
+    weights: str = "ema",
 ) -> Loaded:
     """Load a network of the class that fits its kind."""
-    return _load(CLASSES[read_header(path).spec.kind], path, device, model_name, catalogue)
+    kind = CLASSES[read_header(path).spec.kind]
+    return _load(kind, path, device, model_name, catalogue, weights)
 
 
 def _load(
@@ -144,14 +158,17 @@ def _load(
     device: str | torch.device,
     model_name: str,
     catalogue: Catalogue,
+    weights: str = "ema",
 ) -> Network:
-    """Load a network of a class, with the published steps where it is one that draws."""
-    model = load_network_of(path, make, device=device)
+    """Load a network of a class, with the paper's steps where it is one that draws."""
+    model = load_network_of(path, make, device=device, weights=weights)
     if isinstance(model, Sampling | ADM_classifier):
         model.class_names = read_header(path).class_names or _name_imagenet(model.spec)
     if isinstance(model, Sampling):
         sampler = find_published_sampler(model_name, catalogue, guided=False)
-        model.respacing = sampler and sampler.respacing
+        usual = str(min(USUAL_STEPS, model.spec.training.num_timesteps))
+        steps = catalogue.scale.sampling.respacing
+        model.respacing = sampler.respacing if sampler else steps.get(usual, usual)
     return model
 
 
@@ -242,6 +259,9 @@ def load_classifier_for(
     """
     if given is None:
         found = find_classifier(model.spec.task, catalogue.scale)
+        beside = Path(name).with_name("classifier.safetensors")
+        if is_file_name(name) and beside.exists():  # as `adm fit` leaves them
+            return _load(ADM_classifier, beside, device, "", catalogue)
         if found is None:
             raise UserError(
                 f"{name}: there is no classifier for {model.spec.task}; give --classifier"

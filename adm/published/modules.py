@@ -111,6 +111,8 @@ class Sampling(UNet):
         low_res: Tensor | None = None,
         classifier: "ADM_classifier | None" = None,
         guidance_scale: float | None = None,
+        noise_temperature: float = 1.0,
+        eps_temperature: float = 1.0,
         start: int = 0,
         batch_size: int = 8,
         progress: bool = False,
@@ -130,6 +132,8 @@ class Sampling(UNet):
             low_res: uint8 [num_images, h, w, c], the images to enlarge (ADM_U alone).
             classifier: the noisy classifier that guides.
             guidance_scale: factor of its gradient.
+            noise_temperature: factor of the noise that each step adds (`adm.process.sampler`).
+            eps_temperature: divisor of the predicted noise.
             start: number of the first image.
             batch_size: images at a time; changes nothing but speed and memory.
             progress: show a bar.
@@ -152,6 +156,8 @@ class Sampling(UNet):
             "respacing": respacing,
             "eta": float(eta),
             "guidance_scale": None if guidance_scale is None else float(guidance_scale),
+            "noise_temperature": float(noise_temperature),
+            "eps_temperature": float(eps_temperature),
             "schedule": process.schedule,
             "num_timesteps": process.num_timesteps,
         }

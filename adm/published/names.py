@@ -271,7 +271,7 @@ def find_scale_of(path: str | Path) -> str | None:
     The workflow puts weights at results/<scale>/<source>/models/<model>/ema-<mark>.safetensors.
     """
     parts = Path(path).resolve().parts
-    if len(parts) < 5 or parts[-3] != "models":
+    if len(parts) < 5 or parts[-3] not in ("models", "state"):
         return None
     scale = parts[-5]
     return scale if (PARAMS / "scales" / f"{scale}.yaml").exists() else None

@@ -82,6 +82,8 @@ def draw_samples(
         cond_fn=cond_fn,
         model_kwargs=model_kwargs,
         variance=choose_variance(spec.training.objective),
+        noise_temperature=sampler.noise_temperature,
+        eps_temperature=sampler.eps_temperature,
         **options,
     )
     sample = sample.cpu()

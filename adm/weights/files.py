@@ -105,7 +105,7 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader
         return WeightsHeader(
             spec=parse_header(json.loads(texts["spec"]), path),
             digest=texts["digest"],
-            mark=texts["mark"],
+            mark=texts.get("mark", "state"),  # the state of a training is at no mark
             iteration=int(texts["iteration"]),
             data_sha256=texts.get("data_sha256"),
             class_names=_parse_class_names(texts),
@@ -129,29 +129,31 @@ def load_network_of(
     *,
     device: str | torch.device,
     expected_digest: str | None = None,
+    weights: str = "ema",
 ) -> Network:
     """Make the network that a weights file describes and load it; no fresh weights are drawn.
 
     Args:
-        path: the file.
+        path: the file, or the state of a training.
         make: makes a network of a model spec.
         device: where to put it.
         expected_digest: see `load_weights`.
+        weights: `ema`, the average; `raw`, the weights themselves, which a state alone has.
 
     Returns:
         The network in eval mode.
 
     Raises:
-        UserError: see `load_weights`; or its spec cannot be built.
+        UserError: see `load_weights`; no raw weights; or its spec cannot be built.
     """
     with torch.device("meta"), _NoFreshWeights():  # shapes without memory
         model = make(read_header(path).spec)
-    _check_weights(path, model, expected_digest)
-    weights = {
+    _, prefix = _check_weights(path, model, expected_digest, weights)
+    tensors = {
         name: torch.empty(one.shape, device=device) for name, one in model.named_parameters()
     }
-    fill_tensors(path, "weights file", weights)
-    model.load_state_dict(weights, assign=True)
+    fill_tensors(path, "weights file", {prefix + name: one for name, one in tensors.items()})
+    model.load_state_dict(tensors, assign=True)
     return model.eval()
 
 
@@ -190,19 +192,35 @@ def load_weights(
     Raises:
         UserError: missing, truncated, foreign, or of another spec; the network is untouched.
     """
-    header = _check_weights(path, model, expected_digest)
-    fill_tensors(path, "weights file", dict(model.named_parameters()))
+    header, prefix = _check_weights(path, model, expected_digest, "ema")
+    tensors = {prefix + name: one for name, one in model.named_parameters()}
+    fill_tensors(path, "weights file", tensors)
     return header
 
 
 def _check_weights(
-    path: str | Path, model: nn.Module, expected_digest: str | None
-) -> WeightsHeader:
-    """Check a weights file against a network, whose memory is left alone; see `load_weights`."""
+    path: str | Path, model: nn.Module, expected_digest: str | None, weights: str
+) -> tuple[WeightsHeader, str]:
+    """Check a weights file against a network, whose memory is left alone; see `load_weights`.
+
+    Returns:
+        The header, and what comes before the parameters' names in the file: a state holds them
+        twice, and the optimiser's moments.
+    """
     with opened(path, "weights file") as file:
         header = _parse_metadata(path, file.metadata() or {})
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         stored = {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
+    is_state = any(name.startswith("ema.") for name in stored)
+    if weights == "raw" and not is_state:
+        raise UserError(
+            f"{path}: holds the averaged weights alone; the raw ones are in the state of the "
+            "training: give its state.safetensors (in the folder of --state)"
+        )
+    prefix = {"ema": "ema.", "raw": "weights."}[weights] if is_state else ""
+    stored = {
+        name.removeprefix(prefix): one for name, one in stored.items() if name.startswith(prefix)
+    }
     different = _describe_differences(dict(model.named_parameters()), stored)
     other_spec = expected_digest is not None and header.digest != expected_digest
     if other_spec or different:
@@ -211,7 +229,7 @@ def _check_weights(
             f"{path}: weights of {header.spec.name}, spec {header.digest[:12]}{needed}"
             f"{': ' + different if different else ''}; train the model again or give its own file"
         )
-    return header
+    return header, prefix
 
 
 def _describe_differences(

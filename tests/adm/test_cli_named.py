@@ -12,6 +12,7 @@ from PIL import Image
 from adm.cli import main
 from adm.networks.model import make_network
 from adm.published.draw import draw_named
+from adm.published.load import load
 from adm.published.names import find_model, load_catalogue
 from adm.weights.files import load_weights, read_header
 from records.batches import read_batch
@@ -94,6 +95,21 @@ def test_joined_names_take_the_published_scale_and_labels_in_turn(published, tmp
     assert np.abs(read_batch(again)[0].astype(int) - images).max() <= 1
 
 
+def test_temperatures_are_options(published, tmp_path):
+    def images(*options):
+        out = tmp_path / "batch.npz"
+        more = ("--num-images", "2", "--respacing", "6", *options)
+        assert draw(published, "ADM_diffusion_256_conditioned", out, *more) == 0
+        return read_batch(out)[0]
+
+    plain, cold = images(), images("--noise-temperature", "0.5")
+    assert (plain == images("--noise-temperature", "1", "--eps-temperature", "1")).all()
+    assert (plain != cold).any() and (plain != images("--eps-temperature", "0.9")).any()
+    model = load("ADM_diffusion_256_conditioned", **published.lists)
+    again = model.sample(2, seed=0, respacing="6", noise_temperature=0.5)
+    assert (again.numpy() == cold[..., :1]).all()
+
+
 def test_a_stack_guides_its_base(published, tmp_path):
     out = tmp_path / "grid.png"
     options = ("--label", "3", "--guidance-scale", "1", "--num-images", "2")
@@ -170,6 +186,8 @@ def test_specs_are_written_for_training(tmp_path, capsys):
     [
         (["draw", "ADM_G", "--out", "a.jpg"], "give a .png for a grid or an .npz"),
         (["draw", "ADM_H", "--out", "a.png"], "ADM_H: no model of that name and no file; did"),
+        (["draw", "ADM_G", "--weights", "raw", "--out", "a.png"], "published weights are averages"),
+        (["draw", "ADM_G", "--grid", "b.png", "--out", "a.png"], "--grid b.png: give a .png here"),
         (["spec", "ADM_H", "--out", "a.json"], "no model of that name"),
         (["spec", "ADM_U", "--scale", "none", "--out", "a.json"], "none.yaml: no such file"),
         (["export", "none.safetensors", "--out", "a.pt"], "no such file; a weights file"),

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from adm.training.ema import make_ema, update_ema
+from adm.training.ema import explain_short_run, make_ema, update_ema
 
 
 def test_starts_as_a_copy():
@@ -34,3 +35,12 @@ def test_no_decay_means_no_average():
     ema = make_ema([torch.tensor([2.0])])
     update_ema(ema, [torch.tensor([7.0])], 0.0)
     assert ema[0].item() == 7.0
+
+
+@pytest.mark.parametrize(
+    ("ema_decay", "iterations", "share"),
+    [(0.9999, 150, "98.5%"), (0.9999, 46000, "1.0%"), (0.9999, 46100, None), (0.0, 1, None)],
+)
+def test_an_average_that_a_run_cannot_fill_is_told(ema_decay, iterations, share):
+    words = explain_short_run(ema_decay, iterations)
+    assert (words is None) if share is None else (f"leaves {share} of the random start" in words)

@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from adm.networks.model import make_network
+from adm.training.loop import make_state
+from adm.training.state import save_state
 from adm.weights.files import load_network_of, load_weights, read_header, save_weights
 from adm.weights.tensors import read_tensors, write_tensors
 from records.errors import UserError
@@ -128,3 +130,21 @@ def test_class_names_travel(tmp_path):
     names = [str(one) for one in range(9)] + ["ünï, [cat]"]
     save_weights(path, model, list(model.parameters()), **options, class_names=names)
     assert read_header(path).class_names == tuple(names)
+
+
+def test_a_state_holds_the_average_and_the_weights_themselves(tmp_path):
+    state = make_state(SPEC)
+    with torch.no_grad():
+        for parameter in state.model.parameters():
+            parameter.add_(1)
+    save_state(tmp_path, state, SPEC, "0" * 64)
+    path = tmp_path / "state.safetensors"
+    raw = load_network_of(path, make, device="cpu", weights="raw")
+    ema = load_network_of(path, make, device="cpu")
+    for one, two, three in zip(raw.parameters(), ema.parameters(), state.ema, strict=True):
+        assert torch.equal(two, three) and torch.equal(one, two + 1)
+    about = read_header(path)
+    assert (about.spec.content(), about.mark, about.iteration) == (SPEC.content(), "state", 0)
+    save_fresh(tmp_path / "w.safetensors", SPEC)
+    with pytest.raises(UserError, match=r"w\.safetensors: holds the averaged weights alone; the"):
+        load_network_of(tmp_path / "w.safetensors", make, device="cpu", weights="raw")
