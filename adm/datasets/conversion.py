@@ -74,7 +74,7 @@ def convert_image(
                 names.add("sides_cut_off")
             colours = image.convert("RGB")
             if image_channels == 1:
-                if "grey" not in names and any(_spread(colours)):
+                if _has_colour(colours):
                     names.add("colour_made_grey")
                 colours = colours.convert("L")
             square = make_square(colours, image_size_px=image_size_px, crop=crop)
@@ -125,11 +125,10 @@ def _decode(content: bytes) -> tuple[Image.Image, set[str]]:
     return image, names
 
 
-def _spread(image: Image.Image) -> tuple[int, int]:
-    """Return how far red and blue are from green at most; grey pictures have 0."""
+def _has_colour(image: Image.Image) -> bool:
+    """Tell whether any pixel of an RGB image has channels that differ."""
     red, green, blue = image.split()
-    far = [ImageChops.difference(green, other).getextrema()[1] for other in (red, blue)]
-    return int(far[0]), int(far[1])
+    return any(ImageChops.difference(green, other).getbbox() for other in (red, blue))
 
 
 def _read_orientation(image: Image.Image) -> int:
