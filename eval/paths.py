@@ -10,6 +10,7 @@ from eval.images.open import KINDS
 from records.errors import UserError
 from records.files import check_writable
 from records.inputs import refuse_replacing
+from records.limits import demand_regular
 from records.manifest import manifest_path
 
 STANDARD_OUTPUT = "-"
@@ -36,6 +37,7 @@ def check_paths(
         if not os.path.exists(path):
             absent = describe_absent(path, "file or folder")
             raise UserError(f"{path}: {absent}; needed is one of: {KINDS}")
+        demand_regular(path)
     read = [Path(path) for path in (*inputs, *others) if path is not None]
     for out in outputs:
         if out is None or out == STANDARD_OUTPUT:

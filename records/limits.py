@@ -15,6 +15,7 @@ from typing import Any
 from records.errors import UserError
 
 MAX_TEXT_BYTES = 1 << 30  # of JSON: a line for each image of a data set of ten millions
+MAX_CLASSES = 1 << 16
 MAX_WHOLE = 2**63  # labels and counts become int64
 # Deflate packs text 5 to 20 times and a run of equal bytes 1000 times.
 MAX_RATIO, SMALL_BYTES = 200, 16 << 20

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from records.errors import UserError
+from records.limits import parse_json, read_member
 
 PER_CLASS = 8
 MAX_CLASSES = 10  # with more classes than this the first images are shown as they come
@@ -78,7 +78,7 @@ def read_zip_images(path: str | Path) -> tuple[list[str], np.ndarray | None]:
             names = sorted(name for name in archive.namelist() if name.endswith(".png"))
             listed = None
             if "dataset.json" in archive.namelist():
-                listed = json.loads(archive.read("dataset.json")).get("labels")
+                listed = parse_json(read_member(archive, "dataset.json")).get("labels")
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: no data set can be read ({error}); make it again") from None
     if not listed:

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
+from records.limits import MAX_CLASSES
 from specs.strict import Strict, validated
 
 Positive = Annotated[int, Field(gt=0, le=2**53)]  # what every reader of JSON holds exactly
 # Sizes and counts in a network, far beyond any: a header that says more is damaged or hostile.
-Size = Annotated[int, Field(gt=0, le=1 << 16)]
+Size = Annotated[int, Field(gt=0, le=MAX_CLASSES)]
 MAX_DEPTH, MAX_LEVELS, MAX_MULTIPLE = 64, 17, 64
 # Features of the hidden layer of both spatial pools, fixed by the published architecture.
 SPATIAL_POOL_WIDTH = 2048

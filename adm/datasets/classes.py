@@ -1,6 +1,5 @@
 """Which class each image has, by its name: the same for a folder and for a zip of it."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -8,6 +7,7 @@ from typing import Any
 
 from adm.datasets.own_images import check_class_names, is_image_name, show_some
 from records.errors import UserError
+from records.limits import MAX_CLASSES, parse_json
 
 LABELS = ("auto", "folders", "prefix", "none")
 LIST_NAME = "dataset.json"
@@ -197,7 +197,7 @@ def read_class_list(
             all that are.
     """
     try:
-        about = json.loads(content)
+        about = parse_json(content)
         if about["labels"] is None:
             return None
         labels = {str(name): label for name, label in about["labels"]}
@@ -220,8 +220,8 @@ def _check_labels(
             raise UserError(
                 f"{where}: {LIST_NAME} names {name!r}, which is not there; make the list again"
             )
-        if type(label) is not int or label < 0 or (num_classes and label >= num_classes):
-            needed = f"0 to {num_classes - 1}" if num_classes else "integers from 0"
+        if type(label) is not int or label < 0 or label >= (num_classes or MAX_CLASSES):
+            needed = f"0 to {(num_classes or MAX_CLASSES) - 1}"
             raise UserError(
                 f"{where}: {LIST_NAME}: {name} has label {label!r}; labels are {needed}: correct "
                 "it, or ask for another num_classes"

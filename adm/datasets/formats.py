@@ -12,6 +12,7 @@ from adm.datasets.imagenet_tar import make_tar_reader, open_imagenet_tar
 from adm.datasets.lsun_lmdb import make_lmdb_reader, open_lsun
 from adm.datasets.own_images import OwnImages, Reader, check_num_classes, show_some
 from records.errors import UserError
+from records.limits import demand_regular
 
 READERS: dict[str, Callable[[Path], Reader]] = {
     "imagenet_tar": make_tar_reader,
@@ -51,6 +52,7 @@ def open_own_images(
         raise UserError(f"labels: got {labels!r}; needed: one of {', '.join(LABELS)}")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give the path of the images")
+    demand_regular(path)
     if dataset == "lsun":
         return open_lsun(path)
     way = "auto" if labels == "none" and classes is not None else labels

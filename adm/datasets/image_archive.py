@@ -25,6 +25,7 @@ from adm.datasets.own_images import (
     read_part,
 )
 from records.errors import UserError
+from records.limits import read_member
 
 LOCAL_HEADER_BYTES = 30
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -136,11 +137,9 @@ def _read_member(path: Path, name: str) -> bytes:
     """Return the content of a file in the zip."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(
-            f"{path}: {name} cannot be read ({error}); make the zip again, or say --labels none"
-        ) from None
+            return read_member(archive, name)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; make the zip again, or say --labels none") from None
 
 
 def _is_concealed(name: str) -> bool:

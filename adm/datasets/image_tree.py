@@ -23,6 +23,7 @@ from adm.datasets.own_images import (
     read_part,
 )
 from records.errors import UserError
+from records.limits import read_bytes
 
 
 def open_image_folder(
@@ -44,7 +45,7 @@ def open_image_folder(
         classes = None
     elif labels == "auto" and (path / LIST_NAME).is_file():
         names = (name for name, is_folder in _list_names(path) if not is_folder)
-        content = (path / LIST_NAME).read_bytes()
+        content = read_bytes(path / LIST_NAME)
         classes = read_class_list(path, content, filter(is_image_name, names), num_classes)
     else:
         found = survey(_list_names(path), labels)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from records.errors import UserError
 from records.files import atomic_write
+from records.limits import parse_json, read_member
 
 CACHE_BYTES = 512 * 2**20
 FOLDER_IMAGES = 1000
@@ -156,11 +157,11 @@ class ImageZip:
     def _read_about(self) -> dict[str, Any]:
         """Read dataset.json."""
         try:
-            about = json.loads(self._archive.read("dataset.json"))
+            about = parse_json(read_member(self._archive, "dataset.json"))
             labels = about["labels"]
             if labels is not None:
                 about["labels"] = [(str(one), label) for one, label in labels]
-        except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{self.path}: no dataset.json with `labels` in it ({error}); the zip needs "
                 '{"labels": [["00000/img00000000.png", 5], ...]} or {"labels": null}: '

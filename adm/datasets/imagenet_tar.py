@@ -148,6 +148,8 @@ def _iterate_members(
         with tarfile.open(fileobj=section, mode="r:") as archive:
             for member in archive:
                 needed = member.offset_data + member.size
+                if member.size < 0:  # tarfile would go back, and round for ever
+                    raise UserError(f"{where}: damaged: {member.name} has a negative size; {AGAIN}")
                 if needed > num_bytes:
                     raise UserError(
                         f"{where}: cut short: {member.name} ends at byte {needed}, the archive at "

@@ -1,6 +1,10 @@
 """LSUN from its lmdb: WebP or JPEG files in the order of their keys, without labels."""
 
+import itertools
+import multiprocessing
+import os
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from adm.datasets.own_images import (
 )
 from records.errors import UserError
 
+KEYS_AT_A_TIME = 1000
 NEEDED = "give the folder of data.mdb, as bedroom_train_lmdb, unpacked from LSUN's zip"
 
 
@@ -31,20 +36,52 @@ def open_lsun(path: str | Path) -> OwnImages:
     _open_environment(path).close()
 
     def iterate_images() -> Iterator[Listed]:
-        import lmdb
-
-        environment = _open_environment(path)
-        try:
-            with environment.begin() as transaction:
-                for key in transaction.cursor().iternext(keys=True, values=False):
-                    text = bytes(key).decode("latin-1")
-                    yield Listed(text, None, [text])
-        except lmdb.Error as error:
-            raise UserError(f"{path}: damaged ({error}); unpack it again") from None
-        finally:
-            environment.close()
+        for key in _list_keys(path):
+            text = key.decode("latin-1")
+            yield Listed(text, None, [text])
 
     return OwnImages("lmdb", path, None, False, make_stamp(data), iterate_images)
+
+
+def _list_keys(path: Path) -> Iterator[bytes]:
+    """List the keys in another process: of a damaged page the library makes an end of its own.
+
+    Raises:
+        UserError: damaged.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_send_keys, args=(there, path), daemon=True)
+    process.start()
+    there.close()
+    said = "a page of it ends the library"
+    try:
+        while keys := here.recv():
+            if isinstance(keys, str):
+                said = keys
+                raise EOFError
+            yield from keys
+    except EOFError:
+        raise UserError(f"{path}: damaged ({said}); unpack it again") from None
+    finally:
+        process.terminate()
+        process.join()
+        here.close()
+
+
+def _send_keys(out: Connection, path: Path) -> None:
+    """Send the keys in lists, then an empty list; or what is wrong, in words."""
+    import lmdb
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where the library writes its last words
+    try:
+        with _open_environment(path).begin() as transaction:
+            keys = transaction.cursor().iternext(keys=True, values=False)
+            while some := [bytes(key) for key in itertools.islice(keys, KEYS_AT_A_TIME)]:
+                out.send(some)
+    except lmdb.Error as error:
+        out.send(str(error))
+    out.send([])
 
 
 def make_lmdb_reader(path: Path) -> Reader:

@@ -1,6 +1,5 @@
 """Weights on disk: safetensors files that are whole or absent, with the spec that made them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from adm.weights.tensors import fill_tensors, opened, read_texts, write_tensors
 from records.errors import UserError
 from records.files import canonical_json
+from records.limits import parse_json
 from specs.load import parse_header
 from specs.models import ModelSpec, WeightsSpec
 
@@ -103,7 +103,7 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader
     """Turn a weights file's texts into values."""
     try:
         return WeightsHeader(
-            spec=parse_header(json.loads(texts["spec"]), path),
+            spec=parse_header(parse_json(texts["spec"]), path),
             digest=texts["digest"],
             mark=texts.get("mark", "state"),  # the state of a training is at no mark
             iteration=int(texts["iteration"]),
@@ -119,7 +119,7 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader
 
 def _parse_class_names(texts: Mapping[str, str]) -> tuple[str, ...] | None:
     """Return the names of the classes, where a header has them."""
-    names = json.loads(texts.get("class_names", "null"))
+    names = parse_json(texts.get("class_names", "null"))
     return tuple(map(str, names)) if isinstance(names, list) else None
 
 

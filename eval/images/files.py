@@ -1,6 +1,5 @@
 """Open images that are files of their own: a folder of PNGs, or a zip of PNGs with dataset.json."""
 
-import json
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from eval.images.prefetch import map_in_order
 from records.cores import count_cores
 from records.errors import UserError
 from records.files import digest, sha256_file
+from records.limits import demand_regular, parse_json, read_bytes, read_member
 
 LISTING = "dataset.json"
 # Files taken for images by their names; what they are is then told from their content.
@@ -52,7 +52,7 @@ def open_image_zip(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet:
     """
     with tell_damage(path, "zip"), zipfile.ZipFile(path) as archive:
         members = archive.namelist()
-        listing = archive.read(LISTING) if LISTING in members else None
+        listing = read_member(archive, LISTING) if LISTING in members else None
         names, labels, fault = _list_images(members, listing, path)
         images, headers = [], {}
         for name in names:
@@ -88,7 +88,7 @@ def open_image_folder(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet
     folder = Path(path)
     with tell_damage(path, "folder"):
         members = list(_walk(folder))
-        listing = (folder / LISTING).read_bytes() if LISTING in members else None
+        listing = read_bytes(folder / LISTING) if LISTING in members else None
         names, labels, fault = _list_images(members, listing, path)
         images, headers, hashes = [], {}, []
         # Opening many small files waits for the disk more than it computes.
@@ -142,7 +142,7 @@ def _list_images(
 def _parse_listing(listing: bytes, path: str | Path) -> tuple[list[tuple[str, int]], str | None]:
     """Read names and labels from dataset.json, none where it has none; or why it cannot be used."""
     try:
-        labels: Any = json.loads(listing)["labels"]
+        labels: Any = parse_json(listing)["labels"]
         listed = [] if labels is None else [(str(name), int(label)) for name, label in labels]
         np.array([label for _, label in listed], dtype=np.int64)
         return listed, None
@@ -169,6 +169,7 @@ def _walk(folder: Path) -> Iterator[str]:
 def _inspect_file(folder: Path, name: str, *, allow_jpeg: bool) -> tuple[ImageHeader, str]:
     """Check one image of a folder by its header, and hash it."""
     where = f"{folder}: {name}"
+    demand_regular(folder / name)
     with open(folder / name, "rb") as file:
         header = read_image_header(file, where, allow_jpeg=allow_jpeg)
         _check_size(os.fstat(file.fileno()).st_size, header, where)

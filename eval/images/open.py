@@ -11,6 +11,7 @@ from eval.images.image_set import ImageSet
 from eval.images.npz_images import find_shards, open_npy, open_npz, open_npz_folder
 from eval.images.npz_stream import IMAGES, describe_npz
 from records.errors import UserError
+from records.limits import demand_regular
 
 STATISTICS = ("mu", "sigma", "mu_s", "sigma_s")
 # Single values that a reference made here holds beside them.
@@ -48,6 +49,7 @@ def open_images(path: str | Path, *, allow_jpeg: bool = False) -> ImageSet:
     if path.is_dir():
         return _open_folder(path, allow_jpeg=allow_jpeg)
     with tell_damage(path, path.suffix if path.suffix in (".npz", ".npy", ".zip") else "file"):
+        demand_regular(path)
         with open(path, "rb") as file:
             start = file.read(512)
         if start.startswith(np.lib.format.MAGIC_PREFIX):

@@ -11,7 +11,6 @@ Its weights are named tensors in a safetensors file whose metadata holds the spe
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from eval.networks.feature_network import FeatureNetwork
 from records.errors import UserError
 from records.files import atomic_write, canonical_json, sha256_file
+from records.limits import parse_json
 
 if TYPE_CHECKING:
     import torch
@@ -231,11 +231,11 @@ def load_parameters(path: str | Path) -> tuple[dict[str, "torch.Tensor"], dict[s
             f"{sorted(metadata)}); make one with `python -m eval network`"
         )
     try:
-        description = json.loads(metadata["network"])
+        description = parse_json(metadata["network"])
         check_spec(description["spec"], f"{path}: spec in its header")
         name = description["name"]
         written = description.get(CHECKSUM)  # earlier versions wrote none
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError):
         name = written = None
     if not isinstance(name, str):
         raise UserError(

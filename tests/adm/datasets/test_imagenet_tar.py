@@ -134,3 +134,19 @@ def test_reader_of_a_file_that_became_shorter(tmp_path):
         make_tar_reader(path)([0, 0])
     with pytest.raises(UnusableImage, match="more than the 268435456 that are read"):
         make_tar_reader(path)([0, 2**40])
+
+
+def test_a_negative_size(tmp_path):
+    """It sends tarfile back to where it was."""
+    first, second = tarfile.TarInfo("a.JPEG"), bytearray(tarfile.TarInfo("b.JPEG").tobuf())
+    second[124:136] = b"\xff" * 10 + b"\xfe\x00"  # -512
+    second[148:156] = b" " * 8
+    second[148:156] = b"%06o\0 " % sum(second)
+    inner = first.tobuf() + bytes(second) + bytes(10240)
+    outer = tmp_path / "x.tar"
+    outer.write_bytes(make_tar({"n01.tar": inner}))
+    with pytest.raises(UserError, match=r"n01\.tar: damaged: b\.JPEG has a negative size; get the"):
+        list_images(outer)
+    outer.write_bytes(inner)
+    with pytest.raises(UserError, match=r"x\.tar: damaged: b\.JPEG has a negative size; get the"):
+        list_images(outer)

@@ -44,3 +44,16 @@ def test_cut_short(tmp_path):
     data.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"data\.mdb: cut short: \d+ of \d+ bytes; unpack it again"):
         open_lsun(tmp_path / "x")
+
+
+@pytest.mark.parametrize("page", [2, 3, 5, -1])
+def test_a_zeroed_page(tmp_path, page):
+    """The library ends the process at some of them."""
+    values = {b"%03d" % one: bytes(700) for one in range(200)}
+    path = write_lmdb(tmp_path / "x", values)
+    content = bytearray((path / "data.mdb").read_bytes())
+    start = page * 4096 % len(content)
+    content[start : start + 4096] = bytes(4096)
+    (path / "data.mdb").write_bytes(content)
+    with pytest.raises(UserError, match=r"x: damaged \(.*\); unpack it again"):
+        list(open_lsun(path).iterate_images())
