@@ -99,10 +99,12 @@ def _point_to_sample(spec: str) -> NoReturn:
 
 def _export(args: argparse.Namespace) -> None:
     """Write weights as the authors' checkpoint, and print the options that their scripts need."""
-    from adm.published.checkpoints import export_checkpoint, format_flags
+    from adm.published.checkpoints import export_checkpoint, find_obstacles, format_flags
 
-    flags = format_flags(export_checkpoint(args.path, args.out))
-    print(f"{args.out}: for the authors' scripts: {flags or 'they cannot build this model'}")
+    spec = export_checkpoint(args.path, args.out)
+    reasons = ", ".join(find_obstacles(spec))
+    says = f"they cannot build this model: {reasons}" if reasons else format_flags(spec)
+    print(f"{args.out}: for the authors' scripts: {says}")
 
 
 def _import(args: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Which format a user's images have, and how each format is read."""
 
+import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,7 @@ def open_own_images(
     demand_regular(path)
     if dataset == "lsun":
         return open_lsun(path)
+    _check_kind(dataset, path)
     way = "auto" if labels == "none" and classes is not None else labels
     if dataset == "imagenet" and way == "auto" and path.is_dir():
         way = "folders" if has_folders(path) else "prefix"
@@ -77,6 +79,17 @@ def open_own_images(
             "--labels prefix"
         )
     return _drop_labels(images) if labels == "none" and images.labelled else images
+
+
+def _check_kind(dataset: str, path: Path) -> None:
+    """Tell what is no folder or zip of images, by what it is."""
+    if path.name == "data.mdb" or (path / "data.mdb").is_file():
+        raise UserError(f"{path}: an lmdb, as LSUN comes; say --dataset lsun")
+    if dataset == "images" and path.is_file() and tarfile.is_tarfile(path):
+        raise UserError(
+            f"{path}: a tar; of images a folder or a zip is read: unpack it with `tar xf` and give "
+            "the folder, or say --dataset imagenet for ImageNet's own archive"
+        )
 
 
 def _keep_classes(images: OwnImages, classes: Sequence[str]) -> OwnImages:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adm.networks.model import make_network
 from adm.published.names import NAMES, Catalogue, Named, find_model, published_name
-from adm.weights.files import make_header, read_header
+from adm.weights.files import STATE_MARK, make_header, read_header
 from adm.weights.tensors import opened, verify_tensors, write_tensors
 from records.errors import UserError
 from records.files import atomic_write
@@ -170,7 +170,7 @@ def compare_shapes(needed: Mapping[str, list[int]], got: Mapping[str, list[int]]
 
 
 def find_nearest(got: Mapping[str, list[int]], catalogue: Catalogue) -> tuple[list[str], bool]:
-    """Find the models of a scale whose parameters are nearest to a file's.
+    """Find the models of a scale, of the file's kind, whose parameters are nearest to a file's.
 
     Returns:
         Names (several where networks are equal; published ones first), and whether names and
@@ -179,14 +179,17 @@ def find_nearest(got: Mapping[str, list[int]], catalogue: Catalogue) -> tuple[li
     items = {(name, tuple(shape)) for name, shape in got.items()}
     scores: dict[str, float] = {}
     for model in catalogue.scale.models:
-        own = {
-            (name, tuple(shape))
-            for name, shape in make_shapes(find_model(model, catalogue).spec.architecture).items()
-        }
-        scores[model] = len(items & own) / len(items | own)
+        shapes = make_shapes(find_model(model, catalogue).spec.architecture)
+        own = {(name, tuple(shape)) for name, shape in shapes.items()}
+        scores[model] = len(items & own) / len(items | own) + (_draws(got) == _draws(shapes))
     best = max(scores.values())
     names = [published_name(name) for name, score in scores.items() if score == best]
-    return sorted(names, key=lambda name: name not in NAMES), best == 1  # published ones first
+    return sorted(names, key=lambda name: name not in NAMES), best == 2  # published ones first
+
+
+def _draws(names: Iterable[str]) -> bool:
+    """Tell by its parameters a network that puts out images from a classifier."""
+    return any(name.startswith("output_blocks.") for name in names)
 
 
 def check_tensors(
@@ -263,7 +266,10 @@ def export_checkpoint(path: str | Path, out_path: str | Path) -> WeightsSpec:
     Raises:
         UserError: no weights file, tensors that are not those of its spec, no space.
     """
-    spec = read_header(path).spec
+    header = read_header(path)
+    spec = header.spec
+    if header.mark == STATE_MARK:
+        raise UserError(f"{path}: the state of a training; export the weights that it wrote")
     verify_tensors(path, "weights file")
     shapes = make_shapes(spec.architecture)
     with opened(path, "weights file") as file:
@@ -276,6 +282,22 @@ def export_checkpoint(path: str | Path, out_path: str | Path) -> WeightsSpec:
     return spec
 
 
+def find_obstacles(spec: WeightsSpec) -> list[str]:
+    """Say what the authors' code cannot build of a model; empty where it can."""
+    shape = spec.architecture
+    known = AUTHORS_UPSAMPLER_MULT if spec.kind == "upsampler" else AUTHORS_MULT
+    mult = known.get(shape.image_size_px)
+    theirs = (
+        ("image_size_px", shape.image_size_px, mult is not None, ", ".join(map(str, known))),
+        ("channel_mult", shape.channel_mult, mult in (None, shape.channel_mult), f"{mult}"),
+        ("in_channels", shape.in_channels, shape.in_channels == 3, "3"),
+        ("num_groups", shape.num_groups, shape.num_groups == 32, "32"),
+        ("num_classes", shape.num_classes, shape.num_classes in (None, 1000), "1000"),
+        ("rescale_residual", shape.rescale_residual, not shape.rescale_residual, "False"),
+    )
+    return [f"{key} {got} (theirs {needed})" for key, got, fits, needed in theirs if not fits]
+
+
 def format_flags(spec: WeightsSpec) -> str:
     """Write a spec as the options of the authors' scripts.
 
@@ -284,14 +306,7 @@ def format_flags(spec: WeightsSpec) -> str:
         `--classifier_`. Empty for what their code cannot build (other sizes, channels, classes).
     """
     shape = spec.architecture
-    known = AUTHORS_UPSAMPLER_MULT if spec.kind == "upsampler" else AUTHORS_MULT
-    if (
-        shape.in_channels != 3
-        or shape.num_groups != 32
-        or shape.num_classes not in (None, 1000)
-        or shape.channel_mult != known.get(shape.image_size_px)
-        or shape.rescale_residual
-    ):
+    if find_obstacles(spec):
         return ""
     resolutions = ",".join(map(str, shape.attention_resolutions))
     adagn = shape.embedding == "adagn"

@@ -41,8 +41,12 @@ SHORT = {"ADM_U": "ADM_U_64_256", "ADM_G": "ADM_G_256"}
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where names are looked up: a scale, the tables and what was published."""
+    """Where names are looked up: a scale, the tables and what was published.
 
+    `given` is what names the scale on a command line: its name, or the path of its file.
+    """
+
+    given: str
     scale: Scale
     tables: Mapping[str, Table]
     released: Released
@@ -72,6 +76,7 @@ def load_catalogue(
     """
     is_path = str(scale).endswith((".yaml", ".yml"))
     return Catalogue(
+        str(scale),
         load_scale(scale if is_path else PARAMS / "scales" / f"{scale}.yaml"),
         load_tables(tables_path or PARAMS / "tables.yaml"),
         load_released(released_path),
@@ -202,23 +207,21 @@ def explain_absence(named: Named, catalogue: Catalogue) -> UserError:
     why = catalogue.released.never_released.get(
         named.model, "the authors published no weights of this model"
     )
-    commands = ", then ".join(
-        f"`{shlex.join(one)}`" for one in list_training(named, catalogue.scale)
-    )
+    commands = ", then ".join(f"`{shlex.join(one)}`" for one in list_training(named, catalogue))
     return UserError(
         f"{named.name}: no weights are available: {why}; train it: {commands}, and give that file "
         "in place of the name"
     )
 
 
-def list_training(named: Named, scale: Scale) -> list[list[str]]:
+def list_training(named: Named, catalogue: Catalogue) -> list[list[str]]:
     """Return the commands, word by word, that make a model's images, write its spec and train it.
 
     Args:
         named: the model.
-        scale: where its images are, and on what its models are trained.
+        catalogue: whose scale says where its images are, and on what its models are trained.
     """
-    images = named.spec.training.dataset
+    given, scale, images = catalogue.given, catalogue.scale, named.spec.training.dataset
     data, spec, machine = f"{images.task}.zip", f"{named.model}.json", scale.compute
     adm = ["python", "-m", "adm"]
     if isinstance(images, OwnImagesSpec):
@@ -237,8 +240,8 @@ def list_training(named: Named, scale: Scale) -> list[list[str]]:
         made += ["--skip-broken"] if images.skip_broken else []
     else:  # embedded images: only the workflow makes them
         data = f"results/{scale.name}/data/{data}"
-        made = ["snakemake", "--cores", "all", "--config", f"scale={scale.name}", "--", data]
-    options = {"scale": None if scale.name == "paper" else scale.name, "out": spec}
+        made = ["snakemake", "--cores", "all", "--config", f"scale={given}", "--", data]
+    options = {"scale": None if given == "paper" else given, "out": spec}
     described = [*adm, "spec", named.name, *_write_options(options)]
     options = {
         "spec": spec,

@@ -17,6 +17,7 @@ from specs.load import parse_header
 from specs.models import ModelSpec, WeightsSpec
 
 NUM_SHOWN = 5
+STATE_MARK = "state"  # what a header says in place of a mark when it is a training's state
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -105,7 +106,7 @@ def _parse_metadata(path: str | Path, texts: Mapping[str, str]) -> WeightsHeader
         return WeightsHeader(
             spec=parse_header(parse_json(texts["spec"]), path),
             digest=texts["digest"],
-            mark=texts.get("mark", "state"),  # the state of a training is at no mark
+            mark=texts.get("mark", STATE_MARK),
             iteration=int(texts["iteration"]),
             data_sha256=texts.get("data_sha256"),
             class_names=_parse_class_names(texts),

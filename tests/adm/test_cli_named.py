@@ -162,7 +162,10 @@ def test_models_trained_here_find_classifier_and_base_beside_them(published, tmp
 def test_import_and_export(tmp_path, capsys):
     model, back = place(tmp_path, "imagenet_64"), tmp_path / "back.pt"
     assert main(["export", str(model), "--out", str(back)]) == 0
-    assert "they cannot build this model" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(
+        "they cannot build this model: image_size_px 4 (theirs 64, 128, 256, 512), in_channels 1 "
+        "(theirs 3), num_groups 8 (theirs 32), num_classes 10 (theirs 1000)\n"
+    )
     weights = torch.load(back, weights_only=True)
     expected = make_weights("imagenet_64")
     assert all(torch.equal(weights[name], expected[name]) for name in expected)

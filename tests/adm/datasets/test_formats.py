@@ -104,3 +104,14 @@ def test_unknown_names(tmp_path):
 def test_lsun(tmp_path):
     path = write_lmdb(tmp_path / "cat_lmdb", {b"1": b"2"})
     assert open_own_images("lsun", path).kind == "lmdb"
+
+
+def test_what_is_no_folder_and_no_zip_is_told_by_what_it_is(tmp_path):
+    path = write_imagenet_tar(tmp_path / "x.tar", make_classes())
+    with pytest.raises(UserError, match=r"x\.tar: a tar; .* unpack it with `tar xf` and give the"):
+        open_own_images("images", path)
+    path = write_lmdb(tmp_path / "cat_lmdb", {b"1": b"2"})
+    for one in (path, path / "data.mdb"):
+        for dataset in ("images", "imagenet"):
+            with pytest.raises(UserError, match=r": an lmdb, as LSUN comes; say --dataset lsun"):
+                open_own_images(dataset, one)

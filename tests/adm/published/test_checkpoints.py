@@ -20,6 +20,7 @@ from adm.published.checkpoints import (
     read_state_dict,
 )
 from adm.published.names import NAMES, find_model, load_catalogue
+from adm.published.own import find_small
 from adm.weights.files import read_header
 from adm.weights.tensors import read_tensors
 from records.errors import UserError
@@ -231,6 +232,14 @@ def test_published_architectures_are_told_apart():
     for name in ("256x256_diffusion_uncond", "512x512_classifier", "64_256_upsampler"):
         names, exact = find_nearest(CHECKPOINTS[name]["state_dict"], PAPER)
         assert exact and find_model(name, PAPER).model in [NAMES[one] for one in names]
+
+
+def test_the_nearest_model_is_of_the_same_kind():
+    for name, kind in (("small", "diffusion"), ("small_classifier", "classifier")):
+        shapes = make_shapes(find_small(name).spec.architecture)
+        names, exact = find_nearest(shapes, CATALOGUE)
+        kinds = {find_model(one, CATALOGUE).spec.kind for one in names}
+        assert kinds == {kind} and not exact
 
 
 def test_export_refuses_what_does_not_fit_its_spec(tmp_path, checkpoint):

@@ -111,6 +111,13 @@ def test_absent_weights_are_explained_with_the_way_to_train_them(name):
     assert "the published 128x128 one is another" in str(stack)
 
 
+def test_the_advice_names_a_scale_as_it_was_given():
+    catalogue = replace(DIGITS, given="my scales/x.yaml")
+    text = str(explain_absence(find_model("imagenet_64", catalogue), catalogue))
+    assert "--config 'scale=my scales/x.yaml' -- " in text
+    assert "adm spec imagenet_64 --scale 'my scales/x.yaml' --out" in text
+
+
 def read_commands(name, catalogue=PAPER):
     """Return what `python -m adm` would be told by the commands of the advice, parsed."""
     text = str(explain_absence(find_model(name, catalogue), catalogue))
@@ -126,7 +133,7 @@ def test_the_printed_commands_make_the_images_write_the_spec_and_train(name):
     assert [one.command for one in (dataset, spec, train)] == ["dataset", "spec", "train"]
     named = find_model(name, PAPER)
     images = named.spec.training.dataset
-    assert str(dataset.out) == train.data and spec.out == train.spec and spec.name == name
+    assert str(dataset.out) == train.data and spec.out == train.spec and spec.model == name
     assert (dataset.dataset, dataset.num_classes) == ("imagenet", 1000)
     assert str(dataset.path) == PAPER.scale.places["ADM_IMAGENET"]
     assert (dataset.crop, dataset.image_size_px) == (images.crop, images.image_size_px)
