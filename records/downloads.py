@@ -17,15 +17,13 @@ from urllib.parse import urlsplit
 from records.errors import UserError
 from records.files import atomic_write, explain_os_error
 from records.locks import exclusive_lock
+from records.orders import Order, hide_secrets, make_bar
 from records.transfers import (
     READ_BYTES,
-    Order,
     copy_part,
     download_part,
     explain_web_page,
-    hide_secrets,
     is_web_page,
-    make_bar,
 )
 
 OFFLINE_VARIABLE = "ADM_OFFLINE"

@@ -5,73 +5,29 @@ import re
 import shutil
 import socket
 import ssl
-import sys
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 from records.errors import UserError
 from records.files import read_json, write_json
+from records.orders import Order, format_bytes, hide_secrets, make_bar
 
 CHUNK_BYTES = 1 << 16
 READ_BYTES = 1 << 20
 # Less than this between two failures counts as no progress, so that a drip cannot go on for ever.
 PROGRESS_BYTES = 1 << 18
 LONGEST_PAUSE_S = 60.0
+SLOWEST_BYTES_PER_S = 256  # a slower server than that is taken for one that drips
+TIMEOUTS_TO_ANSWER = 4  # an answer's head, with all redirects, may take so many times the timeout
 PASSING_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Order:
-    """One file on its way: where from, where to, and what it must be.
-
-    shown is the address for messages, without secrets; sha256 and num_bytes are None where they
-    are not known.
-    """
-
-    url: str
-    shown: str
-    path: Path
-    sha256: str | None
-    num_bytes: int | None
-    progress: bool = True
-    num_tries: int = 5
-    pause_s: float = 1.0
-    timeout_s: float = 30.0
-
-    @property
-    def part(self) -> Path:
-        """What has arrived so far."""
-        return self.path.with_name(self.path.name + ".part")
-
-    @property
-    def state(self) -> Path:
-        """Which version the half file is of, as JSON."""
-        return self.path.with_name(self.path.name + ".part.json")
-
-    def is_local(self) -> bool:
-        """Tell whether no network is needed."""
-        return urlsplit(self.url).scheme == "file"
-
-    def discard(self) -> None:
-        """Forget what has arrived."""
-        self.part.unlink(missing_ok=True)
-        self.state.unlink(missing_ok=True)
-
-    def tell(self, words: str) -> None:
-        """Say something beside the progress bar."""
-        if self.progress:
-            print(f"{self.path.name}: {words}", file=sys.stderr, flush=True)
-
-    def by_hand(self) -> str:
-        """Say how to do without this download, as the end of a message."""
-        known = f" (SHA-256 {self.sha256})" if self.sha256 else ""
-        return f"or get the file{known} some other way and put it at {self.path}"
 
 
 class _BrokenOffError(Exception):
@@ -80,42 +36,6 @@ class _BrokenOffError(Exception):
     def __init__(self, reason: str, pause_s: float = 0.0) -> None:
         super().__init__(reason)
         self.pause_s = pause_s
-
-
-def hide_secrets(url: str) -> str:
-    """Leave out user, password, query and fragment, which may all be secrets."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "an unreadable address"
-    path = parts.path
-    if not parts.netloc and parts.scheme != "file":  # what was meant as host is in the path
-        path = path.rpartition("@")[2]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
-
-
-def format_bytes(num_bytes: int) -> str:
-    """Write a size for people."""
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
-
-
-def make_bar(
-    order: Order, title: str, total: int | None, *, done: int = 0, delay_s: float = 0.0
-) -> Any:
-    """Make a progress bar on stderr: lively on a terminal, a line a minute in a log file."""
-    from tqdm import tqdm
-
-    return tqdm(
-        desc=title,
-        total=total,
-        initial=done,
-        unit="B",
-        unit_scale=True,
-        mininterval=0.5 if sys.stderr.isatty() else 60.0,
-        dynamic_ncols=True,
-        delay=delay_s,
-        disable=not order.progress,
-    )
 
 
 def is_web_page(order: Order, beginning: bytes, content_type: str = "") -> bool:
@@ -211,6 +131,7 @@ def download_part(order: Order) -> None:
 def _append_rest(order: Order, session: Any) -> None:
     """Ask once for what is missing and append it."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     offset, state = _load_state(order)
     total = order.num_bytes if order.num_bytes is not None else state.get("num_bytes")
@@ -222,14 +143,12 @@ def _append_rest(order: Order, session: Any) -> None:
         if state.get("validator"):
             headers["If-Range"] = state["validator"]
     try:
-        with session.get(
-            order.url, headers=headers, stream=True, timeout=order.timeout_s
-        ) as response:
+        with _ask(order, session, headers) as response:
             if response.status_code == 416 and _told_total(response) == offset > 0:
                 return  # the server never told the length, and this is all of it
             _check_status(order, response)
             start, total = _find_start(order, response, offset, state)
-            chunks = response.iter_content(CHUNK_BYTES)
+            chunks = _iterate_chunks(order, response)
             first = next(chunks, b"")
             if is_web_page(
                 order, b"" if start else first, response.headers.get("Content-Type", "")
@@ -238,7 +157,7 @@ def _append_rest(order: Order, session: Any) -> None:
             _check_total(order, total)
             check_space(order, (total or 0) - max(start, offset))
             _save_chunks(order, response, itertools.chain([first], chunks), start, total)
-    except (requests.RequestException, ValueError) as error:
+    except (requests.RequestException, HTTPError, ValueError) as error:
         reason, may_pass = _find_reason(error)
         if may_pass:
             raise _BrokenOffError(reason) from None
@@ -249,6 +168,59 @@ def _append_rest(order: Order, session: Any) -> None:
     size = _size_of(order.part)
     if total is not None and size != total:
         raise _BrokenOffError(f"the server stopped after {size} of {total} bytes")
+
+
+def _ask(order: Order, session: Any, headers: dict[str, str]) -> Any:
+    """Wait for the head of an answer, in a thread: a server that drips is never silent."""
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(
+                session.get(
+                    order.url,
+                    headers=headers,
+                    stream=True,
+                    timeout=order.timeout_s,
+                    hooks={"response": partial(_refuse_downgrade, order)},
+                )
+            )
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=TIMEOUTS_TO_ANSWER * order.timeout_s)
+    except Empty:
+        raise _BrokenOffError("the server does not come to the end of its answer's head") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _refuse_downgrade(order: Order, response: Any, **_: Any) -> None:
+    """Refuse to be led from an encrypted address to one that anybody between can change."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    schemes = [urlsplit(address).scheme for address in (response.url, target)]
+    if response.is_redirect and schemes == ["https", "http"]:
+        raise UserError(
+            f"{order.path}: {hide_secrets(response.url)} redirects to {hide_secrets(target)}, "
+            f"which is not encrypted; check the address, {order.by_hand()}"
+        )
+
+
+def _iterate_chunks(order: Order, response: Any) -> Iterator[bytes]:
+    """Yield what arrives as it arrives, from a server that does not drip."""
+    read = getattr(response.raw, "read1", response.raw.read)
+    start, num_bytes = time.monotonic(), 0
+    while chunk := read(CHUNK_BYTES, decode_content=False):
+        num_bytes += len(chunk)
+        seconds = time.monotonic() - start
+        if seconds > order.timeout_s:
+            if num_bytes < SLOWEST_BYTES_PER_S * seconds:
+                raise _BrokenOffError(f"the server sent {num_bytes} bytes in {seconds:.0f} s")
+            start, num_bytes = time.monotonic(), 0
+        yield chunk
 
 
 def _save_chunks(

@@ -36,7 +36,8 @@ ROOMS = {
 NO_TORCH = ("specs", "adm.published.names", "records", "reports", "workflow")
 # The modules of `records` that take more than numpy, inside their functions, and what they take.
 RECORDS_EXTRA = {
-    "records.transfers": {"requests", "tqdm"},
+    "records.orders": {"tqdm"},
+    "records.transfers": {"requests", "urllib3"},
     "records.tracking": {"mlflow", "requests"},
 }
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

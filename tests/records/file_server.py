@@ -1,6 +1,7 @@
 """A real HTTP server on localhost whose answers can be made to fail as servers do."""
 
 import hashlib
+import itertools
 import re
 import socket
 import threading
@@ -19,11 +20,12 @@ class Served:
     """What a path answers: its bytes and the plan of its next answers (the last one repeats).
 
     Plans: "ok"; "die" (the connection breaks after `part` of what was asked for); "stall" (silence
-    after `part`); "slow" (a chunk each `pause_s`); "no-range" (Range is ignored); "no-etag" (no
-    validator); "chunked" (the length is not told); "huge" (the length told is a petabyte); "gzip"
-    (it says that it is compressed); "shifted" (206 with a wrong start); "lying-206" (206 of other
-    bytes, whatever If-Range said); "404" and other statuses; "html" (a page with status 200);
-    "to:/path" (a redirect).
+    after `part`); "slow" (a chunk each `pause_s`); "drip" (a byte each `pause_s`, for ever);
+    "drip-head" (the same in the head); "no-range" (Range is ignored); "no-etag" (no validator);
+    "chunked" (the length is not told); "huge" (the length told is a petabyte); "gzip" (it says that
+    it is compressed); "shifted" (206 with a wrong start); "lying-206" (206 of other bytes, whatever
+    If-Range said); "404" and other statuses; "html" (a page with status 200); "to:/path" (a
+    redirect).
     """
 
     content: bytes
@@ -130,6 +132,9 @@ class Handler(BaseHTTPRequestHandler):
         plan: str = "ok",
     ) -> None:
         asked.status = status
+        if plan == "drip-head":
+            self._drip(served.pause_s)
+            return
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -139,6 +144,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(10**15 if plan == "huge" else len(body)))
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if plan == "drip":
+            self._drip(served.pause_s)
             return
         broken = plan in ("die", "stall", "huge")
         limit = int(len(body) * served.part) if broken and served else len(body)
@@ -161,6 +169,16 @@ class Handler(BaseHTTPRequestHandler):
         if broken:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _drip(self, pause_s: float) -> None:
+        """Send a byte now and then until the client has gone."""
+        self.close_connection = True
+        try:
+            for byte in itertools.chain(b"HTTP/1.1 200 OK\r\nA: ", itertools.repeat(0x61)):
+                self.wfile.write(bytes([byte]))
+                time.sleep(pause_s)
+        except OSError:
+            pass
 
 
 class QuietServer(ThreadingHTTPServer):

@@ -3,14 +3,17 @@
 import hashlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import requests
 import torch
 
 from records.downloads import fetch
 from records.errors import UserError
-from records.transfers import hide_secrets
+from records.orders import Order, hide_secrets
+from records.transfers import _refuse_downgrade
 from tests.eval.inception_graph import write_graph
 from tests.records.test_downloads import CONTENT, QUICK, ROOT, SHA256, names, start_fetch
 
@@ -76,6 +79,43 @@ def test_a_redirect_to_the_file_is_followed_and_a_circle_is_not(server, tmp_path
     url = server.add("/away", b"", "to:ftp://elsewhere/f.bin")
     with pytest.raises(UserError, match="leads to, an address that is not http or https"):
         fetch(url, tmp_path / "away", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ("drip", r"the server sent \d+ bytes in \d+ s"),
+        ("drip-head", "the server does not come to the end of its answer's head"),
+    ],
+)
+def test_a_server_that_drips_is_left(server, tmp_path, plan, words):
+    """It is never silent for long, and never done."""
+    url = server.add("/f.bin", CONTENT, plan, pause_s=0.02)
+    start = time.monotonic()
+    with pytest.raises(UserError, match=rf"{words} \(2 tries without progress\)"):
+        fetch(url, tmp_path / "f.bin", pause_s=0.01, timeout_s=0.2, num_tries=2)
+    assert time.monotonic() - start < 5
+
+
+def test_an_encrypted_address_leads_to_no_other(tmp_path):
+    order = Order("https://a.example/f", "https://a.example/f", tmp_path / "f", None, None)
+    answer = requests.Response()
+    answer.status_code, answer.url = 302, "https://user:secret@a.example/f"
+    for target, is_refused in (
+        ("http://b.example/f?key=secret", True),
+        ("HTTP://b.example/f", True),
+        ("https://b.example/f", False),
+        ("/g", False),
+        ("//b.example/f", False),
+    ):
+        answer.headers["Location"] = target
+        if is_refused:
+            words = "https://a.example/f redirects to http://b.example/f, which is not encrypted"
+            with pytest.raises(UserError, match=words) as error:
+                _refuse_downgrade(order, answer)
+            assert "secret" not in str(error.value)
+        else:
+            _refuse_downgrade(order, answer)
 
 
 def test_a_missing_file_is_not_asked_for_twice(server, tmp_path):

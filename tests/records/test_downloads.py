@@ -76,7 +76,7 @@ def test_a_broken_connection_goes_on_where_it_broke(server, tmp_path, capsys):
     assert (tmp_path / "f.bin").read_bytes() == CONTENT
     assert 0 <= count_waste(server) < 2 * CHUNK_BYTES
     assert [asked.status for asked in server.asked] == [200, 206, 206]
-    assert "connection broke off at 1.4 MB; trying again" in capsys.readouterr().err
+    assert "connection broke off at 1.5 MB; trying again" in capsys.readouterr().err
 
 
 def test_progress_makes_patience_anew(server, tmp_path):
@@ -124,7 +124,7 @@ def test_a_dead_server_says_how_far_it_got_and_where_to_put_the_file(tmp_path):
         fetch(url, path, sha256=SHA256, num_bytes=len(CONTENT), **QUICK)
     words = str(caught.value)
     assert f"could not be fetched from {url}: connection refused (3 tries" in words
-    assert f"1.4 MB have arrived and are kept in {path}.part; run the same command again" in words
+    assert f"1.5 MB have arrived and are kept in {path}.part; run the same command again" in words
     assert words.endswith(f"get the file (SHA-256 {SHA256}) some other way and put it at {path}")
     # The server comes back under another address; the known hash judges the whole.
     with run_file_server() as other:
