@@ -17,21 +17,30 @@ class Stopped(UserError):
 
 
 @contextmanager
-def catch_stop_signals() -> Iterator[list[str]]:
+def catch_stop_signals(*more: signal.Signals) -> Iterator[list[str]]:
     """Note SIGTERM and SIGUSR1 (a batch system's warning) instead of dying at once.
+
+    Args:
+        more: signals that are noted too; SIGINT is Ctrl-C.
 
     Yields:
         A list to which the name of each signal is added; empty while there was none. Outside the
         main thread, where no handler can be set, it stays empty.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C again: who is in a hurry does not wait for the state.
     """
     caught: list[str] = []
+
+    def note(number: int, _: object) -> None:
+        if number == signal.SIGINT and signal.SIGINT.name in caught:
+            raise KeyboardInterrupt
+        caught.append(signal.Signals(number).name)
+
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
-    before = {
-        one: signal.signal(one, lambda number, _: caught.append(signal.Signals(number).name))
-        for one in STOP_SIGNALS
-    }
+    before = {one: signal.signal(one, note) for one in (*STOP_SIGNALS, *more)}
     try:
         yield caught
     finally:

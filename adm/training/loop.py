@@ -5,6 +5,7 @@ k are all that a run continues from: killed and resumed, it ends in the same bit
 """
 
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -102,7 +103,7 @@ def train(
     Raises:
         UserError: anything that the user can fix.
         Diverged: loss or gradients stopped being finite.
-        Stopped: SIGTERM or SIGUSR1 came; the state is saved.
+        Stopped: SIGTERM, SIGUSR1 or Ctrl-C came; the state is saved.
     """
     anneal_iterations = spec.training.anneal_iterations
     if iterations < 1 or (anneal_iterations is not None and iterations > anneal_iterations):
@@ -281,7 +282,7 @@ def _run(
     bar = make_progress_bar(
         name, done=state.iteration, iterations=iterations, batch_size=batch_size
     )
-    with catch_stop_signals() as caught, bar:
+    with catch_stop_signals(signal.SIGINT) as caught, bar:
         for images, labels in batches:
             x_start, y, t, eps = make_inputs(
                 images, labels, spec=spec, iteration=state.iteration, device=device

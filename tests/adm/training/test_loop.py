@@ -256,7 +256,7 @@ def test_fp16_divergence_ends_at_the_floor_of_the_loss_scale(tmp_path, monkeypat
     assert 20 <= events_of(tmp_path, "diverged")[0]["iteration"] <= 25
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_stop_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, number):
     spec = make_spec()
     whole = run(tmp_path, spec, 6, state="whole", out="whole").read_bytes()
@@ -280,6 +280,18 @@ def test_a_stop_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, monk
     assert events_of(tmp_path, "stopped")[0]["signal"] == name
     assert run(tmp_path, spec, 6).read_bytes() == whole
     assert events_of(tmp_path, "resume")[0]["iteration"] == 3
+
+
+def test_who_presses_ctrl_c_again_does_not_wait(tmp_path, monkeypatch):
+    """As while a long iteration runs."""
+
+    def press_twice(*arguments):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("adm.training.step.update_ema", press_twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, make_spec(), 6)
 
 
 def test_training_outside_the_main_thread(tmp_path):
