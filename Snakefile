@@ -1,6 +1,6 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
-# Targets: reproduce_all, reproduce_table1 .. reproduce_table6, datasets, models, samples, metrics, losses; at scale=paper also
-# reproduce_lsun_schedules and reproduce_lsun_schedules_applied.
+# Targets: reproduce_all, reproduce_<table> for each table of params/tables.yaml that the scale has, datasets, models,
+# samples, metrics, losses.
 import sys
 from pathlib import Path
 from shlex import quote

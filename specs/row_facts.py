@@ -40,6 +40,7 @@ def describe_row(scale: Scale, half: Row | Base) -> dict[str, SETTING]:
         "guidance_scale": sampler.guidance_scale,
         "steps": len(space_timesteps(model.training.num_timesteps, sampler.respacing)),
         "section_steps": sections if len(sections) > 1 else None,
+        "iterations": model.marks.get(half.mark or "final"),
     }
 
 
@@ -68,14 +69,21 @@ def load_named_tables(path: str | Path, scale: Scale) -> dict[str, Table]:
 
 
 def _list_words(scale: Scale, row: Row) -> dict[str, str]:
-    """Return the settings that a row has, in words."""
-    settings = describe_row(scale, row)
-    return {key: _write(key, value) for key, value in settings.items() if value is not None}
+    """Return the settings that a row has, in words; those of its base as `base_iterations`."""
+    words = {}
+    for half in row.halves:
+        prefix = "" if half is row else "base_"
+        for key, value in describe_row(scale, half).items():
+            if value is not None:
+                words[prefix + key] = _write(key, value)
+    return words
 
 
 def _write(key: str, value: SETTING) -> str:
     if isinstance(value, list):
         return ("-" if key == "section_steps" else ", ").join(map(str, value))
+    if key == "iterations":
+        return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

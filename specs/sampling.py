@@ -25,9 +25,13 @@ class SamplerSettings(Strict):
 
 
 class RowSampler(SamplerSettings):
-    """How the samples of a row are drawn; `classifier` names the model that guides."""
+    """How the samples of a row are drawn; `classifier` names the model that guides.
+
+    `classifier_mark` is one of that model's, where it is not the last.
+    """
 
     classifier: str | None
+    classifier_mark: str | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "RowSampler":

@@ -25,24 +25,26 @@ Topic = Literal["model", "guidance", "steps", "base"]  # what claims are about
 SETTINGS = (
     "channels", "depth", "heads", "head_channels", "attention_resolutions", "biggan_updown",
     "rescale_residual", "operation", "conditional", "guidance", "guidance_scale", "steps",
-    "section_steps",
+    "section_steps", "iterations",
 )  # fmt: skip
 
 
 class Base(Strict):
-    """The low-resolution half of a two-resolution stack."""
+    """The low-resolution half of a two-resolution stack; `mark`: of its model, or the last."""
 
     task: str
     model: str
     sampler: RowSampler
+    mark: str | None = None
 
 
 class Row(Strict):
-    """One line of one table."""
+    """One line of one table; `mark`, of its model, where it is another one than the table's."""
 
     label: str
     task: str
     model: str | None
+    mark: str | None = None
     sampler: RowSampler | None
     base: Base | None
     published: dict[str, dict[Metric, float | None]]
@@ -255,12 +257,8 @@ def _check_row(where: str, table: Table, row: Row, scale: Scale) -> None:
     if row.model is None:
         return
     model = scale.models[row.model]
-    for mark in table.marks:
-        if mark not in model.marks:
-            raise UserError(
-                f"{where}: model {row.model} has marks {list(model.marks)}; the table needs "
-                f"{mark!r}: add it under models: {row.model}: marks of scale {scale.name}"
-            )
+    for mark in [row.mark] if row.mark else table.marks:
+        _check_mark(where, scale, row.model, mark)
     if isinstance(model, Upsampler) != (row.base is not None):
         raise UserError(
             f"{where}: model {row.model} is of kind {model.kind} with the base "
@@ -283,6 +281,16 @@ def _check_row(where: str, table: Table, row: Row, scale: Scale) -> None:
         )
 
 
+def _check_mark(where: str, scale: Scale, name: str, mark: str | None) -> None:
+    """Check that a model of the scale has a mark."""
+    marks = scale.models[name].marks
+    if mark is not None and mark not in marks:
+        raise UserError(
+            f"{where}: model {name} has marks {list(marks)}; the table needs {mark!r}: add it "
+            f"under models: {name}: marks of scale {scale.name}"
+        )
+
+
 def _check_half(where: str, scale: Scale, half: Row | Base) -> None:
     """Check the model, classifier and sampler of a row or of the base of a stack."""
     assert half.model is not None and half.sampler is not None
@@ -299,6 +307,7 @@ def _check_half(where: str, scale: Scale, half: Row | Base) -> None:
                 f"{where}: task {half.task} has {key} {getattr(task, key)}; {half.model} is "
                 f"trained on {model.task} with {getattr(own, key)}: take a model of that task"
             )
+    _check_mark(where, scale, half.model, half.mark)
     _check_classifier(where, scale, half, half.sampler)
     try:
         space_timesteps(model.training.num_timesteps, half.sampler.respacing)
@@ -313,6 +322,7 @@ def _check_classifier(where: str, scale: Scale, half: Row | Base, sampler: RowSa
     where = f"{where}: sampler: classifier"
     if sampler.classifier not in scale.models:
         raise unknown(where, f"model at scale {scale.name}", sampler.classifier, scale.models)
+    _check_mark(where, scale, sampler.classifier, sampler.classifier_mark)
     classifier, model = scale.models[sampler.classifier], scale.models[str(half.model)]
     if not isinstance(classifier, Classifier):
         raise UserError(

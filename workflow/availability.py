@@ -11,6 +11,7 @@ from specs.tables import Row, Table
 SOURCES = ("rescore", "resample", "retrain")
 QUOTED = "published value, quoted by the authors from an earlier paper; no samples were released"
 UNRELEASED = "published value: no model of this kind here, and no samples were released"
+EARLIER = "weights were published of the end of training alone; source=retrain makes it"
 RELEASED = (
     "published value: no model of this kind here; its samples were released and can be graded "
     "(source=rescore)"
@@ -76,18 +77,23 @@ def explain_absence(
     if source == "retrain":
         return None
     unpublished = _find_unpublished_weights(row, released)
+    is_earlier = any(
+        half.mark or (half.sampler and half.sampler.classifier_mark) for half in row.halves
+    )
     if source == "rescore":
         if published and len(table.marks) == 1:
             return None
         rest = (
-            "the weights behind it were, and source=resample draws from them"
+            EARLIER
+            if is_earlier and not unpublished
+            else "the weights behind it were, and source=resample draws from them"
             if not unpublished
             else "neither were all weights behind it; source=retrain makes it"
         )
         note = _checkpoint_note(row, released)
         return f"no samples of this row were published; {rest}" + (f" ({note})" if note else "")
     if not unpublished:
-        return None
+        return EARLIER if is_earlier else None
     reasons = "; ".join(dict.fromkeys(unpublished.values()))
     rest = "source=rescore grades its published samples" if published else "source=retrain makes it"
     return f"no published weights: {reasons}; {rest}"

@@ -32,9 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workflow", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     table = commands.add_parser("table-spec", help="write what a table's page shows")
-    table.add_argument(
-        "--table", required=True, help="table1 to table6, lsun_schedules or lsun_schedules_applied"
-    )
+    table.add_argument("--table", required=True, help="a table, as params/tables.yaml names it")
     table.add_argument("--out", required=True, help="JSON file to write")
     costs = commands.add_parser("costs", help="write what the jobs cost")
     costs.add_argument("--out", required=True, help="JSON file to write")

@@ -104,7 +104,8 @@ def _list_facts(scale: Scale, row: Row, marks: list[str]) -> Iterator[tuple[str,
     for half in row.halves or [row]:
         yield "images", scale.tasks[half.task].words
     for half in row.halves:
-        yield from _list_half(scale, half, marks if half is row else [])
+        own = [half.mark] if half.mark else marks if half is row else []
+        yield from _list_half(scale, half, own)
         yield "samples per row", f"{scale.tasks[row.task].num_samples:,}"
     features = scale.network
     yield "features", (
@@ -126,7 +127,8 @@ def _list_half(scale: Scale, half: Row | Base, marks: list[str]) -> Iterator[tup
     yield "sampling steps", str(describe_row(scale, half)["steps"])
     yield from _list_model(scale, half.model, "", marks)
     if half.sampler.classifier is not None:
-        yield from _list_model(scale, half.sampler.classifier, CLASSIFIER, [])
+        mark = half.sampler.classifier_mark
+        yield from _list_model(scale, half.sampler.classifier, CLASSIFIER, [mark] if mark else [])
 
 
 def _list_model(

@@ -61,6 +61,12 @@ class Plan:
         seeds = self.scale.models[model].seeds
         return seeds if self.source == "retrain" else seeds[:1]
 
+    def cell_seeds(self, table: Table, row: Row) -> list[int]:
+        """Return the seeds that a row's cells have: one where no claim asks how far they spread."""
+        if row.model is None:
+            return [0]
+        return self.seeds(row.model) if table.claims else self.seeds(row.model)[:1]
+
     def drawn(self, sample: str) -> SampleSpec:
         """Return the spec of a sample batch that was not published but is drawn here."""
         batch = self.samples[sample]
@@ -167,6 +173,7 @@ def make_plan(
                 _add_cells(plan, known, table, row_id, row)
             for cell in list(plan.cells)[num_cells:]:
                 plan.pages.setdefault(plan.cells[cell], set()).add(name)
+    _drop_unused_marks(plan)
     return plan
 
 
@@ -198,14 +205,27 @@ def _add_models(plan: Plan) -> None:
             plan.marks[name] = {last: model.marks[last]}
 
 
+def _drop_unused_marks(plan: Plan) -> None:
+    """Leave each model the marks at which samples need it, and the last one.
+
+    The seeds of a model have its marks in common, and not every seed is sampled at each.
+    """
+    batches = [batch for batch in plan.samples.values() if isinstance(batch, SampleSpec)]
+    parts = [part for batch in batches for part in (batch.model, batch.classifier) if part]
+    used = {(part.name, part.mark) for part in parts}
+    for model, marks in plan.marks.items():
+        used.add((model, plan.last_mark(model)))
+        plan.marks[model] = {mark: one for mark, one in marks.items() if (model, mark) in used}
+
+
 def _add_cells(plan: Plan, known: dict[str, str], table: Table, row_id: str, row: Row) -> None:
     """Add the samples of a row that are drawn here, for each mark and training seed."""
     assert row.model is not None
-    seeds = plan.seeds(row.model)
+    seeds = plan.cell_seeds(table, row)
     for mark in table.marks:
         for seed in seeds:
             cell = cell_name(table, row_id, mark, seeds, seed)
-            plan.cells[cell] = _add_row(plan, known, cell, row, mark, seed)
+            plan.cells[cell] = _add_row(plan, known, cell, row, row.mark or mark, seed)
 
 
 def variant_name(name: str, seeds: list[int], seed: int) -> str:
@@ -233,7 +253,7 @@ def _add_row(plan: Plan, known: dict[str, str], cell: str, row: Row, mark: str, 
     """Add the samples of a cell (and of a stack's base); return the name they go by."""
     low_res = None
     if row.base is not None:
-        base_mark = plan.last_mark(row.base.model)
+        base_mark = row.base.mark or plan.last_mark(row.base.model)
         low_res = _add_samples(
             plan, known, f"{cell}-base", row.base, row.base.model, base_mark, None
         )
@@ -282,11 +302,17 @@ def _add_samples(
         num_classes=task.num_classes if conditional or guide else None,
         model=name_weights(plan, model, mark),
         sampler=Sampler(
-            **half.sampler.model_dump(exclude={"classifier"}, exclude_unset=True),
+            **half.sampler.model_dump(
+                exclude={"classifier", "classifier_mark"}, exclude_unset=True
+            ),
             schedule=training.schedule,
             num_timesteps=training.num_timesteps,
         ),
-        classifier=name_weights(plan, guide, plan.last_mark(guide)) if guide else None,
+        classifier=(
+            name_weights(plan, guide, half.sampler.classifier_mark or plan.last_mark(guide))
+            if guide
+            else None
+        ),
         low_res=BatchRef(name=low_res, digest=plan.samples[low_res].digest) if low_res else None,
     )
     same = known.setdefault(spec.digest, name)

@@ -158,7 +158,7 @@ def _find_cells(plan: Plan, name: str, read: Collection[str]) -> dict[str, str]:
     for row_id, row in table.rows.items():
         if row_id in plan.absent:
             continue
-        seeds = plan.seeds(row.model) if row.model else [0]
+        seeds = plan.cell_seeds(table, row)
         for mark in table.marks:
             for seed in seeds:
                 cell = cell_name(table, row_id, mark, seeds, seed)

@@ -81,9 +81,10 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
 def _describe_mark(plan: Plan, table: Table, mark: str) -> str:
     """Say after how many iterations a mark is; nothing of the end of training."""
     models = {row.model for row in table.rows.values() if row.model is not None}
+    if mark == "final" or not models:
+        return ""
     counts = sorted({plan.scale.models[model].marks[mark] for model in models})
-    words = " or ".join(f"{count:,}" for count in counts)
-    return "" if mark == "final" or not counts else f" after {words} iterations"
+    return f" after {' or '.join(f'{count:,}' for count in counts)} iterations"
 
 
 def _number(table: Table) -> str:
@@ -184,7 +185,7 @@ def seed_variants(plan: Plan, table: Table, row_id: str, mark: str) -> list[str]
     row = table.rows[row_id]
     if row_id in plan.absent:
         return []
-    seeds = plan.seeds(row.model) if row.model else [0]
+    seeds = plan.cell_seeds(table, row)
     return [plan.cells[cell_name(table, row_id, mark, seeds, seed)] for seed in seeds]
 
 
@@ -298,7 +299,9 @@ def _recipe_words(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, 
     assert row.model is not None and row.sampler is not None
     words: dict[str, SETTING] = {
         "model": row.model,
-        "iterations": ", ".join(str(plan.marks[row.model][mark]) for mark in table.marks),
+        "iterations": ", ".join(
+            str(plan.scale.models[row.model].marks[row.mark or mark]) for mark in table.marks
+        ),
         "sampler": f"{last.sampler.method}, respacing {last.sampler.respacing}",
         "guidance_scale": last.sampler.guidance_scale,
         "classifier": row.sampler.classifier,

@@ -114,7 +114,7 @@ def test_misspelt_key_in_the_tables(tmp_path):
         (
             "settings",
             {"steps": 250},
-            "settings: unknown key; the keys are: label, task, model, samp",
+            "settings: unknown key; the keys are: label, task",
         ),
         ("published", {}, "published: got []; the table has ['final'], in this order"),
         (
@@ -125,7 +125,8 @@ def test_misspelt_key_in_the_tables(tmp_path):
         ("published", {"final": {"fdi": 1.0}}, "published: final: got the name 'fdi' (str); Input"),
         ("notes", ["rejections"], "notes: 0: got 'rejections' (str); Input should be 'own', 'quot"),
         ("base", 3, "base: got 3; a mapping is needed"),
-        ("marks", ["final"], "marks: unknown key; the keys are: label, task"),
+        ("marks", ["final"], "marks: unknown key; did you mean 'mark'?"),
+        ("mark", "5K", "model imagenet_256_uncond has marks ['final']; the table needs '5K': add"),
     ],
 )
 def test_bad_row(tmp_path, key, value, words):
@@ -142,6 +143,7 @@ def test_bad_row(tmp_path, key, value, words):
         ("classifier", "classifier_256", "guidance_scale None with classifier classifier_256; gui"),
         ("guidance_scale", 1.0, "guidance_scale 1.0 with classifier None; guidance needs both"),
         ("guidance_scale", -1.0, "guidance_scale: got -1.0 (float); Input should be greater than"),
+        ("classifier_mark", 5, "classifier_mark: got 5 (int); Input should be a valid string"),
         ("method", "euler", "method: got 'euler' (str); Input should be 'ancestral' or 'ddim'"),
         ("eta", 1.5, "eta: got 1.5 (float); Input should be less than or equal to 1"),
     ],

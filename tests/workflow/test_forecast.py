@@ -159,7 +159,9 @@ def test_a_scale_that_was_never_counted_says_so_and_still_gets_resources():
 def test_operations_of_training_and_sampling_are_products():
     jobs = make_jobs(PAPER, COUNTS, V100, ["reproduce_table3"])
     training = jobs["train", "imagenet_256", "final"]
-    assert training.flops == 1_980_000 * 256 * COUNTS["imagenet_256"]["training_flops"]
+    earlier = jobs["train", "imagenet_256", "1500K"]
+    assert training.flops == 480_000 * 256 * COUNTS["imagenet_256"]["training_flops"]
+    assert earlier.flops == 500_000 * 256 * COUNTS["imagenet_256"]["training_flops"]
     assert training.seconds == pytest.approx(training.flops / (0.365 * 125e12))
     assert training.kept_bytes == 4 * COUNTS["imagenet_256"]["num_parameters"]
     guided = jobs["sample", "t3_cond_guided_1"]
@@ -271,7 +273,7 @@ def test_resources_follow_from_the_forecast():
 def test_a_start_is_announced_when_it_takes_more_than_an_hour_or_ten_gigabytes():
     jobs = [("train", "imagenet_64", "final"), ("table", "table3"), ("reproduce_table3",)]
     said = describe_start(PAPER, jobs)
-    assert said.startswith("forecast: 1 jobs that compute, 184.6 days of V100 time; 1.18 GB on ")
+    assert said.startswith("forecast: 1 jobs that compute, 116.2 days of V100 time; 1.18 GB on ")
     assert said.endswith("on disk; python -m workflow plan --scale paper --source retrain says "
                          "more, and for other GPUs")  # fmt: skip
     assert describe_start(PAPER, jobs[1:]) is None
@@ -293,7 +295,7 @@ def test_the_printed_plan(capsys):
     assert "8 x A100 (NVIDIA A100, SXM4; peak TFLOP/s fp16 312" in text
     assert "fitted on the paper's images/s of ImageNet 128" in text
     line = next(one for one in text.splitlines() if one.startswith("imagenet_256 ")).split()
-    assert line[1:5] == ["1", "1,980,000", "256", "2.24"] and line[-1] == "916"
+    assert line[1:5] == ["6", "1,980,000", "256", "2.24"] and line[-1] == "916"
     assert "each optimiser state goes after its model's last mark" in text
     assert re.search(r"imagenet_256 ADM-G \(1980K\), generator +916 +917 +864$", text, re.M)
 

@@ -29,23 +29,28 @@ rescore  reproduce_table3    fetch_npz 3 network 1 evaluate 2 table 1
 rescore  reproduce_table4    fetch_npz 30 network 1 evaluate 23 table 1
 rescore  reproduce_table5    fetch_npz 10 network 1 evaluate 8 table 1
 rescore  reproduce_lsun_schedules_applied fetch_npz 6 network 1 evaluate 3 table 1
-rescore  reproduce_all       fetch_npz 34 network 1 evaluate 27 table 4 index 1
+rescore  reproduce_early_stopping_imagenet_256 fetch_npz 2 network 1 evaluate 1 table 1
+rescore  reproduce_all       fetch_npz 34 network 1 evaluate 27 table 5 index 1
 resample reproduce_table3    fetch_pt 3 import_weights 3 sample 6 fetch_npz 1 network 1 evaluate 6 table 1
 resample reproduce_table4    fetch_pt 11 import_weights 11 sample 14 fetch_npz 7 network 1 evaluate 14 table 1
 resample reproduce_table5    fetch_pt 9 import_weights 9 sample 10 fetch_npz 2 network 1 evaluate 7 table 1
 resample reproduce_lsun_schedules fetch_pt 1 import_weights 1 sample 8 fetch_npz 1 network 1 evaluate 8 table 1
 resample reproduce_lsun_schedules_applied fetch_pt 3 import_weights 3 sample 9 fetch_npz 3 network 1 evaluate 9 table 1
-resample reproduce_all       fetch_pt 15 import_weights 15 sample 34 fetch_npz 7 network 1 evaluate 33 table 5 index 1
+resample reproduce_early_stopping_imagenet_128 fetch_npz 1 fetch_pt 2 import_weights 2 sample 1 network 1 evaluate 1 table 1
+resample reproduce_early_stopping_imagenet_256 fetch_npz 1 fetch_pt 2 import_weights 2 sample 1 network 1 evaluate 1 table 1
+resample reproduce_all       fetch_pt 15 import_weights 15 sample 35 fetch_npz 7 network 1 evaluate 34 table 7 index 1
 retrain  reproduce_table1    prepare 1 train 14 sample 14 fetch_npz 1 network 1 evaluate 14 ceiling 1 table 1
 retrain  reproduce_table2    prepare 1 train 7 sample 7 fetch_npz 1 network 1 evaluate 7 ceiling 1 table 1
-retrain  reproduce_table3    prepare 2 train 3 sample 6 fetch_npz 1 network 1 evaluate 6 ceiling 1 accuracy 1 table 1
-retrain  reproduce_table4    prepare 8 train 12 sample 15 fetch_npz 7 network 1 evaluate 15 ceiling 7 accuracy 3 table 1
-retrain  reproduce_table5    prepare 5 train 10 sample 12 fetch_npz 2 network 1 evaluate 8 ceiling 2 accuracy 4 table 1
+retrain  reproduce_table3    prepare 2 train 9 sample 6 fetch_npz 1 network 1 evaluate 6 ceiling 1 accuracy 1 table 1
+retrain  reproduce_table4    prepare 8 train 24 sample 15 fetch_npz 7 network 1 evaluate 15 ceiling 7 accuracy 3 table 1
+retrain  reproduce_table5    prepare 5 train 24 sample 12 fetch_npz 2 network 1 evaluate 8 ceiling 2 accuracy 4 table 1
 retrain  reproduce_table6    prepare 1 train 2 sample 2 fetch_npz 1 network 1 evaluate 2 ceiling 1 table 1
 retrain  reproduce_lsun_schedules prepare 1 train 1 sample 8 fetch_npz 1 network 1 evaluate 8 ceiling 1 table 1
 retrain  reproduce_lsun_schedules_applied prepare 3 train 3 sample 9 fetch_npz 3 network 1 evaluate 9 ceiling 3 table 1
-retrain  reproduce_all       prepare 8 train 39 sample 59 fetch_npz 7 network 1 evaluate 57 ceiling 7 accuracy 5 table 8 index 1
-"""  # noqa: E501
+retrain  reproduce_early_stopping_imagenet_128 fetch_npz 1 prepare 2 train 7 sample 5 network 1 evaluate 5 ceiling 1 accuracy 1 table 1
+retrain  reproduce_early_stopping_imagenet_256 fetch_npz 1 prepare 2 train 8 sample 6 network 1 evaluate 6 ceiling 1 accuracy 1 table 1
+retrain  reproduce_compute fetch_npz 3 prepare 5 train 13 sample 8 network 1 evaluate 5 ceiling 3 accuracy 3 table 1
+retrain  reproduce_all       prepare 8 train 53 sample 76 fetch_npz 7 network 1 evaluate 72 ceiling 7 accuracy 6 table 11 index 1"""  # noqa: E501
 
 
 # Targets that are no tables, which are not forecast, and a table by its other name.
@@ -57,13 +62,12 @@ rescore  metrics  fetch_npz 34 network 1 evaluate 27
 rescore  reproduce_sota fetch_npz 30 network 1 evaluate 23 table 1
 resample datasets
 resample models   fetch_pt 15 import_weights 15
-resample samples  fetch_pt 15 import_weights 15 sample 34
-resample metrics  fetch_pt 15 import_weights 15 sample 34 fetch_npz 7 network 1 evaluate 34
+resample samples  fetch_pt 15 import_weights 15 sample 35
+resample metrics  fetch_pt 15 import_weights 15 sample 35 fetch_npz 7 network 1 evaluate 35
 retrain  datasets prepare 8
-retrain  models   prepare 8 train 39
-retrain  samples  prepare 8 train 39 sample 59
-retrain  metrics  prepare 8 train 39 sample 59 fetch_npz 7 network 1 evaluate 59 ceiling 7
-"""
+retrain  models   prepare 8 train 53
+retrain  samples  prepare 8 train 53 sample 76
+retrain  metrics  prepare 8 train 53 sample 76 fetch_npz 7 network 1 evaluate 76 ceiling 7"""
 
 
 def read_jobs(text):

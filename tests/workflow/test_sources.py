@@ -39,7 +39,9 @@ def test_rescore_has_the_rows_whose_samples_were_published():
     assert cells["t3_cond"] == cells["t4_256_adm"] == cells["t5_256_adm"]
     assert cells["t3_cond_guided_1"] == cells["t5_256_admg"]
     assert RESCORE.models == {} and RESCORE.datasets == {}
-    assert set(RESCORE.shown_tables) == {"table3", "table4", "table5", "lsun_schedules_applied"}
+    assert set(RESCORE.shown_tables) == {
+        "table3", "table4", "table5", "early_stopping_imagenet_256", "lsun_schedules_applied",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -198,7 +200,7 @@ def test_other_sources_stand_beside_where_there_is_something_to_compare():
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            "rescore", "reproduce_all", {"fetch_npz": 34, "evaluate": 27, "table": 4},
+            "rescore", "reproduce_all", {"fetch_npz": 34, "evaluate": 27, "table": 5},
             marks=pytest.mark.slow,
         ),
         pytest.param(
@@ -215,7 +217,7 @@ def test_other_sources_stand_beside_where_there_is_something_to_compare():
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            "resample", "reproduce_all", {"fetch_pt": 15, "import_weights": 15, "table": 5},
+            "resample", "reproduce_all", {"fetch_pt": 15, "import_weights": 15, "table": 7},
             marks=pytest.mark.slow,
         ),
     ],
