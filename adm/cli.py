@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from adm import cli_named, cli_own
+from adm import cli_named, cli_own, cli_read
 from adm.datasets import cli as cli_datasets
 from records.errors import UserError, main_guard
 from records.events import add_event_options, open_events
@@ -62,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     sample.add_argument("--out", required=True, help="batch to write (.npz)")
     cli_named.add_commands(commands)
     cli_own.add_commands(commands)
+    cli_read.add_commands(commands)
 
     accuracy = _add_planned(commands, "accuracy", "measure a noisy classifier by timestep")
     loss = _add_planned(commands, "loss", "measure a denoiser's loss on held-out images")
@@ -143,6 +144,8 @@ def _check_paths(args: argparse.Namespace) -> None:
         refuse_replacing(args.events, *read)
     if args.command == "train" and not os.path.exists(args.data):
         raise UserError(f"{args.data}: no such file; make the dataset first")
+    if args.command == "train" and os.path.isdir(args.data):
+        raise UserError(f"{args.data}: cannot be read (Is a directory); give the zip of a dataset")
     beside = [] if args.command in ("spec", "export") else [manifest_path(args.out)]
     for path in beside:
         check_writable(path)
@@ -231,6 +234,7 @@ COMMANDS = {
     "loss": _loss,
     **cli_named.COMMANDS,
     **cli_own.COMMANDS,
+    **cli_read.COMMANDS,
 }
 
 main = main_guard(run)
