@@ -65,6 +65,7 @@ def grade(
     half_distances: bool = False,
     num_images: int | None = None,
     shuffle: bool = False,
+    by_class: bool = False,
     allow_jpeg: bool = False,
     progress: bool = False,
 ) -> GradingResult:
@@ -92,6 +93,8 @@ def grade(
             all.
         shuffle: grade the samples in a random order (of seed), which moves the Inception Score of
             those that come class by class.
+        by_class: add precision of the samples, and recall of the reference images, of each class,
+            in the metrics' details.
         allow_jpeg: take JPEG files, although they move FID.
         progress: show progress bars in a terminal.
 
@@ -120,6 +123,7 @@ def grade(
         half_distances=half_distances,
         num_images=num_images,
         shuffle=shuffle,
+        by_class=by_class,
         allow_jpeg=allow_jpeg,
         progress=progress,
     )

@@ -107,6 +107,7 @@ def _make_grader(
                 half_distances=options.half_distances,
                 num_images=options.num_images,
                 shuffle=options.shuffle,
+                by_class=options.by_class,
                 events=open_events(options),
                 warn=_warn,
                 **shared,

@@ -26,7 +26,7 @@ from eval.reference import (
     make_reference_of_features,
 )
 from eval.result import GradingResult, make_metric
-from eval.samples import check_counts, compute_sample_features, open_samples
+from eval.samples import check_counts, check_labels, compute_sample_features, open_samples
 from records.errors import UserError
 from records.events import EventLog
 from records.metrics import METRICS, PAPER
@@ -50,6 +50,7 @@ def grade(
     half_distances: bool = False,
     num_images: int | None = None,
     shuffle: bool = False,
+    by_class: bool = False,
     allow_jpeg: bool = False,
     events: EventLog | None = None,
     progress: bool = False,
@@ -75,6 +76,7 @@ def grade(
         num_images: how many samples are graded: the first, or random ones with shuffle; None for
             all.
         shuffle: grade the samples in a random order, which moves the Inception Score alone.
+        by_class: add precision of the samples, and recall of the reference images, of each class.
         allow_jpeg: take JPEG files.
         events: where it is recorded what happens; None for nowhere.
         progress: show progress bars.
@@ -93,6 +95,8 @@ def grade(
     )
     batch, path, protocol = opened.batch, opened.path, opened.protocol
     check_counts(opened, metrics, intervals=intervals)
+    if by_class and "precision" in metrics:
+        check_labels(batch)
     told = _Told(warn)
     told.tell(judge_sides(reference, samples))
     images = batch if isinstance(batch, ImageSet) and not shuffle else None
@@ -114,6 +118,8 @@ def grade(
                 allow_jpeg=allow_jpeg,
                 progress=progress,
             )
+        if by_class and "recall" in metrics:
+            check_labels(compared)
         features = compute_sample_features(
             opened,
             network,
@@ -133,6 +139,7 @@ def grade(
             seed=seed,
             device=device,
             half_distances=half_distances,
+            by_class=by_class,
             protocol=protocol,
         )
         _record_metrics(events, result)
@@ -257,6 +264,7 @@ def grade_ceiling(
             seed=seed,
             device=device,
             half_distances=half_distances,
+            by_class=False,
             protocol={"sha256": image_set.sha256, "source": f"real images, {rest} of the data set"},
         )
         _record_metrics(events, result)
@@ -286,6 +294,7 @@ def _make_result(
     seed: int,
     device: str,
     half_distances: bool,
+    by_class: bool,
     protocol: Mapping[str, Any],
 ) -> GradingResult:
     """Compute the metrics and put counts and protocol around them."""
@@ -297,6 +306,7 @@ def _make_result(
         seed=seed,
         device=device,
         half_distances=half_distances,
+        by_class=by_class,
     )
     if "is" in metrics:
         told.tell(judge_order(demand(samples.softmax)))

@@ -171,6 +171,7 @@ def compute_image_features(
             num_images=count,
             pool=features.pool,
             image_size_px=image_set.shape[:2],
+            labels=features.labels,
             **moments,
         )
     return ImageFeatures(image_set.kind, image_set.shape, features, reference, network)

@@ -59,6 +59,11 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
             "of those that come class by class",
         )
         add(
+            "--by-class",
+            action="store_true",
+            help="add precision of the samples and recall of the reference images of each class",
+        )
+        add(
             "--cache",
             action="store_true",
             help="keep features under ~/.cache (20 kB an image) and use those that are there",

@@ -166,6 +166,7 @@ def load_reference(
             num_stored=None,
             num_images=stored[1],
             image_size_px=None,
+            labels=None,
             **stored[0],
         )
         check_reference(reference, metrics)
@@ -191,6 +192,7 @@ def load_reference(
         num_stored=image_set.num_images,
         num_images=count,
         image_size_px=image_set.shape[:2],
+        labels=image_set.labels,
         **moments,
     )
     if stored:
@@ -248,6 +250,7 @@ def make_reference_of_features(features: Features, *, path: str, sha256: str) ->
         num_images=features.num_images,
         pool=features.pool,
         image_size_px=None,
+        labels=features.labels,
         **_compute_statistics(features, {"mu", "mu_s"}),
     )
 

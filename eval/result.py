@@ -21,7 +21,8 @@ class Metric:
         details: what only some metrics have: num_splits and std_over_splits of the Inception Score,
             points ([number of samples, mean distance] each) of fid_infinity with intervals, exact
             (the value by exact distances) of precision and recall with half distances, num_subsets
-            and std (over subsets) of kid_subsets.
+            and std (over subsets) of kid_subsets, by_class (value and num_images by label) of
+            precision and recall where it was asked for.
     """
 
     value: float
@@ -104,6 +105,10 @@ class GradingResult:
                 lines.append(f"{about.title}: {metric.value:.6g}")
                 if "exact" in metric.details:
                     lines[-1] += f" (exact: {metric.details['exact']:.6g})"
+                if classes := metric.details.get("by_class"):
+                    shares = {label: one["value"] for label, one in classes.items()}
+                    share, label = min((share, label) for label, share in shares.items())
+                    lines[-1] += f" (least: {share:.6g}, of class {label})"
                 if metric.interval:
                     lines[-1] += " (95 % interval {:.6g} to {:.6g})".format(*metric.interval)
         return lines

@@ -14,6 +14,7 @@ from eval.metrics.extrapolation import MIN_IMAGES as MIN_FOR_EXTRAPOLATION
 from eval.metrics.intervals import MIN_IMAGES as MIN_FOR_INTERVALS
 from eval.metrics.kid import SUBSET_SIZE
 from eval.metrics.precision_recall import MIN_IMAGES, WHY
+from eval.metrics.reference import Reference
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.features import Features, compute_features
 from records.errors import UserError
@@ -100,6 +101,21 @@ def check_counts(samples: Samples, metrics: Collection[str], *, intervals: bool)
         check_num_images(num, path, SUBSET_SIZE, "kid_subsets draws as many at a time")
     if "fid_infinity" in metrics:
         check_num_images(num, path, MIN_FOR_EXTRAPOLATION, "quarters are compared")
+
+
+def check_labels(images: ImageSet | ImageFeatures | Reference) -> None:
+    """Demand labels, for values by class.
+
+    Raises:
+        UserError: there are none, or none that can be used.
+    """
+    labels = images.features.labels if isinstance(images, ImageFeatures) else images.labels
+    if labels is None:
+        fault = images.label_fault if isinstance(images, ImageSet) else None
+        raise UserError(
+            f"{images.path}: values by class need a label for each image; "
+            f"{fault or 'it has none'}; leave --by-class (by_class) out"
+        )
 
 
 def compute_sample_features(

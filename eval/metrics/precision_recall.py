@@ -80,3 +80,21 @@ def compute_precision_recall(
         radii_of_reference=radii[0],
         radii_of_samples=radii[1],
     )
+
+
+def compute_class_shares(members: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
+    """Compute the share of every class's images that lie in the manifold of all of the other side.
+
+    Args:
+        members: bool [n], precision's or recall's.
+        labels: class of each, int64 [n].
+
+    Returns:
+        By class, as text for JSON: value, and num_images that it is of.
+    """
+    classes, places = np.unique(labels, return_inverse=True)
+    counts, inside = np.bincount(places), np.bincount(places, weights=members)
+    return {
+        str(one): {"value": float(share), "num_images": int(count)}
+        for one, share, count in zip(classes, inside / counts, counts, strict=True)
+    }

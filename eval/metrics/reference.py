@@ -12,7 +12,7 @@ class Reference:
     pool float32 [num_stored, d] are features of the images for precision and recall, of which a
     file of statistics alone has none; the moments are those of num_images images (None where the
     file does not say). None in the place of what no metric asked for, or the file lacks, also of
-    the height and width of images where there are none.
+    the height and width of images, and their labels int64 [num_stored].
     """
 
     path: str
@@ -25,3 +25,4 @@ class Reference:
     mu_s: np.ndarray | None = None
     sigma_s: np.ndarray | None = None
     image_size_px: tuple[int, int] | None = None
+    labels: np.ndarray | None = None

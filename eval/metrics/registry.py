@@ -18,7 +18,11 @@ from eval.metrics.intervals import (
 )
 from eval.metrics.kid import compute_kid_of_subsets, estimate_kid
 from eval.metrics.memorisation import compute_memorised
-from eval.metrics.precision_recall import PrecisionRecall, compute_precision_recall
+from eval.metrics.precision_recall import (
+    PrecisionRecall,
+    compute_class_shares,
+    compute_precision_recall,
+)
 from eval.metrics.recall_interval import estimate_recall
 from eval.metrics.reference import Reference
 from eval.networks.features import Features, demand
@@ -39,6 +43,7 @@ class Grading:
         device: where distances are computed.
         half_distances: precision and recall with the authors' float16 arithmetic; their exact
             values stand beside them.
+        by_class: add the shares of precision and recall of every class, by the images' labels.
     """
 
     reference: Reference
@@ -47,6 +52,7 @@ class Grading:
     seed: int = 0
     device: str = "cpu"
     half_distances: bool = False
+    by_class: bool = False
 
     @cached_property
     def pools(self) -> tuple[np.ndarray, np.ndarray]:
@@ -70,11 +76,15 @@ class Grading:
         """Return what density and coverage share."""
         return compute_density_coverage(*self.pools, device=self.device)
 
-    def add_exact(self, result: Result, name: str) -> Result:
-        """Put the exact value of precision or recall beside one of float16 arithmetic."""
-        if not self.half_distances:
-            return result
-        return {**result, "exact": getattr(self.exact_manifolds, name)}
+    def add_details(
+        self, result: Result, name: str, members: np.ndarray, labels: np.ndarray | None
+    ) -> Result:
+        """Put beside precision or recall its exact value and its classes, where they are wanted."""
+        if self.half_distances:
+            result = {**result, "exact": getattr(self.exact_manifolds, name)}
+        if self.by_class:
+            result = {**result, "by_class": compute_class_shares(members, demand(labels))}
+        return result
 
 
 def compute_metrics(
@@ -86,6 +96,7 @@ def compute_metrics(
     seed: int = 0,
     device: str = "cpu",
     half_distances: bool = False,
+    by_class: bool = False,
 ) -> dict[str, Result]:
     """Compute metrics of samples from features.
 
@@ -99,7 +110,7 @@ def compute_metrics(
         By name: value, std_error and interval; "is" also the number of its splits and its standard
         deviation over them, precision and recall with half distances also their exact values.
     """
-    grading = Grading(reference, samples, intervals, seed, device, half_distances)
+    grading = Grading(reference, samples, intervals, seed, device, half_distances, by_class)
     return {name: compute(grading) for name, compute in COMPUTE.items() if name in metrics}
 
 
@@ -144,18 +155,19 @@ def _compute_distance(grading: Grading, *needed: np.ndarray | None) -> Result:
 
 
 def _compute_precision(grading: Grading) -> Result:
-    result = _keep(estimate_share(grading.manifolds.sample_in_reference), grading)
-    return grading.add_exact(result, "precision")
+    members = grading.manifolds.sample_in_reference
+    result = _keep(estimate_share(members), grading)
+    return grading.add_details(result, "precision", members, grading.samples.labels)
 
 
 def _compute_recall(grading: Grading) -> Result:
+    members = grading.manifolds.reference_in_samples
     result = make_value(grading.manifolds.recall)
     if grading.intervals:
-        members = grading.manifolds.reference_in_samples
         result = estimate_recall(
             *grading.pools, members=members, seed=grading.seed, device=grading.device
         )
-    return grading.add_exact(result, "recall")
+    return grading.add_details(result, "recall", members, grading.reference.labels)
 
 
 def _compute_memorised(grading: Grading) -> Result:

@@ -20,17 +20,19 @@ OUTPUTS = ("pool", "spatial", "softmax")
 class Features:
     """Outputs of a feature network, float32: pool [n, d], spatial [n, e], softmax [n, classes].
 
-    None in the place of outputs that nobody asked for.
+    None in the place of outputs that nobody asked for. labels int64 [n] are those of the images,
+    None where they have none.
     """
 
     num_images: int
     pool: np.ndarray | None = None
     spatial: np.ndarray | None = None
     softmax: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
     def take(self, indices: np.ndarray) -> "Features":
         """Return the features of some of the images."""
-        parts = {name: getattr(self, name) for name in OUTPUTS}
+        parts = {name: getattr(self, name) for name in (*OUTPUTS, "labels")}
         taken = {name: part[indices] for name, part in parts.items() if part is not None}
         return Features(len(indices), **taken)
 
@@ -74,14 +76,14 @@ def compute_features(
     }
     cached = read_cached(image_set, network, kept)
     if cached is not None:
-        return Features(image_set.num_images, **cached)
+        return Features(image_set.num_images, labels=image_set.labels, **cached)
     for rows, _, batch in iterate_features(
         image_set, network, batch_size=batch_size, progress=progress
     ):
         for name, array in kept.items():
             array[rows] = batch[name]
     keep_features(image_set, network, kept)
-    return Features(image_set.num_images, **kept)
+    return Features(image_set.num_images, labels=image_set.labels, **kept)
 
 
 def iterate_features(

@@ -270,3 +270,39 @@ def test_the_folder_one_is_in_can_be_graded(reference_path, samples_path, networ
     monkeypatch.chdir(samples_path.parent)
     result = grade(reference_path, ".", network, name="a", metrics=["is"])
     assert result["counts"]["samples"] == 300
+
+
+def test_values_by_class_are_the_shares_of_each_class(digits, network, tmp_path):
+    images, labels = digits[0][..., None], digits[1]
+    np.savez(tmp_path / "ref.npz", images[:400], labels[:400])
+    changed = images[400:700].copy()
+    ones = labels[400:700] == 1
+    changed[ones] = 255 - changed[ones]
+    np.savez(tmp_path / "a.npz", changed, labels[400:700])
+    options = {"name": "a", "metrics": ["precision", "recall"], "by_class": True, "shuffle": True}
+    found = grade(tmp_path / "ref.npz", tmp_path / "a.npz", network, **options)["metrics"]
+    for metric, counts in (("precision", labels[400:700]), ("recall", labels[:400])):
+        by_class = found[metric]["by_class"]
+        assert [one["num_images"] for one in by_class.values()] == np.bincount(counts).tolist()
+        whole = sum(one["value"] * one["num_images"] for one in by_class.values()) / len(counts)
+        assert whole == pytest.approx(found[metric]["value"])
+        assert min(by_class, key=lambda label: by_class[label]["value"]) == "1"
+    result = grading.grade(tmp_path / "ref.npz", tmp_path / "a.npz", network, **options)
+    least = found["recall"]["by_class"]["1"]["value"]
+    assert result.describe_metrics()[1].endswith(f"(least: {least:.6g}, of class 1)")
+    plain = grade(tmp_path / "ref.npz", tmp_path / "a.npz", network, name="a", metrics=["recall"])
+    assert "by_class" not in plain["metrics"]["recall"]
+
+
+@pytest.mark.parametrize("side", ["ref", "a"])
+def test_values_by_class_need_labels(digits, network, tmp_path, side):
+    images, labels = digits[0][:50, ..., None], digits[1][:50]
+    for name in ("ref", "a"):
+        arrays = [images] if name == side else [images, labels]
+        np.savez(tmp_path / f"{name}.npz", *arrays)
+    words = f"{side}.npz: values by class need a label for each image; it has none; leave"
+    with pytest.raises(UserError, match=words):
+        grade(tmp_path / "ref.npz", tmp_path / "a.npz", network, name="a", by_class=True)
+    np.savez(tmp_path / "a.npz", images, labels[:3])
+    with pytest.raises(UserError, match=r"a.npz: values by class need .*arr_1: labels are int64"):
+        grade(tmp_path / "ref.npz", tmp_path / "a.npz", network, name="a", by_class=True)
