@@ -213,6 +213,21 @@ def test_a_small_network_runs_with_torch_alone(reference_path, samples_path, net
     )
 
 
+@pytest.mark.parametrize(("found", "words"), [("a" * 64, "spec aaaaaaaaaaaa"), (None, "no manif")])
+def test_samples_of_another_spec_are_refused(
+    reference_path, samples_path, network_path, capsys, found, words
+):
+    beside = Path(samples_path).with_suffix(".json")
+    beside.write_text(json.dumps({"digest": found}))
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    assert run([*command, "--metrics", "fid", "--samples-digest", "b" * 64]) == 2
+    told = capsys.readouterr()
+    assert words in told.err and "bbbbbbbbbbbb is needed: draw the samples again" in told.err
+    assert "FID" not in told.out
+    beside.write_text(json.dumps({"digest": "b" * 64}))
+    assert run([*command, "--metrics", "fid", "--samples-digest", "b" * 64]) == 0
+
+
 def test_a_reference_is_an_npz(digits_zip, network_path, capsys):
     command = ["reference", str(digits_zip), "--weights", str(network_path)]
     assert run([*command, "--out", "ref.zip"]) == 2

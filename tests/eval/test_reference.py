@@ -46,7 +46,8 @@ def test_statistics_are_over_all_images_whatever_is_stored(
 ):
     few, again = tmp_path / "few.npz", tmp_path / "again.npz"
     for path in (few, again):
-        make_reference(digits_zip, network, path, num_images=100, seed=3)
+        make_reference(digits_zip, network, path, num_images=100, digest="d", seed=3)
+    assert json.loads(few.with_suffix(".json").read_text())["digest"] == "d"
     assert few.read_bytes() == again.read_bytes()
     whole, part = load_arrays(reference_path), load_arrays(few)
     assert len(part["arr_0"]) == len(part["arr_1"]) == 100
