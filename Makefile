@@ -10,6 +10,9 @@ START := $(shell date +%s)
 CORES ?= all
 ARGS ?=
 VENV ?= .venv
+ifneq ($(words $(VENV)),1)
+$(error VENV is '$(VENV)'; give one folder whose name has no spaces)
+endif
 EXTRAS ?= dev,tensorflow,tracking,versioning
 CONSTRAINTS ?= constraints.txt
 TEST_JOBS ?= 2
@@ -32,6 +35,8 @@ endif
 # Where that build comes from; when it cannot be reached, or is empty, from wherever pip is configured to look.
 # For another CUDA than PyTorch's default: make env TORCH=cuda TORCH_INDEX=https://download.pytorch.org/whl/cu126
 TORCH_INDEX ?= $(if $(filter cpu,$(TORCH)),https://download.pytorch.org/whl/cpu)
+# For messages: without user, password and query.
+HIDE_SECRETS := sed -e 's|//[^/]*@|//|' -e 's|[?].*||'
 
 # ---- the environment ------------------------------------------------------------------------------------------------
 BIN := $(VENV)/bin
@@ -114,6 +119,10 @@ $(sort $(STAMP) $(TABLES_STAMP)): | pyproject.toml $(CONSTRAINTS)
 	        *) echo "error: '$(PYTHON)' is Python $$found, needed is 3.11 or newer; name one:" \
 	            "make PYTHON=/path/to/python3.11" >&2; exit 2 ;; \
 	    esac; \
+	    mkdir -p "$(VENV)" && [ -w "$(VENV)" ] || { \
+	        echo "error: $(VENV) cannot be made (the reason is above, or it is not yours to write to);" \
+	            "take a copy of the project that you may write to, or name another folder: make VENV=/path" >&2; \
+	        exit 2; }; \
 	    echo "Creating $(VENV) with Python $$found"; \
 	    "$(PYTHON)" -m venv "$(VENV)" || { \
 	        echo "error: '$(PYTHON)' cannot create $(VENV) (its own words are above). On Debian and Ubuntu the" \
@@ -133,7 +142,7 @@ $(sort $(STAMP) $(TABLES_STAMP)): | pyproject.toml $(CONSTRAINTS)
 	    done; \
 	    rm -f $$report; \
 	    [ "$${installed:-}" ] || { echo "error: $(TORCH_SPEC) could not be downloaded from" \
-	        "$(or $(TORCH_INDEX),PyTorch) nor from where pip is configured to look; check the network," \
+	        "$$(printf %s "$(or $(TORCH_INDEX),PyTorch)" | $(HIDE_SECRETS)) nor from where pip is configured to look; check the network," \
 	        "or name another place: make env TORCH_INDEX=URL" >&2; exit 2; }; \
 	fi
 	@echo "The other packages: about $(if $(findstring [,$(REQUIREMENT)),600,150) MB to download, less what pip has in its cache"

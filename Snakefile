@@ -14,7 +14,7 @@ from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing
 from workflow.rerun_triggers import ask_files_first, limit_rerun_triggers
 from workflow.rule_parts import make_rules, run
-from workflow.settings import describe_run, load_plan
+from workflow.settings import check_run_folders, describe_run, load_plan
 from workflow.slurm import check_cluster
 from workflow.targets import make_targets
 
@@ -83,11 +83,9 @@ onstart:
     except UserError as error:
         raise WorkflowError(str(error)) from None
     try:
-        check_folder(PLAN.layout.root)
+        check_run_folders(PLAN)
     except UserError as error:
-        raise WorkflowError(
-            f"results folder {error}, or choose another with --config results=FOLDER"
-        ) from None
+        raise WorkflowError(str(error)) from None
     for words in (
         describe_start(PLAN, planned),
         # A cluster's login node needs no GPU.

@@ -16,6 +16,7 @@ from records.errors import UserError
 from records.limits import parse_json, read_bytes
 
 PUBLISHED = "published by the authors"  # `source` in the manifest of a fetched file
+TRIED_BYTES = 1 << 16
 ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
@@ -172,10 +173,13 @@ def _make_temporary(path: Path) -> tuple[int, str]:
 
 
 def _try_temporary(path: Path) -> None:
-    """Make a temporary file beside a path and remove it."""
+    """Make a temporary file beside a path and remove it; an empty one needs no space."""
     handle, temporary = _make_temporary(path)
-    os.close(handle)
-    os.unlink(temporary)
+    try:
+        os.write(handle, bytes(TRIED_BYTES))
+    finally:
+        os.close(handle)
+        os.unlink(temporary)
 
 
 def _umask() -> int:

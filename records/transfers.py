@@ -332,6 +332,8 @@ def _find_reason(error: BaseException | None) -> tuple[str, bool]:
 
     The libraries' own messages are not shown: they hold whole addresses, with their secrets.
     """
+    if isinstance(error, ValueError):
+        return "it is, or leads to, an address that is not http or https", False
     while error is not None:
         name = type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -340,8 +342,8 @@ def _find_reason(error: BaseException | None) -> tuple[str, bool]:
             return "it redirects in circles", False
         if name == "ProxyError":
             return "the proxy could not be reached", True
-        if isinstance(error, ValueError):
-            return "it is, or leads to, an address that is not http or https", False
+        if isinstance(error, ValueError):  # below another error: a chunk whose length is no number
+            return "the server sent broken chunks", True
         if isinstance(error, socket.gaierror):
             return "the server's name is not known here", True
         if isinstance(error, TimeoutError) or "Timeout" in name:

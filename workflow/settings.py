@@ -1,11 +1,12 @@
 """Read what `--config` and profiles say: which scale, which source, where results go."""
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from records.errors import UserError
-from records.files import demand_folder
+from records.files import check_folder, demand_folder
 from records.options import DEVICE, DEVICES
 from workflow.plan import Plan, make_plan
 
@@ -64,6 +65,22 @@ def _read_setting(key: str, value: Any) -> str:
             "at its beginning"
         )
     return text
+
+
+def check_run_folders(plan: Plan) -> None:
+    """Demand that a run can write its results, and Snakemake's solver its problem.
+
+    Raises:
+        UserError: one of the folders cannot be written to, or its disk is full.
+    """
+    for folder, name, choose in (
+        (plan.layout.root, "results folder", "--config results=FOLDER"),
+        (os.environ.get("TMPDIR", "/tmp"), "folder of temporary files", "TMPDIR=FOLDER"),
+    ):
+        try:
+            check_folder(folder)
+        except UserError as error:
+            raise UserError(f"{name} {error}, or choose another with {choose}") from None
 
 
 def describe_run(plan: Plan) -> str:

@@ -1,5 +1,6 @@
 """What readers of damaged files raise, and the words that say so."""
 
+import errno
 import os
 import struct
 import tokenize
@@ -64,6 +65,11 @@ def describe_absent(path: str | Path, what: str = "file") -> str:
     """Say that nothing is at a path, or that a link is, and where it leads."""
     if not os.path.islink(path):
         return f"no such {what}"
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a link that leads back to itself"
     return f"a link to {os.readlink(path)}, which is not there"
 
 

@@ -73,3 +73,9 @@ def test_a_link_that_leads_nowhere_is_named(folder):
     words = "linked.npz: a link to /gone/samples.npz, which is not there; needed is one of: "
     with pytest.raises(UserError, match=words):
         check_paths(["linked.npz"])
+
+
+def test_an_input_that_links_to_itself_is_told(tmp_path):
+    (tmp_path / "self.npz").symlink_to("self.npz")
+    with pytest.raises(UserError, match=r"self\.npz: a link that leads back to itself; needed is"):
+        check_paths([tmp_path / "self.npz"], [tmp_path / "out.json"])

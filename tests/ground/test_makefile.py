@@ -247,3 +247,24 @@ def test_results_are_only_removed_when_that_is_meant(project: Path) -> None:
     assert not list(project.rglob("__pycache__"))
     assert make(project, "clean-results", "YES=1").returncode == 0
     assert not (project / "results").exists()
+
+
+def test_no_message_shows_the_password_of_an_index(project: Path) -> None:
+    index = "https://me:secret@pypi.example/simple?token=secret"
+    done = make(project, "env", "TORCH=cpu", f"TORCH_INDEX={index}", NOWHERE="1")
+    assert done.returncode == 2 and "secret" not in done.stdout + done.stderr
+    assert "could not be downloaded from https://pypi.example/simple nor from" in done.stderr
+
+
+@pytest.mark.parametrize("venv", ["my venv", ""])
+def test_a_folder_that_make_cannot_name_is_refused(project: Path, venv: str) -> None:
+    done = make(project, "env", f"VENV={venv}")
+    assert done.returncode == 2
+    assert f"VENV is '{venv}'; give one folder whose name has no spaces" in done.stderr
+
+
+def test_a_place_that_cannot_be_written_to_is_not_blamed_on_python(project: Path) -> None:
+    done = make(project, "env", "TORCH=cpu", "VENV=Makefile/venv")
+    assert done.returncode == 2
+    assert "error: Makefile/venv cannot be made (the reason is above" in done.stderr
+    assert "python3.11-venv" not in done.stderr

@@ -22,10 +22,10 @@ class Served:
     Plans: "ok"; "die" (the connection breaks after `part` of what was asked for); "stall" (silence
     after `part`); "slow" (a chunk each `pause_s`); "drip" (a byte each `pause_s`, for ever);
     "drip-head" (the same in the head); "no-range" (Range is ignored); "no-etag" (no validator);
-    "chunked" (the length is not told); "huge" (the length told is a petabyte); "gzip" (it says that
-    it is compressed); "shifted" (206 with a wrong start); "lying-206" (206 of other bytes, whatever
-    If-Range said); "404" and other statuses; "html" (a page with status 200); "to:/path" (a
-    redirect).
+    "chunked" (the length is not told); "bad-chunks"; "huge" (the length told is a petabyte); "gzip"
+    (it says that it is compressed); "shifted" (206 with a wrong start); "lying-206" (206 of other
+    bytes, whatever If-Range said); "404" and other statuses; "html" (a page with status 200);
+    "to:/path" (a redirect).
     """
 
     content: bytes
@@ -138,12 +138,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if plan == "chunked":
+        if plan in ("chunked", "bad-chunks"):
             self.send_header("Transfer-Encoding", "chunked")
         else:
             self.send_header("Content-Length", str(10**15 if plan == "huge" else len(body)))
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if plan == "bad-chunks":
+            self.wfile.write(b"a chunk of some length\r\n" + body)
+            self.close_connection = True
             return
         if plan == "drip":
             self._drip(served.pause_s)

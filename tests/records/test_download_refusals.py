@@ -97,6 +97,15 @@ def test_a_server_that_drips_is_left(server, tmp_path, plan, words):
     assert time.monotonic() - start < 5
 
 
+def test_broken_chunks_are_no_wrong_address(server, tmp_path):
+    url = server.add("/f.bin", CONTENT, "bad-chunks", "ok")
+    path = fetch(url, tmp_path / "f.bin", **QUICK)
+    assert path.read_bytes() == CONTENT
+    server.add("/g.bin", CONTENT, "bad-chunks")
+    with pytest.raises(UserError, match="the server sent broken chunks"):
+        fetch(f"{server.base}/g.bin", tmp_path / "g.bin", **QUICK)
+
+
 def test_an_encrypted_address_leads_to_no_other(tmp_path):
     order = Order("https://a.example/f", "https://a.example/f", tmp_path / "f", None, None)
     answer = requests.Response()

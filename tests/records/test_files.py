@@ -12,7 +12,9 @@ from records.errors import UserError
 from records.files import (
     atomic_write,
     canonical_json,
+    check_folder,
     check_writable,
+    demand_folder,
     digest,
     link_or_copy,
     read_json,
@@ -140,6 +142,30 @@ def test_a_really_full_disk_is_explained_and_leaves_nothing(tmp_path):
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.returncode != 0
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("check", [check_writable, check_folder])
+def test_a_full_disk_is_told_before_the_work(tmp_path, monkeypatch, check):
+    """An empty file needs no space, so that making one proves nothing."""
+
+    def fill(handle, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", fill)
+    with pytest.raises(UserError, match=r"out: cannot be written .* the disk is full; free some"):
+        check(tmp_path / "out")
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
+
+
+def test_a_folder_that_is_a_file_or_a_circle_of_links_is_told(tmp_path):
+    demand_folder(tmp_path / "absent" / "folder")
+    assert not (tmp_path / "absent").exists()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name, words in (("file", "a file where a folder is"), ("loop", "links lead in a circle")):
+        for place in (tmp_path / name, tmp_path / name / "inner"):
+            with pytest.raises(UserError, match=f"{name}.*: cannot be written .*{words}"):
+                demand_folder(place)
 
 
 def test_killed_writer_leaves_the_old_file_whole(tmp_path):

@@ -60,6 +60,17 @@ def test_a_mistake_in_the_parameters_stops_before_any_job(project, tmp_path):
     assert "unknown key scael" in process.stdout + process.stderr
 
 
+def test_a_folder_of_temporary_files_that_is_full_stops_before_any_job(project, tmp_path):
+    (tmp_path / "file").touch()
+    config = [f"results={tmp_path}/results" if one == "--" else one for one in MINI] + ["--"]
+    process = snakemake(project, *config, "datasets", TMPDIR=str(tmp_path / "file"))
+    output = process.stdout + process.stderr
+    assert process.returncode != 0 and "Traceback" not in output
+    assert f"folder of temporary files {tmp_path}/file: cannot be written" in output
+    assert "or choose another with TMPDIR=FOLDER" in output
+    assert not list((tmp_path / "results").rglob("*.zip"))
+
+
 @pytest.fixture(scope="module")
 def finished(project, tmp_path_factory):
     """The whole miniature, run for real."""
