@@ -22,15 +22,16 @@ def read_cached(
     image_set: ImageSet, network: FeatureNetwork, outputs: Iterable[str]
 ) -> dict[str, np.ndarray] | None:
     """Read outputs of images from the network's cache; None where one is absent, or no cache."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
+    if network.cache is None:
+        return None
     for name in outputs:
         array = None
         with suppress(*DAMAGE):
-            path = _locate(image_set, network, name)
-            if path is not None:
-                # Opened here, since numpy leaves damaged files open.
-                with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                    array = stored["features"]
+            path = _locate(image_set, network, network.cache, name)
+            # Opened here, since numpy leaves damaged files open.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+                array = stored["features"]
         if array is None or array.dtype != np.float32 or len(array) != image_set.num_images:
             return None
         found[name] = array
@@ -41,10 +42,10 @@ def keep_features(
     image_set: ImageSet, network: FeatureNetwork, features: Mapping[str, np.ndarray]
 ) -> None:
     """Put outputs into the network's cache, if it has one; a full disk only costs the cache."""
+    if network.cache is None:
+        return
     for name, array in features.items():
-        path = _locate(image_set, network, name)
-        if path is None:
-            return
+        path = _locate(image_set, network, network.cache, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as file:
@@ -54,10 +55,8 @@ def keep_features(
             return
 
 
-def _locate(image_set: ImageSet, network: FeatureNetwork, output: str) -> Path | None:
+def _locate(image_set: ImageSet, network: FeatureNetwork, cache: Path, output: str) -> Path:
     """Say where an output of images is kept."""
-    if network.cache is None:
-        return None
     rows = None if image_set.rows is None else digest(image_set.rows.tolist())
     key = digest({"images": image_set.sha256, "rows": rows, "network": network.description})
-    return Path(network.cache) / f"{key[:32]}-{output}.npz"
+    return cache / f"{key[:32]}-{output}.npz"
