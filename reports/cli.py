@@ -12,7 +12,7 @@ from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
 from reports.export import render_csv, render_latex, render_markdown
-from reports.files import find_metrics, list_problems
+from reports.files import condense, find_metrics, list_problems
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
 from reports.tables import FORMAT, make_table
@@ -57,8 +57,8 @@ def _write_pages(spec: PageSpec, out: Mapping[str, Path]) -> None:
     table = make_table(spec)
     problems: list[str] = []
     pictures = make_pictures(spec, problems)
-    table["flags"] = [*dict.fromkeys([*table["flags"], *problems])]
-    for problem in list_problems(spec.list_metrics()) + problems:
+    table["flags"] = condense([*dict.fromkeys([*table["flags"], *problems])])
+    for problem in condense(list_problems(spec.list_metrics()) + problems):
         print(f"warning: {problem}", file=sys.stderr)
     page = render_table(table, pictures, spec.pages)
     write_text(out["csv"], render_csv(table))

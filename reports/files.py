@@ -5,7 +5,7 @@ cells and is named; the page is written without it.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from records.errors import UserError
@@ -16,6 +16,8 @@ MEASURED = "measured"
 NOT_RUN = "not run"
 OTHER_SETTINGS = "other settings"
 BROKEN = "broken file"
+OTHER_WORDS = "made for another row or scale, or with other settings"
+MAX_NAMED = 3  # files of other settings; more are counted
 
 Kind = TypeVar("Kind")
 
@@ -66,9 +68,18 @@ def explain_digest(wanted: WantedFile, found: str | None) -> str | None:
     if found == wanted.digest:
         return None
     return (
-        f"{wanted.path}: made for another row or scale, or with other settings (digest "
-        f"{str(found)[:12]}, needed {wanted.digest[:12]}), so it is not shown; run the table again"
+        f"{wanted.path}: {OTHER_WORDS} (digest {str(found)[:12]}, needed {wanted.digest[:12]}), so "
+        "it is not shown; run the table again"
     )
+
+
+def condense(problems: Sequence[str]) -> list[str]:
+    """Say in one sentence that many files are of other settings: the first stands for all."""
+    others = [one for one in problems if OTHER_WORDS in one]
+    if len(others) <= MAX_NAMED:
+        return [*problems]
+    rest = [one for one in problems if OTHER_WORDS not in one]
+    return [f"{len(others)} files are not of these settings, the first: {others[0]}", *rest]
 
 
 def attempt(problems: list[str], read: Callable[[], Kind]) -> Kind | None:

@@ -94,6 +94,20 @@ def test_a_row_of_other_settings_says_how_to_run_it(project, make_spec, make_row
     assert note["text"] == "other settings; to run it:" and "reproduce_table3" in note["command"]
 
 
+def test_many_files_of_other_settings_are_one_sentence(project, make_spec, make_row, capsys):
+    rows = [make_row(name, project.write_metrics(name)) for name in "abcde"]
+    for row in rows[:4]:
+        row["cells"]["final"]["metrics"]["digest"] = "e" * 64
+    (project.folder / "e.json").write_text("{")
+    main(["table", "--spec", str(project.write_spec(make_spec(rows))), "--out-dir", "x"])
+    first, second = load_table("x/table3.json")["flags"]
+    assert first.startswith(
+        "4 files are not of these settings, the first: a.json: made for another"
+    )
+    assert second.startswith("e.json: not a metrics file")
+    assert capsys.readouterr().err.count("warning: ") == 2
+
+
 @pytest.mark.parametrize("how", ["cut", "digest"])
 def test_samples_that_are_not_the_row_s_are_not_pictured(project, make_spec, make_row, how):
     rows = [make_row(name, project.write_metrics(name)) for name in "ab"]
