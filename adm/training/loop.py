@@ -265,6 +265,7 @@ def _run(
         device=str(device),
         threads=torch.get_num_threads(),
     )
+    class_names = dataset.class_names if spec.architecture.num_classes else None
     saved = state.iteration
     watchdog = Watchdog(name, precision=training.precision, batch_size=batch_size, device=device)
     meter = Meter(batch_size)
@@ -340,7 +341,7 @@ def _run(
                 events.write("progress", iteration=done, lr=learning_rate, **values)
                 bar.set_postfix(loss=values["loss"], refresh=False)
             if save_due:
-                save_state(state_dir, state, spec, data_sha256)
+                save_state(state_dir, state, spec, data_sha256, class_names)
                 saved, last_save = done, time.monotonic()
             if caught and done < iterations:
                 events.write("stopped", iteration=done, signal=caught[0])
@@ -357,7 +358,7 @@ def _run(
         mark=mark,
         iteration=iterations,
         data_sha256=data_sha256,
-        class_names=dataset.class_names if spec.architecture.num_classes else None,
+        class_names=class_names,
     )
     events.write("mark", mark=mark, iteration=iterations, path=str(kept))
     events.write("end", iteration=iterations, **usage.read())

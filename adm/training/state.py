@@ -1,7 +1,7 @@
 """All that a training run continues from, and its file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,13 @@ def find_run(state_dir: str | Path, data_sha256: str) -> tuple[Path, str | None]
     return folder / f"data-{data_sha256[:12]}", others[0]
 
 
-def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec, data_sha256: str) -> None:
+def save_state(
+    state_dir: str | Path,
+    state: TrainState,
+    spec: ModelSpec,
+    data_sha256: str,
+    class_names: Sequence[str] | None = None,
+) -> None:
     """Write the state of a run as one file; the state before it stays beside it.
 
     At every moment, also when the process is killed inside this function, `state.safetensors` is a
@@ -76,6 +82,7 @@ def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec, data_s
         state: what to write.
         spec: model spec, which a later run must share.
         data_sha256: of the image set, which it must share too; see `find_run`.
+        class_names: names of the classes, for who draws from the state.
 
     Raises:
         UserError: the file cannot be written; the last good state is untouched.
@@ -95,6 +102,8 @@ def save_state(state_dir: str | Path, state: TrainState, spec: ModelSpec, data_s
         "loss_scale": canonical_json(vars(state.loss_scale)),
         "data_sha256": data_sha256,
     }
+    if class_names is not None:
+        metadata["class_names"] = canonical_json(list(class_names))
     if path.exists():
         link_or_copy(path, path.with_name(PREVIOUS_NAME))
     write_tensors(path, tensors, metadata)

@@ -19,7 +19,7 @@ from records.manifest import read_manifest
 from tests.eval.conftest import QUICK_SPEC
 
 ROOT = Path(__file__).parents[2]
-SMALLER = {"32": "8", "2000": "6", "20000": "6", "500": "8"}
+SMALLER = {"32": "8", "2000": "6", "20000": "6", "500": "8", "50": "8"}
 
 
 def read_commands():
@@ -60,7 +60,7 @@ def test_the_commands_of_the_page(tmp_path, monkeypatch, capsys, grey):
     header = read_header("pets_model/model.safetensors")
     assert header.class_names == ("cat", "dog")
     assert header.spec.architecture.in_channels == (1 if grey else 3)
-    run([*draw, "--label", "dog", "--respacing", "8"])
+    run([*draw, "--label", "dog"])
     images, labels = read_batch("samples.npz")
     assert images.shape == (8, 8, 8, 3) and labels.tolist() == [1] * 8
     manifest = read_manifest("samples.npz")

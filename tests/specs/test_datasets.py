@@ -3,7 +3,7 @@
 import pytest
 
 from specs.datasets import NAME, DigitsSpec, OwnImagesSpec, make_dataset_specs, name_held_out
-from specs.scale import load_scale
+from specs.scale import load_scale, make_model_spec
 from tests.specs.scale_case import change_scale, load_shipped, on, refuse_scale
 
 
@@ -209,3 +209,11 @@ def test_held_out_images_are_a_set_of_their_own(tmp_path):
 
 def test_no_task_can_have_the_name_of_held_out_images():
     assert NAME.fullmatch(name_held_out("imagenet_64")) is None
+
+
+def test_grey_images_of_ones_own_decide_the_network(tmp_path):
+    path = change_scale(tmp_path, "paper", on("tasks", "lsun_cat_256", image_channels=1))
+    scale = load_scale(path)
+    spec = make_model_spec(scale, "cat", scale.models["lsun_cat"], 0)
+    assert (spec.architecture.in_channels, spec.architecture.out_channels) == (1, 2)
+    assert spec.training.dataset.image_channels == 1

@@ -137,7 +137,8 @@ def test_a_state_holds_the_average_and_the_weights_themselves(tmp_path):
     with torch.no_grad():
         for parameter in state.model.parameters():
             parameter.add_(1)
-    save_state(tmp_path, state, SPEC, "0" * 64)
+    names = [str(one) for one in range(10)]
+    save_state(tmp_path, state, SPEC, "0" * 64, names)
     path = tmp_path / "state.safetensors"
     raw = load_network_of(path, make, device="cpu", weights="raw")
     ema = load_network_of(path, make, device="cpu")
@@ -145,6 +146,7 @@ def test_a_state_holds_the_average_and_the_weights_themselves(tmp_path):
         assert torch.equal(two, three) and torch.equal(one, two + 1)
     about = read_header(path)
     assert (about.spec.content(), about.mark, about.iteration) == (SPEC.content(), "state", 0)
+    assert about.class_names == tuple(names)
     save_fresh(tmp_path / "w.safetensors", SPEC)
     with pytest.raises(UserError, match=r"w\.safetensors: holds the averaged weights alone; the"):
         load_network_of(tmp_path / "w.safetensors", make, device="cpu", weights="raw")
