@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from records.errors import UserError
-from records.limits import parse_json, read_bytes
+from records.limits import demand_regular, parse_json, read_bytes
 
 PUBLISHED = "published by the authors"  # `source` in the manifest of a fetched file
 TRIED_BYTES = 1 << 16
@@ -48,6 +48,7 @@ def spec_digest(spec: Mapping[str, Any]) -> str:
 
 def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes."""
+    demand_regular(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,6 +6,7 @@ what was not run.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from records.errors import UserError
@@ -91,6 +92,9 @@ def _fill(one: Any, key: str, fields: Mapping[str, Any], where: str) -> Any:
     """Return a row or a claim with the names in braces of its text replaced."""
     text = getattr(one, key)
     try:
+        for _, name, layout, conversion in Formatter().parse(text):
+            if layout or conversion:  # a width of millions is no layout of a label
+                raise ValueError(f"{name} with a layout")
         return one.model_copy(update={key: text.format_map(fields)})
     except (KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
         known = ", ".join(f"{{{name}}}" for name in _list_names(fields))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from records.errors import UserError
 from records.files import atomic_write
+from records.limits import demand_regular
 
 CHECKSUM = "tensors_sha256"  # in the header: of all that follows it
 
@@ -138,6 +139,7 @@ def verify_tensors(path: str | Path, what: str) -> None:
 def opened(path: str | Path, what: str) -> Iterator[Any]:
     """Open a safetensors file; opening compares its length with what its header says."""
     try:
+        demand_regular(path)
         with safe_open(path, framework="pt") as file:
             yield file
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from adm.datasets.image_zip import ImageZip
 from adm.weights.files import read_header
 from eval.images.open import open_images
 from records.errors import UserError
+from records.files import sha256_file
 from records.limits import MAX_TEXT_BYTES, demand_regular, parse_json, read_bytes, read_member
 from reports.grids import read_zip_images
 
@@ -129,7 +130,9 @@ def test_what_would_be_read_for_ever_is_refused(tmp_path, kind):
     if kind == "a named pipe":
         path = tmp_path / "x.zip"
         os.mkfifo(path)
-    for door in (demand_regular, read_bytes, open_images, DOORS["preparation"]):
+    for door in (
+        demand_regular, read_bytes, sha256_file, read_header, open_images, DOORS["preparation"]
+    ):  # fmt: skip
         with pytest.raises(UserError, match=f"{path}: {kind}; give the name of a regular file"):
             door(path)
 

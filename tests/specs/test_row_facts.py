@@ -90,6 +90,10 @@ def test_another_guidance_scale_changes_setting_label_and_claim_together(tmp_pat
             "claims: t4_64_dropout: text: 'Dropout at {left[size]}' cannot be filled in ('size'); ",
         ),
         (on("table4", "claims", "t4_64_dropout", text="{right.steps}"), "cannot be filled in"),
+        (
+            on("table4", "claims", "t4_64_dropout", text="{left[steps]:>99999999999}"),
+            "cannot be filled in (left[steps] with a layout)",
+        ),
     ],
 )
 def test_a_name_that_is_no_setting_is_refused(tmp_path, change, words):
