@@ -305,11 +305,13 @@ def _check_paths(*paths: Sequence[Any]) -> None:
 
 
 def _list_outputs(options: argparse.Namespace) -> list[Any]:
-    """List what grading writes: metrics, their manifest, events."""
+    """List what grading writes: metrics, their manifest, what samples add to them, events."""
+    from records.contributions import find_contributions
     from records.manifest import manifest_path
 
-    beside = manifest_path(options.json) if options.json not in (None, "-") else None
-    return [options.json, beside, options.events]
+    path = options.json
+    beside = [manifest_path(path), find_contributions(path)] if path not in (None, "-") else []
+    return [path, *beside, options.events]
 
 
 def _load_network(options: argparse.Namespace, *, cache: bool = False) -> Any:
@@ -351,7 +353,7 @@ def _finish(result: "GradingResult", out: str | None) -> None:
         return
     from records.manifest import make_manifest, write_manifest
 
-    write_json(out, result.as_dict())
+    result.write(out)
     protocol = result.protocol
     manifest = make_manifest(
         kind="metrics",

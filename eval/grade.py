@@ -298,7 +298,7 @@ def _make_result(
     protocol: Mapping[str, Any],
 ) -> GradingResult:
     """Compute the metrics and put counts and protocol around them."""
-    values = compute_metrics(
+    values, contributions = compute_metrics(
         reference,
         samples,
         metrics=metrics,
@@ -314,6 +314,7 @@ def _make_result(
         name=name,
         digest=digest,
         metrics={metric: make_metric(content) for metric, content in values.items()},
+        contributions=contributions,
         warnings=tuple(told.sentences),
         counts={
             "samples": samples.num_images,

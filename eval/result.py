@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from records.files import format_json
+from records.contributions import Contribution, find_contributions, write_contributions
+from records.files import format_json, write_json
 from records.metrics import METRICS
 
 FORMAT = 1
@@ -61,6 +63,7 @@ class GradingResult:
         protocol: all that the values depend on: path and sha256 of both inputs, the feature
             network, seed, backend, precision, versions, commit, machine.
         digest: of the spec that asked for this; None outside the workflow.
+        contributions: what every sample adds to a metric, by metric; none without intervals.
     """
 
     name: str
@@ -69,6 +72,7 @@ class GradingResult:
     counts: Mapping[str, int | None]
     protocol: Mapping[str, Any]
     digest: str | None = None
+    contributions: Mapping[str, Contribution] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, float]:
@@ -91,6 +95,12 @@ class GradingResult:
             "counts": dict(self.counts),
             "protocol": dict(self.protocol),
         }
+
+    def write(self, path: str | Path) -> None:
+        """Write the metrics as JSON, with the contributions, where there are any, beside them."""
+        if self.contributions:
+            write_contributions(find_contributions(path), self.contributions, self.protocol)
+        write_json(path, self.as_dict())
 
     def to_json(self) -> str:
         """Return the text of the file that `--json` writes, byte for byte."""

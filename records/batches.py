@@ -1,7 +1,7 @@
 """Batches of images in the authors' layout: an .npz with arr_0 (images) and arr_1 (labels)."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -115,6 +115,13 @@ def write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
         np.lib.format.write_array(
             member, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False
         )
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an .npz of named arrays, to a temporary name first."""
+    with atomic_write(path) as file, open_archive(file) as archive:
+        for name, array in arrays.items():
+            write_array(archive, name, array)
 
 
 def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:

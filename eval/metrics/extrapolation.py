@@ -6,7 +6,7 @@ import numpy as np
 
 from eval.images.checks import check_num_images
 from eval.metrics.fid import compute_frechet_distance
-from eval.metrics.intervals import compute_frechet_orders, make_estimate
+from eval.metrics.intervals import compute_frechet_contribution, make_estimate, sum_orders
 from eval.metrics.moments import compute_mu_sigma, make_moments, merge_moments
 
 MIN_IMAGES = 40
@@ -59,7 +59,8 @@ def estimate_extrapolated_distance(
     # quarter: that many times its part in the distance of all.
     counted = np.cumsum(weights * (1, 2, 4))
     excess = float(counted**2 @ (1 / 2, 1 / 4, 1 / 4))
-    first_order, second_order = compute_frechet_orders(features, every, mu, sigma, seed=seed)
+    contribution = compute_frechet_contribution(features, every, mu, sigma, seed=seed)
+    first_order, second_order = sum_orders(contribution)
     estimate = make_estimate(
         value,
         first_order + (2 * excess - 2) * second_order,

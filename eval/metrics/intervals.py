@@ -30,9 +30,9 @@ from eval.images.checks import check_num_images
 from eval.metrics.fid import check_gaussians, compute_factor, compute_frechet_distance
 from eval.metrics.inception_score import SPLIT_SIZE, compute_image_divergences, compute_split_scores
 from eval.metrics.moments import Moments, compute_mu_sigma, make_moments
+from records.contributions import Contribution, choose_pairs
 
 MIN_IMAGES = 10
-NUM_PAIRS = 4096
 BLOCK_ROWS = 4096
 EPSILON = float(np.finfo(np.float64).eps)
 Z = NormalDist().inv_cdf(0.975)
@@ -96,6 +96,7 @@ def estimate_frechet_distance(
     *,
     seed: int = 0,
     moments: Moments | None = None,
+    contribution: Contribution | None = None,
 ) -> dict[str, Any]:
     """Estimate the Fréchet distance of samples to a fixed Gaussian, with its interval.
 
@@ -104,6 +105,7 @@ def estimate_frechet_distance(
         mu, sigma: of the reference.
         seed: of the random pairs of samples that the second order is averaged over.
         moments: of the features, where they are at hand.
+        contribution: of the samples (`compute_frechet_contribution`), where it is at hand.
 
     Returns:
         {"value", "std_error", "interval"}.
@@ -114,7 +116,8 @@ def estimate_frechet_distance(
     check_num_images(len(features), "intervals", MIN_IMAGES, "a variance of fewer says nothing")
     moments = moments or make_moments(features)
     value = compute_frechet_distance(*compute_mu_sigma(moments), mu, sigma)
-    first_order, second_order = compute_frechet_orders(features, moments, mu, sigma, seed=seed)
+    one = contribution or compute_frechet_contribution(features, moments, mu, sigma, seed=seed)
+    first_order, second_order = sum_orders(one)
     return make_estimate(
         value,
         first_order,
@@ -125,10 +128,20 @@ def estimate_frechet_distance(
     )
 
 
-def compute_frechet_orders(
+def sum_orders(contribution: Contribution) -> tuple[float, float]:
+    """Return both orders of a variance: that of the influence over n, and 2 E h^2 / n^2."""
+    assert contribution.pairs is not None
+    num_images = len(contribution.each)
+    return (
+        float(contribution.each.var(ddof=1)) / num_images,
+        2 * float(np.mean(contribution.pairs**2)) / num_images**2,
+    )
+
+
+def compute_frechet_contribution(
     features: np.ndarray, moments: Moments, mu: np.ndarray, sigma: np.ndarray, *, seed: int
-) -> tuple[float, float]:
-    """Compute two orders of the variance of the Fréchet distance, at a fixed reference.
+) -> Contribution:
+    """Compute what every sample, and random pairs of them, add to the Fréchet distance.
 
     With reference covariance A A^T, V diag(s^2) V^T = A^T S A and z = diag(s)^(-1/2) V^T A^T x of a
     centred sample x, its influence is 2 (m - mu) x + |x|^2 - |z|^2 less the mean, as the optimal
@@ -142,7 +155,7 @@ def compute_frechet_orders(
         seed: of the random pairs of samples that E h^2 is averaged over.
 
     Returns:
-        The variance of the influence over n, and 2 E h^2 / n^2.
+        The influence of every sample, and h of the pairs.
     """
     num_images = len(features)
     sample_mu, sample_sigma, mu, sigma = check_gaussians(*compute_mu_sigma(moments), mu, sigma)
@@ -162,20 +175,15 @@ def compute_frechet_orders(
             - np.einsum("ij,ij->i", z, z, dtype=np.float64)
         )
     products = _compute_pair_products(features, sample_mu, to_z, scales, seed)
-    return (
-        float(influence.var(ddof=1)) / num_images,
-        2 * float(np.mean(products**2)) / num_images**2,
-    )
+    return Contribution(influence, products)
 
 
 def _compute_pair_products(
     features: np.ndarray, mean: np.ndarray, to_z: np.ndarray, scales: np.ndarray, seed: int
 ) -> np.ndarray:
     """Compute h of random pairs of different samples, float64 [pairs]."""
-    rng = np.random.default_rng(seed)
-    first = rng.integers(len(features), size=NUM_PAIRS)
-    second = (first + rng.integers(1, len(features), size=NUM_PAIRS)) % len(features)
-    z, other_z = ((features[chosen] - mean) @ to_z for chosen in (first, second))
+    pairs = choose_pairs(len(features), seed)
+    z, other_z = ((features[chosen] - mean) @ to_z for chosen in pairs)
     both = z * other_z
     squares = (z**2).sum(axis=1) + (other_z**2).sum(axis=1)
     curved = ((both @ (1 / np.add.outer(scales, scales))) * both).sum(axis=1)
@@ -221,6 +229,34 @@ def estimate_inception_score(softmax: np.ndarray, split_size: int = SPLIT_SIZE) 
         low=1.0,
         high=most,
     )
+
+
+def compute_inception_contribution(
+    softmax: np.ndarray, *, seed: int, split_size: int = SPLIT_SIZE
+) -> Contribution:
+    """Compute what every image, and random pairs of them, add to the Inception Score.
+
+    Args:
+        softmax: class probabilities [n, classes].
+        seed: of the pairs. Pairs of different splits add nothing.
+        split_size: images per split, as in the score itself.
+    """
+    scores = compute_split_scores(softmax, split_size)
+    num_images, num_splits = len(softmax), len(scores)
+    split = np.arange(num_images) // split_size
+    # By how much an image counts for its split's score, and that for the mean of all splits.
+    weight = scores[split] * num_images / np.bincount(split)[split] / num_splits
+    influence, scaled = np.empty(num_images), np.empty(softmax.shape)
+    for number in range(num_splits):
+        part = softmax[split == number].astype(np.float64)
+        mean = part.mean(axis=0)
+        divergences = compute_image_divergences(part)
+        influence[split == number] = divergences - divergences.mean()
+        scaled[split == number] = (part - mean) / np.sqrt(np.where(mean > 0, mean, 1.0))
+    first, second = choose_pairs(num_images, seed)
+    products = -np.einsum("ij,ij->i", scaled[first], scaled[second]) / 2
+    counted = np.where(split[first] == split[second], num_splits, 0.0)
+    return Contribution(weight * influence, products * weight[first] * counted)
 
 
 def estimate_share(members: np.ndarray) -> dict[str, Any]:

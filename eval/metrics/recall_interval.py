@@ -15,6 +15,7 @@ from eval.images.checks import check_num_images
 from eval.metrics.intervals import MIN_IMAGES, Z, estimate_share
 from eval.metrics.neighbours import compute_nearest, compute_pair_distances, iterate_membership
 from eval.metrics.precision_recall import NUM_NEIGHBOURS, compute_precision_recall
+from records.contributions import Contribution
 
 NUM_SPLITS = 20
 MAX_SAMPLES = 20_000
@@ -24,7 +25,7 @@ def estimate_recall(
     reference: np.ndarray,
     samples: np.ndarray,
     *,
-    members: np.ndarray | None = None,
+    contribution: Contribution | None = None,
     k: int = NUM_NEIGHBOURS,
     seed: int = 0,
     num_splits: int = NUM_SPLITS,
@@ -36,13 +37,11 @@ def estimate_recall(
     is a quarter of the mean squared difference in recall between two random halves: two halves
     differ by twice the variance of one, which is twice that of all. What the finite number of
     reference images adds to the difference is taken off first. It is added to both half-widths in
-    quadrature. Of more than 20,000 samples, a random 20,000 are split, and theirs is taken as it
-    is: it falls more slowly than as 1 / n, as a few outliers' large balls make most of it, and
-    with so many samples it is the smaller part of the two.
+    quadrature.
 
     Args:
         reference, samples: features [m, dims] and [n, dims], n >= 10.
-        members: reference images in the manifold of all samples, bool [m], where they are known.
+        contribution: of the samples (`compute_recall_contribution`), where it is at hand.
         k: neighbours.
         seed: of the splits.
         num_splits: random splits into halves.
@@ -55,17 +54,21 @@ def estimate_recall(
         UserError: fewer than 10 samples.
     """
     check_num_images(len(samples), "intervals", MIN_IMAGES, "recall is computed of halves too")
-    if members is None:
+    if contribution is None:
         manifolds = compute_precision_recall(reference, samples, k, device=device)
-        members = manifolds.reference_in_samples
-    estimate = estimate_share(members)
-    chosen = samples
-    if len(samples) > MAX_SAMPLES:
-        drawn = np.random.default_rng(seed).permutation(len(samples))[:MAX_SAMPLES]
-        chosen = samples[np.sort(drawn)]
-    halves, unlike = compute_recall_of_halves(
-        reference, chosen, k=k, seed=seed, num_splits=num_splits, device=device
-    )
+        contribution = compute_recall_contribution(
+            reference,
+            samples,
+            members=manifolds.reference_in_samples,
+            k=k,
+            seed=seed,
+            num_splits=num_splits,
+            device=device,
+        )
+    assert contribution.halves is not None
+    estimate = estimate_share(contribution.each)
+    halves = contribution.halves.mean(axis=-1)
+    unlike = (contribution.halves[:, 0] != contribution.halves[:, 1]).mean(axis=-1)
     squares = (halves[:, 0] - halves[:, 1]) ** 2
     by_reference = (unlike - squares) / (len(reference) - 1)
     variance = max(float(np.mean(squares - by_reference)), 0.0) / 4
@@ -80,7 +83,41 @@ def estimate_recall(
     }
 
 
-def compute_recall_of_halves(
+def compute_recall_contribution(
+    reference: np.ndarray,
+    samples: np.ndarray,
+    *,
+    members: np.ndarray,
+    k: int = NUM_NEIGHBOURS,
+    seed: int = 0,
+    num_splits: int = NUM_SPLITS,
+    device: str = "cpu",
+) -> Contribution:
+    """Compute which reference images the manifolds of all samples, and of halves of them, hold.
+
+    Of more than 20,000 samples, a random 20,000 are split, and their spread is taken as it is: it
+    falls more slowly than as 1 / n, as a few outliers' large balls make most of it, and with so
+    many samples it is the smaller part of the two.
+
+    Args:
+        reference, samples: features [m, dims] and [n, dims].
+        members: reference images in the manifold of all samples, bool [m].
+        k: neighbours.
+        seed: of the splits.
+        num_splits: random splits into halves.
+        device: where distances are computed.
+    """
+    chosen = samples
+    if len(samples) > MAX_SAMPLES:
+        drawn = np.random.default_rng(seed).permutation(len(samples))[:MAX_SAMPLES]
+        chosen = samples[np.sort(drawn)]
+    halves = compute_manifolds_of_halves(
+        reference, chosen, k=k, seed=seed, num_splits=num_splits, device=device
+    )
+    return Contribution(members, halves=halves)
+
+
+def compute_manifolds_of_halves(
     reference: np.ndarray,
     samples: np.ndarray,
     *,
@@ -88,23 +125,22 @@ def compute_recall_of_halves(
     seed: int,
     num_splits: int,
     device: str = "cpu",
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute recall with random halves of the samples, in one pass over distances.
+) -> np.ndarray:
+    """Find reference images in the manifolds of random halves, in one pass over distances.
 
     A half keeps the centres and widens the radii, each to the k-th nearest sample of its own half.
     So the pass lists the pairs within the widest radius that any split gives a sample; each split
     looks at these few alone.
 
     Returns:
-        The recall of both halves of every split, float64 [num_splits, 2], and the share of
-        reference images that are in the manifold of one half alone, float64 [num_splits].
+        bool [num_splits, 2, m]: the halves of every split.
     """
     rng = np.random.default_rng(seed)
     dealt = np.arange(len(samples)) % 2 == 0
     in_first = np.stack([rng.permutation(dealt) for _ in range(num_splits)])
     radii = _compute_radii_of_halves(samples, in_first, k, device)
     widest = radii.max(axis=0, keepdims=True)
-    covered, unlike = np.zeros((num_splits, 2)), np.zeros(num_splits)
+    found = np.zeros((num_splits, 2, len(reference)), dtype=bool)
     for block, _, inside in iterate_membership(reference, samples, widest, device=device):
         rows, columns = np.nonzero(inside)
         distances = compute_pair_distances(
@@ -112,12 +148,9 @@ def compute_recall_of_halves(
         )
         for number, first in enumerate(in_first):
             reached = distances <= radii[number, columns]
-            hits = np.zeros((2, len(inside)), dtype=bool)
-            for hit, side in zip(hits, (first, ~first), strict=True):
-                hit[rows[reached & side[columns]]] = True
-            covered[number] += hits.sum(axis=1)
-            unlike[number] += (hits[0] != hits[1]).sum()
-    return covered / len(reference), unlike / len(reference)
+            for half, side in enumerate((first, ~first)):
+                found[number, half, rows[reached & side[columns]] + block.start] = True
+    return found
 
 
 def _compute_radii_of_halves(

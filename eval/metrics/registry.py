@@ -1,7 +1,7 @@
 """How samples get the values and intervals of the metrics that records.metrics names."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,20 +12,24 @@ from eval.metrics.extrapolation import estimate_extrapolated_distance
 from eval.metrics.fid import compute_frechet_distance, compute_moments
 from eval.metrics.inception_score import compute_inception_score, compute_split_scores
 from eval.metrics.intervals import (
+    compute_frechet_contribution,
+    compute_inception_contribution,
     estimate_frechet_distance,
     estimate_inception_score,
     estimate_share,
 )
 from eval.metrics.kid import compute_kid_of_subsets, estimate_kid
 from eval.metrics.memorisation import compute_memorised
+from eval.metrics.moments import make_moments
 from eval.metrics.precision_recall import (
     PrecisionRecall,
     compute_class_shares,
     compute_precision_recall,
 )
-from eval.metrics.recall_interval import estimate_recall
+from eval.metrics.recall_interval import compute_recall_contribution, estimate_recall
 from eval.metrics.reference import Reference
 from eval.networks.features import Features, demand
+from records.contributions import Contribution
 from records.metrics import PAPER
 
 Result = dict[str, Any]
@@ -44,6 +48,7 @@ class Grading:
         half_distances: precision and recall with the authors' float16 arithmetic; their exact
             values stand beside them.
         by_class: add the shares of precision and recall of every class, by the images' labels.
+        contributions: by metric, what every sample adds; filled where there are intervals.
     """
 
     reference: Reference
@@ -53,6 +58,7 @@ class Grading:
     device: str = "cpu"
     half_distances: bool = False
     by_class: bool = False
+    contributions: dict[str, Contribution] = field(default_factory=dict)
 
     @cached_property
     def pools(self) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +103,7 @@ def compute_metrics(
     device: str = "cpu",
     half_distances: bool = False,
     by_class: bool = False,
-) -> dict[str, Result]:
+) -> tuple[dict[str, Result], dict[str, Contribution]]:
     """Compute metrics of samples from features.
 
     Args:
@@ -109,9 +115,11 @@ def compute_metrics(
     Returns:
         By name: value, std_error and interval; "is" also the number of its splits and its standard
         deviation over them, precision and recall with half distances also their exact values.
+        And, where there are intervals, what every sample adds.
     """
     grading = Grading(reference, samples, intervals, seed, device, half_distances, by_class)
-    return {name: compute(grading) for name, compute in COMPUTE.items() if name in metrics}
+    found = {name: compute(grading) for name, compute in COMPUTE.items() if name in metrics}
+    return found, grading.contributions
 
 
 def make_value(value: float) -> Result:
@@ -129,6 +137,7 @@ def _compute_inception_score(grading: Grading) -> Result:
     softmax = demand(grading.samples.softmax)
     if grading.intervals:
         result = estimate_inception_score(softmax)
+        grading.contributions["is"] = compute_inception_contribution(softmax, seed=grading.seed)
     else:
         result = make_value(compute_inception_score(softmax))
     splits = compute_split_scores(softmax)
@@ -138,24 +147,30 @@ def _compute_inception_score(grading: Grading) -> Result:
 
 def _compute_fid(grading: Grading) -> Result:
     reference = grading.reference
-    return _compute_distance(grading, grading.samples.pool, reference.mu, reference.sigma)
+    return _compute_distance("fid", grading, grading.samples.pool, reference.mu, reference.sigma)
 
 
 def _compute_sfid(grading: Grading) -> Result:
     reference = grading.reference
-    return _compute_distance(grading, grading.samples.spatial, reference.mu_s, reference.sigma_s)
+    needed = (grading.samples.spatial, reference.mu_s, reference.sigma_s)
+    return _compute_distance("sfid", grading, *needed)
 
 
-def _compute_distance(grading: Grading, *needed: np.ndarray | None) -> Result:
+def _compute_distance(metric: str, grading: Grading, *needed: np.ndarray | None) -> Result:
     """Compute a Fréchet distance from features and the reference's mean and covariance."""
     features, mu, sigma = map(demand, needed)
     if grading.intervals:
-        return estimate_frechet_distance(features, mu, sigma, seed=grading.seed)
+        moments = make_moments(features)
+        one = compute_frechet_contribution(features, moments, mu, sigma, seed=grading.seed)
+        grading.contributions[metric] = one
+        return estimate_frechet_distance(features, mu, sigma, moments=moments, contribution=one)
     return make_value(compute_frechet_distance(*compute_moments(features), mu, sigma))
 
 
 def _compute_precision(grading: Grading) -> Result:
     members = grading.manifolds.sample_in_reference
+    if grading.intervals:
+        grading.contributions["precision"] = Contribution(members)
     result = _keep(estimate_share(members), grading)
     return grading.add_details(result, "precision", members, grading.samples.labels)
 
@@ -164,9 +179,10 @@ def _compute_recall(grading: Grading) -> Result:
     members = grading.manifolds.reference_in_samples
     result = make_value(grading.manifolds.recall)
     if grading.intervals:
-        result = estimate_recall(
-            *grading.pools, members=members, seed=grading.seed, device=grading.device
-        )
+        options = {"seed": grading.seed, "device": grading.device}
+        one = compute_recall_contribution(*grading.pools, members=members, **options)
+        grading.contributions["recall"] = one
+        result = estimate_recall(*grading.pools, contribution=one)
     return grading.add_details(result, "recall", members, grading.reference.labels)
 
 

@@ -314,6 +314,7 @@ def test_numbers_are_printed_even_when_they_cannot_be_written(
         raise UserError(f"{path}: cannot be written")
 
     monkeypatch.setattr("eval.cli.write_json", refuse)
+    monkeypatch.setattr("eval.result.write_json", refuse)
     command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
     out = ["--json", str(tmp_path / "out.json")]
     assert run([*command, "--metrics", "is", *out]) == 2

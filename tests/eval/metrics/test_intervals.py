@@ -6,11 +6,12 @@ import pytest
 from eval.metrics.fid import compute_frechet_distance, compute_moments
 from eval.metrics.inception_score import compute_inception_score
 from eval.metrics.intervals import (
-    compute_frechet_orders,
+    compute_frechet_contribution,
     estimate_frechet_distance,
     estimate_inception_score,
     estimate_share,
     make_estimate,
+    sum_orders,
 )
 from eval.metrics.moments import make_moments
 from records.errors import UserError
@@ -65,7 +66,9 @@ def test_frechet_influence_is_the_derivative_by_a_samples_weight(rank):
     features = rng.normal(size=(4000, 6)) @ rng.normal(size=(6, 6)) + 1
     factor = make_covariance(6, 1)[:, :rank]
     mu, sigma = np.zeros(6), factor @ factor.T
-    first_order, _ = compute_frechet_orders(features, make_moments(features), mu, sigma, seed=0)
+    first_order, _ = sum_orders(
+        compute_frechet_contribution(features, make_moments(features), mu, sigma, seed=0)
+    )
     every = compute_frechet_distance(*compute_moments(features), mu, sigma)
     moved = [
         compute_frechet_distance(*compute_moments(np.delete(features, i, axis=0)), mu, sigma)
@@ -80,7 +83,9 @@ def test_frechet_second_order_is_the_curvature_in_pairs_of_samples():
     rng, num = np.random.default_rng(0), 60
     features = rng.normal(size=(num, 4)) @ rng.normal(size=(4, 4))
     mu, sigma = np.ones(4), make_covariance(4, 1)
-    _, second_order = compute_frechet_orders(features, make_moments(features), mu, sigma, seed=0)
+    _, second_order = sum_orders(
+        compute_frechet_contribution(features, make_moments(features), mu, sigma, seed=0)
+    )
 
     def compute_distance(*places):
         weights = np.ones(num) / num

@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from eval.metrics import recall_interval
 from eval.metrics.precision_recall import compute_precision_recall
-from eval.metrics.recall_interval import compute_recall_of_halves, estimate_recall
+from eval.metrics.recall_interval import (
+    compute_manifolds_of_halves,
+    compute_recall_contribution,
+    estimate_recall,
+)
 from records.errors import UserError
 
 
@@ -12,14 +18,13 @@ def test_recall_of_halves_equals_recall_computed_of_each(num):
     rng = np.random.default_rng(num)
     reference, samples = rng.normal(size=(80, 3)), rng.normal(size=(num, 3))
     samples[: num // 3] = samples[0]  # duplicates; and half of ten is hardly more than k
-    halves, unlike = compute_recall_of_halves(reference, samples, k=3, seed=1, num_splits=7)
+    halves = compute_manifolds_of_halves(reference, samples, k=3, seed=1, num_splits=7)
     rng = np.random.default_rng(1)
     for split in range(7):
         first = rng.permutation(np.arange(num) % 2 == 0)
         parts = [compute_precision_recall(reference, samples[half]) for half in (first, ~first)]
-        assert [part.recall for part in parts] == list(halves[split])
         members = [part.reference_in_samples for part in parts]
-        assert (members[0] != members[1]).mean() == unlike[split]
+        assert np.array_equal(halves[split], members)
 
 
 def test_the_value_is_recall_and_known_members_are_taken():
@@ -31,19 +36,21 @@ def test_the_value_is_recall_and_known_members_are_taken():
     lower, upper = estimate["interval"]
     assert 0 <= lower < estimate["value"] < upper <= 1
     members = manifolds.reference_in_samples
-    assert estimate == estimate_recall(reference, samples, members=members)
-    assert estimate_recall(reference, samples, members=~members)["value"] == (~members).mean()
+    one = compute_recall_contribution(reference, samples, members=members)
+    assert estimate == estimate_recall(reference, samples, contribution=one)
+    other = replace(one, each=~members)
+    assert estimate_recall(reference, samples, contribution=other)["value"] == (~members).mean()
 
 
 def test_of_very_many_samples_some_are_split(monkeypatch):
     rng = np.random.default_rng(0)
     reference, samples = rng.normal(size=(80, 3)), rng.normal(size=(60, 3))
     sizes = []
-    original = recall_interval.compute_recall_of_halves
+    original = recall_interval.compute_manifolds_of_halves
     monkeypatch.setattr(recall_interval, "MAX_SAMPLES", 40)
     monkeypatch.setattr(
         recall_interval,
-        "compute_recall_of_halves",
+        "compute_manifolds_of_halves",
         lambda reference, samples, **keys: (
             sizes.append(len(samples)) or original(reference, samples, **keys)
         ),

@@ -1,0 +1,157 @@
+"""What every image adds to a metric: batches compare in pairs without being graded again.
+
+Rows of a table whose samples share label and noise by index are alike image by image: the error of
+the difference of their metrics comes from the differences of what each image adds, and is several
+times smaller than errors added as if the rows were independent. docs/statistics.md derives this.
+"""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from records.batches import write_arrays
+from records.errors import UserError
+from records.files import canonical_json
+
+NUM_PAIRS = 4096
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What images add to one metric of a batch.
+
+    Attributes:
+        each: influence of every sample, the metric being its mean to first order, float64 [n]; or,
+            bool, whether a sample (precision) or reference image (recall) is in a manifold.
+        pairs: second-order term of random pairs of samples, float64 [pairs], where there is one.
+        halves: reference images in the manifolds of both halves of the samples, by random split,
+            bool [splits, 2, m]; of recall alone.
+    """
+
+    each: np.ndarray
+    pairs: np.ndarray | None = None
+    halves: np.ndarray | None = None
+
+
+def choose_pairs(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose random pairs of different images; equal arguments give equal pairs."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(num_images, size=NUM_PAIRS)
+    return first, (first + rng.integers(1, num_images, size=NUM_PAIRS)) % num_images
+
+
+def find_contributions(metrics_path: str | Path) -> Path:
+    """Return the file that is stored beside a metrics file."""
+    return Path(metrics_path).with_suffix(".contributions.npz")
+
+
+def write_contributions(
+    path: str | Path, contributions: Mapping[str, Contribution], protocol: Mapping[str, Any]
+) -> None:
+    """Write contributions by metric: `fid`, `fid.pairs`, `recall.halves` (packed bits) and so on.
+
+    Args:
+        path: the .npz to write.
+        contributions: by metric.
+        protocol: of the metrics, to which `.about` (JSON as bytes) ties the file.
+    """
+    arrays = {".about": np.frombuffer(_identify(protocol).encode(), dtype=np.uint8)}
+    for metric, one in contributions.items():
+        arrays[metric] = one.each
+        if one.pairs is not None:
+            arrays[f"{metric}.pairs"] = one.pairs
+        if one.halves is not None:
+            arrays[f"{metric}.halves"] = np.packbits(one.halves, axis=-1)
+    write_arrays(path, arrays)
+
+
+def _identify(protocol: Mapping[str, Any]) -> str:
+    """Say what decides contributions: both batches, the feature network, the seed of pairs.
+
+    Those of a loss are decided by weights, images and the seed of noise.
+    """
+    if loss := protocol.get("loss"):
+        return canonical_json({**loss["inputs"], **loss["seeds"]})
+    parts = {role: protocol[role]["sha256"] for role in ("samples", "reference", "network")}
+    return canonical_json({**parts, "seed": protocol["seed"]})
+
+
+def read_contributions(path: str | Path, protocol: Mapping[str, Any]) -> dict[str, Contribution]:
+    """Read contributions by metric; nothing in the file is ever unpickled.
+
+    Args:
+        path: the .npz.
+        protocol: of the metrics beside it.
+
+    Raises:
+        UserError: no such file, damaged, or of other metrics.
+    """
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        if found[".about"].tobytes().decode() != _identify(protocol):
+            raise ValueError("it belongs to other metrics")
+        return {
+            metric: Contribution(
+                each,
+                found.get(f"{metric}.pairs"),
+                _unpack(found.get(f"{metric}.halves"), len(each)),
+            )
+            for metric, each in found.items()
+            if "." not in metric
+        }
+    except (AttributeError, EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: cannot be used ({error}); delete the metrics file beside it and grade again"
+        ) from None
+
+
+def _unpack(packed: np.ndarray | None, count: int) -> np.ndarray | None:
+    return None if packed is None else np.unpackbits(packed, axis=-1, count=count).astype(bool)
+
+
+def compute_joint_variance(parts: Sequence[tuple[float, Contribution]]) -> float:
+    """Compute the sampling variance of a sum of metrics whose batches are paired by index.
+
+    With a = the slopes, the sum is sum_r a_r M_r, and what image i adds to it d_i = sum_r a_r
+    psi_r,i. Of smooth metrics (FID, sFID, Inception Score) the variance is max(v_1 - v_2, v_2)
+    with v_1 = var(d) / n and v_2 = 2 mean(h^2) / n^2 of pairs, h = sum_r a_r h_r: the first order
+    counts the second twice. Of precision it is that of Agresti & Min (2005), who add one image
+    whose membership differs. Recall adds to that of its reference images a quarter of the mean
+    square by which random halves differ, less what the finite number of reference images makes of
+    it.
+
+    Args:
+        parts: pairs of slope and contribution, all of one metric, number of images and seed.
+
+    Returns:
+        The variance; docs/statistics.md shows its coverage.
+    """
+    each = np.sum([slope * one.each for slope, one in parts], axis=0)
+    first = parts[0][1]
+    if first.pairs is not None:
+        products = np.sum([slope * one.pairs for slope, one in parts if one.pairs is not None], 0)
+        straight = float(np.var(each, ddof=1)) / len(each)
+        curved = 2 * float(np.mean(np.square(products))) / len(each) ** 2
+        return max(straight - curved, curved)
+    if first.each.dtype != bool:
+        return float(np.var(each, ddof=1)) / len(each)
+    num = len(each) + 2
+    squares = float(np.square(each).sum()) + max(slope**2 for slope, _ in parts)
+    variance = (squares - float(np.sum(each)) ** 2 / num) / num**2
+    if first.halves is not None:
+        pairs = [(slope, one.halves) for slope, one in parts if one.halves is not None]
+        unlike = np.sum([slope * (both[:, 0] * 1.0 - both[:, 1]) for slope, both in pairs], axis=0)
+        squared = np.square(np.mean(unlike, axis=-1))
+        by_reference = (np.mean(np.square(unlike), axis=-1) - squared) / (len(each) - 1)
+        variance += max(float(np.mean(squared - by_reference)), 0.0) / 4
+    return variance
+
+
+def can_pair(contributions: Sequence[Contribution]) -> bool:
+    """Tell whether contributions to one metric are of as many images, so that indices match."""
+    return len({(len(one.each), one.pairs is None) for one in contributions}) == 1
