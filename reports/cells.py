@@ -1,20 +1,11 @@
-"""Metrics files turned into estimates."""
+"""The numbers of metrics files."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from reports.claims import Estimate
 from specs.results import MetricsFile
 
 RowMetrics: TypeAlias = Mapping[tuple[str, str], MetricsFile | None]  # by row and mark
-
-
-def make_estimate(content: MetricsFile | None, metric: str) -> Estimate | None:
-    """Return one metric of a file as an estimate; None when the file or the metric is missing."""
-    if content is None or metric not in content.metrics:
-        return None
-    found = content.metrics[metric]
-    return Estimate(found.value, found.std_error, content.counts.samples)
 
 
 def read_measured(content: MetricsFile | None, metric: str) -> dict[str, float | None]:

@@ -1,28 +1,30 @@
 """Verdicts: whether measured numbers support a claim of the paper. Arithmetic only, no files.
 
-A comparison is turned into an effect that is positive exactly when the claim holds:
-
-    greater   left - factor * right + margin
-    less      factor * right + margin - left
-    nearer    factor * |right - towards| - |left - towards|
-
-Its 95 % interval is effect +- t * s. s^2 has two parts: the sampling errors of the cells, and, when
-the compared numbers come from differently trained models, the spread between training seeds of each
-of them. Each part enters with the square of the effect's derivative by that cell. t is Student's
-quantile at the degrees of freedom of Welch (1947) and Satterthwaite (1946).
+A comparison is turned into an effect that is positive exactly when the claim holds
+(`reports.effects`), once for every training seed that its cells have in common. Its 95 % interval
+is mean +- t s, and s^2 has two parts: the sampling error of each seed's effect, from samples that
+are paired by index, and the spread between seeds, pooled over the rows of the same task
+(`reports.seed_variance`). t is Student's quantile at the degrees of freedom of Welch (1947) and
+Satterthwaite (1946). docs/statistics.md derives all of it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from records.metrics import METRICS
+from reports.effects import average_effects
+from reports.replicates import (
+    Replicates,
+    compute_sampling_variance,
+    list_common_seeds,
+    make_layout,
+    share_noise,
+)
+from reports.seed_variance import SeedVariance, pool_differences, pool_values
 from specs.page import PageComparison
-from specs.tables import Relation
 
 CONFIDENCE = 0.95
-SAMPLING_DOF = 49  # of the standard errors that the metrics files carry
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
@@ -32,166 +34,121 @@ PUBLISHED_ONLY = "published values only"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_RUN, PUBLISHED_ONLY)
 
 SEEDS_UNKNOWN = "the spread between training seeds is not known"
+ERROR_UNKNOWN = "the sampling error of a cell is not known"
+CONTAINS_ZERO = "the interval contains zero"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A measured number: value, standard error of sampling (None: unknown), samples behind it."""
+class Spread(NamedTuple):
+    """A variance and its degrees of freedom."""
 
-    value: float
-    std_error: float | None
-    num_samples: int
+    variance: float
+    dof: float
 
 
-@dataclass(frozen=True)
-class SeedSpread:
-    """How much a number moves between training seeds.
+def make_spread(
+    sampling: float, num_samples: int, slopes: Sequence[float], seeds: SeedVariance | None, num: int
+) -> Spread:
+    """Add up the variance of a mean effect over training seeds.
 
-    size is a standard deviation: relative to the value for FID, sFID and IS, absolute for precision
-    and recall (and any other share). dof counts its degrees of freedom.
-    """
-
-    size: float
-    relative: bool
-    dof: int
-
-    def variance(self, value: float) -> float:
-        """Return the variance between training seeds of a cell with this value."""
-        return (self.size * value) ** 2 if self.relative else self.size**2
-
-
-def compute_seed_spread(
-    metric: str, groups: Iterable[tuple[str, Sequence[float]]]
-) -> SeedSpread | None:
-    """Pool the spread between training seeds over models.
-
-    s^2 = sum_m (n_m - 1) s_m^2 / sum_m (n_m - 1), with s_m the sample standard deviation of model
-    m, divided by its mean for FID, sFID and IS. Groups of one model (its other marks and samplings)
-    come from the same trainings: their s_m^2 are averaged and count once. The values carry their
-    sampling error too, so the spread is, if anything, too wide.
+    V = [W + A max(M - m, 0)] / n with W the effect's own sampling variance, A = sum of squared
+    slopes, M the pooled variance between seeds and m the sampling error in it. As M is an estimate
+    with nu degrees of freedom, V has V^2 / ((A M / n)^2 / nu + (W / n)^2 / (samples - 1)).
 
     Args:
-        metric: decides between relative and absolute spread.
-        groups: model and the values of its training seeds; groups of one value are passed over.
-
-    Returns:
-        The pooled spread, or None when no group has two values.
+        sampling: W of one seed's effect.
+        num_samples: behind W.
+        slopes: derivatives of the effect by its cells, on the scale of M.
+        seeds: M, m and nu; None for sampling error alone.
+        num: n, the seeds that the effect is a mean of.
     """
-    relative = not METRICS[metric].is_share
-    models: dict[str, list[tuple[float, int]]] = {}
-    for model, values in groups:
-        mean = sum(values) / len(values) if values else 0.0
-        if len(values) < 2 or (relative and mean == 0):
-            continue
-        scale = mean if relative else 1.0
-        dof = len(values) - 1
-        variance = sum((value - mean) ** 2 for value in values) / dof / scale**2
-        models.setdefault(model, []).append((variance, dof))
-    if not models:
-        return None
-    total, total_dof = 0.0, 0
-    for found in models.values():
-        dof = max(dof for _, dof in found)
-        total += dof * sum(variance for variance, _ in found) / len(found)
-        total_dof += dof
-    return SeedSpread(math.sqrt(total / total_dof), relative, total_dof)
+    squares = sum(slope**2 for slope in slopes)
+    between = squares * max(seeds.size - seeds.sampling, 0.0) if seeds else 0.0
+    variance = (sampling + between) / num
+    uncertain = (sampling / num) ** 2 / max(num_samples - 1, 1)
+    if seeds and seeds.dof > 0:
+        uncertain += (squares * seeds.size / num) ** 2 / seeds.dof
+    return Spread(variance, variance**2 / uncertain if uncertain > 0 else math.inf)
 
 
-def compute_interval(
-    effect: float, parts: Iterable[tuple[float, float]], confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Return effect +- t * s for a sum of independently estimated variances.
-
-    nu = (sum v)^2 / sum(v^2 / nu_v)   (Welch 1947, Satterthwaite 1946)
-
-    Args:
-        effect: the estimate.
-        parts: pairs of variance and its degrees of freedom; zero variances do not count.
-        confidence: coverage of the two-sided interval.
-    """
-    parts = [(variance, dof) for variance, dof in parts if variance > 0]
-    if not parts:
+def compute_interval(effect: float, spread: Spread) -> tuple[float, float]:
+    """Return effect +- t * s, the two-sided 95 % interval."""
+    if spread.variance <= 0:
         return effect, effect
     from scipy.stats import t as student  # late: the only need for scipy in this package
 
-    total = sum(variance for variance, _ in parts)
-    dof = total**2 / sum(variance**2 / dof for variance, dof in parts)
-    half = float(student.ppf((1 + confidence) / 2, dof)) * math.sqrt(total)
+    half = float(student.ppf((1 + CONFIDENCE) / 2, spread.dof)) * math.sqrt(spread.variance)
     return effect - half, effect + half
 
 
-def compute_effect(
-    relation: Relation,
-    left: float,
-    right: float,
-    towards: float | None = None,
-    *,
-    factor: float = 1.0,
-    margin: float = 0.0,
-) -> tuple[float, tuple[float, float, float]]:
-    """Return the effect (positive: the claim holds) and its derivatives by left, right, towards."""
-    if relation == "greater":
-        return left - factor * right + margin, (1.0, -factor, 0.0)
-    if relation == "less":
-        return factor * right + margin - left, (-1.0, factor, 0.0)
-    assert towards is not None
-    left_sign = math.copysign(1.0, left - towards)
-    right_sign = math.copysign(1.0, right - towards)
-    effect = factor * abs(right - towards) - abs(left - towards)
-    return effect, (-left_sign, factor * right_sign, left_sign - factor * right_sign)
+def compute_p_value(effect: float, spread: Spread) -> float:
+    """Return how often an effect of 0 comes out this far away, on either side."""
+    if spread.variance <= 0:
+        return 0.0 if effect else 1.0
+    from scipy.stats import t as student
 
-
-def judge_published(comparison: PageComparison, values: Sequence[float | None]) -> bool | None:
-    """Say whether published left, right, towards satisfy a comparison; None if one is missing."""
-    needed = values if comparison.relation == "nearer" else values[:2]
-    known = [value for value in needed if value is not None]
-    if len(known) < len(needed):
-        return None
-    effect, _ = compute_effect(
-        comparison.relation, *known, factor=comparison.factor, margin=comparison.margin
-    )
-    return effect > 1e-9  # printed decimals: a tie stays a tie in binary
+    return float(2 * student.sf(abs(effect) / math.sqrt(spread.variance), spread.dof))
 
 
 def judge_comparison(
     comparison: PageComparison,
-    estimates: Sequence[Estimate | None],
-    spread: SeedSpread | None,
+    cells: Sequence[Replicates],
+    group: Mapping[str, Replicates],
+    models: Mapping[str, str],
 ) -> dict[str, Any]:
     """Judge one comparison on measured numbers.
 
     Args:
         comparison: what is compared.
-        estimates: left, right and, for `nearer`, towards; None for a cell that was not run.
-        spread: spread between training seeds of the metric, None when not known.
+        cells: left, right and, for `nearer`, towards, each by training seed.
+        group: the rows at the same task and mark, whose spread between seeds is pooled.
+        models: the trained model of each row of the group.
 
     Returns:
-        verdict, effect, low, high and reason (None or words). low and high hold sampling error
-        alone when the seeds' spread is needed but not known.
+        verdict, effect, low, high, p, reason (None or words), seeds (how many), paired, dof.
+        low and high hold sampling error alone when the seeds' spread is needed but not known.
     """
-    needed = estimates[: 3 if comparison.relation == "nearer" else 2]
-    known = [estimate for estimate in needed if estimate is not None]
-    if len(known) < len(needed):
+    metric, statistic = comparison.metric, comparison.statistic
+    cells = cells if comparison.relation == "nearer" else cells[:2]
+    seeds = list_common_seeds(cells, metric)
+    if not seeds:
         return _result(NOT_RUN, reason="a cell of this comparison was not run")
-    values = [estimate.value for estimate in known]
-    effect, slopes = compute_effect(
-        comparison.relation, *values, factor=comparison.factor, margin=comparison.margin
-    )
-    errors = [estimate.std_error for estimate in known if estimate.std_error is not None]
-    if len(errors) < len(known):
-        return _result(INCONCLUSIVE, effect, reason="the sampling error of a cell is not known")
-    sampling = sum((s * error) ** 2 for s, error in zip(slopes, errors, strict=False))
-    parts = [(sampling, SAMPLING_DOF)]
-    seeds_matter = comparison.trained_models_differ
-    if seeds_matter and spread is not None:
-        seeds = sum(s**2 * spread.variance(v) for s, v in zip(slopes, values, strict=False))
-        parts.append((seeds, spread.dof))
-    low, high = compute_interval(effect, parts)
-    if seeds_matter and spread is None:
-        return _result(INCONCLUSIVE, effect, low, high, SEEDS_UNKNOWN)
+    chosen = [[cell[seed] for cell in cells] for seed in seeds]
+    values = [[one.content.metrics[metric].value for one in row] for row in chosen]
+    if statistic == "ratio" and any(value <= 0 for row in values for value in row):
+        reason = f"{metric} is 0 in a cell, which has no ratio to others"
+        return _result(INCONCLUSIVE, reason=reason)
+    effect, effects = average_effects(comparison, values)
+    found = [
+        compute_sampling_variance(row, one.raw_slopes, metric)
+        for row, one in zip(chosen, effects, strict=True)
+    ]
+    variances = [variance for variance, _ in found if variance is not None]
+    about = {"seeds": len(seeds), "paired": all(paired for _, paired in found)}
+    about["effects"] = [one.value for one in effects]
+    if len(variances) < len(found):
+        return _result(INCONCLUSIVE, effect, reason=ERROR_UNKNOWN, **about)
+    sampling = sum(variances) / len(variances)
+    shared = share_noise([row[0] for row in chosen])
+    if shared:  # its error is the same with every seed: it neither falls nor spreads with them
+        sampling *= len(seeds)
+    layout = make_layout(group, models, metric, statistic)
+    pooled = None
+    if layout is not None and len(seeds) > 1:
+        pooled = pool_differences(layout, models_differ=comparison.trained_models_differ)
+    elif layout is not None and comparison.trained_models_differ:
+        pooled = pool_values(layout)
+    if pooled is not None and shared and len(seeds) > 1:
+        pooled = replace(pooled, sampling=0.0)
+    num_samples = chosen[0][0].content.counts.samples
+    spread = make_spread(sampling, num_samples, effects[0].slopes, pooled, len(seeds))
+    low, high = compute_interval(effect, spread)
+    about["dof"] = spread.dof if math.isfinite(spread.dof) else None
+    if comparison.trained_models_differ and pooled is None:
+        return _result(INCONCLUSIVE, effect, low, high, SEEDS_UNKNOWN, **about)
     verdict = SUPPORTED if low > 0 else CONTRADICTED if high < 0 else INCONCLUSIVE
-    reason = "the interval contains zero" if verdict == INCONCLUSIVE else None
-    return _result(verdict, effect, low, high, reason)
+    reason = CONTAINS_ZERO if verdict == INCONCLUSIVE else None
+    p = compute_p_value(effect, spread)
+    return _result(verdict, effect, low, high, reason, p=p, **about)
 
 
 def _result(
@@ -200,8 +157,11 @@ def _result(
     low: float | None = None,
     high: float | None = None,
     reason: str | None = None,
+    **about: Any,
 ) -> dict[str, Any]:
-    return {"verdict": verdict, "effect": effect, "low": low, "high": high, "reason": reason}
+    empty = {"p": None, "seeds": 0, "paired": False, "dof": None, "effects": []}
+    numbers = {"effect": effect, "low": low, "high": high}
+    return {"verdict": verdict, **numbers, "reason": reason, **empty, **about}
 
 
 def judge_claim(results: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
@@ -227,3 +187,34 @@ def _clearance(result: Mapping[str, Any]) -> float:
     """Return the effect in half widths of its interval."""
     half = (result["high"] - result["low"]) / 2
     return result["effect"] / half if half > 0 else math.inf
+
+
+def combine_p_values(results: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return a claim's p-value: how surely it is decided, in either direction.
+
+    A claim is supported when all its comparisons are, so that the largest p-value counts; it is
+    contradicted when any is, so that the smallest counts as often as there are comparisons.
+
+    Returns:
+        The smaller of the two; None where a comparison has none.
+    """
+    known = [(one["effect"], one["p"]) for one in results if one["p"] is not None]
+    if len(known) < len(results) or not results:
+        return None
+    holds = max(p if effect > 0 else 1.0 for effect, p in known)
+    fails = min(p if effect < 0 else 1.0 for effect, p in known)
+    return min(holds, len(results) * fails, 1.0)
+
+
+def find_surviving(p_values: Sequence[float]) -> list[bool]:
+    """Tell which of several tests stay significant by Holm's correction (1979) at 5 % in all.
+
+    In order of size, the k-th smallest of m p-values must not exceed 0.05 / (m - k + 1), nor may
+    one before it have done so.
+    """
+    survives = [False] * len(p_values)
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if p_values[place] > (1 - CONFIDENCE) / (len(p_values) - rank):
+            break
+        survives[place] = True
+    return survives

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.agreement import takes_other_distances
-from reports.cells import RowMetrics, make_estimate
+from reports.cells import RowMetrics, read_measured
 from reports.format import metric_name
 from specs.page import PageSpec
 
@@ -33,17 +33,17 @@ def compare_evaluators(spec: PageSpec, files: RowMetrics) -> list[dict[str, Any]
     label = next(row.label for row in spec.rows if row.id == known.row)
     lines = []
     for metric, tolerance in TOLERANCES.items():
-        estimate, authors = make_estimate(content, metric), known.values.get(metric)
-        if content is None or estimate is None or authors is None:
+        here, authors = read_measured(content, metric)["measured"], known.values.get(metric)
+        if content is None or here is None or authors is None:
             continue
         if takes_other_distances(content, metric):
             continue  # the difference would be that of the arithmetic
-        difference = estimate.value - authors
+        difference = here - authors
         lines.append(
             {
                 "label": label,
                 "metric": metric,
-                "here": estimate.value,
+                "here": here,
                 "authors": authors,
                 "difference": difference,
                 "tolerance": tolerance,

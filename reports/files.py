@@ -30,11 +30,14 @@ class Found(NamedTuple):
     problem: str | None = None
 
 
-def find_metrics(wanted: WantedMetrics | None) -> Found:
+def find_metrics(
+    wanted: WantedMetrics | None, read: Callable[[str], MetricsFile] = read_metrics
+) -> Found:
     """Read a metrics file, and hold its digests against those that it must have.
 
     Args:
         wanted: the file; None where there is nothing to run.
+        read: reads it; `read_loss` for a loss file.
 
     Returns:
         Its status is MEASURED, NOT_RUN (no such file), OTHER_SETTINGS or BROKEN.
@@ -42,7 +45,7 @@ def find_metrics(wanted: WantedMetrics | None) -> Found:
     if wanted is None or not os.path.exists(wanted.path):
         return Found(None, NOT_RUN)
     try:
-        content = read_metrics(wanted.path)
+        content = read(wanted.path)
     except UserError as error:
         return Found(None, BROKEN, str(error))
     samples = (content.protocol.samples or {}).get("digest")

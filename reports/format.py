@@ -189,9 +189,18 @@ def describe_effect(comparison: Mapping[str, Any]) -> str:
     if comparison["effect"] is None:
         return ""
     metric = comparison["metric"]
+    if comparison["statistic"] == "ratio":
+        ends = [comparison[key] for key in ("effect", "low", "high") if comparison[key] is not None]
+        effect, *interval = (format_per_cent(100 * math.expm1(one)) for one in ends)
+        return f"{effect} (95\u00a0%: {' to '.join(interval)})" if interval else effect
     effect = format_number(comparison["effect"], metric, signed=True)
     interval = format_interval(comparison["low"], comparison["high"], metric, signed=True)
     return f"{effect} (95\u00a0%: {interval})" if interval else effect
+
+
+def format_per_cent(value: float) -> str:
+    """Write by how many per cent one value exceeds another."""
+    return f"{value:+.3g}\u00a0%".replace("-", "\u2212")
 
 
 def start_sentence(text: str) -> str:

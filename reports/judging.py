@@ -1,18 +1,18 @@
 """The claims of one table, judged on its measured numbers and on the published ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from reports.cells import RowMetrics, make_estimate
 from reports.claims import (
     INCONCLUSIVE,
     PUBLISHED_ONLY,
-    SeedSpread,
+    combine_p_values,
     judge_claim,
     judge_comparison,
-    judge_published,
 )
 from reports.comparable import explain_incomparable, withdraw
+from reports.effects import judge_published
+from reports.replicates import CellReplicates, average_metric
 from specs.page import PageClaim, PageSpec
 
 SHOWN = {"metric", "relation", "factor", "margin", "statistic"}  # of a comparison, as it is
@@ -29,57 +29,65 @@ def find_published(spec: PageSpec, row_id: str, mark: str, metric: str) -> float
     return None if base is None else base + value
 
 
-def make_claim(
-    claim: PageClaim, spec: PageSpec, files: RowMetrics, spreads: Mapping[str, SeedSpread | None]
-) -> dict[str, Any]:
+def make_claim(claim: PageClaim, spec: PageSpec, replicates: CellReplicates) -> dict[str, Any]:
     """Judge a claim on the measured numbers, and on the published ones.
 
     Args:
         claim: a claim of the page.
         spec: what the page shows, for labels and published numbers.
-        files: metrics files (`reports.tables.load_row_metrics`).
-        spreads: spread between training seeds, or None, of every metric.
+        replicates: what was measured with each training seed.
 
     Returns:
-        The claim with verdict, the position of the deciding comparison, whether it holds in the
-        paper's own table, and its comparisons with effect, interval, verdict and reason.
+        The claim with verdict, the position of the deciding comparison, p-value, whether it holds
+        in the paper's own table, and its comparisons with effect, interval, verdict and reason.
     """
-    labels, after = {row.id: row.label for row in spec.rows}, spec.table.after
+    rows = {row.id: row for row in spec.rows}
     tested = claim.sources is None or spec.source in claim.sources
     results, cells = [], {}
     for comparison in claim.comparisons:
         addresses, metric = comparison.addresses, comparison.metric
-        estimates = [make_estimate(files[a.row, a.mark], metric) for a in addresses]
+        chosen = [replicates[a.row, a.mark] for a in addresses]
         published = [find_published(spec, a.row, a.mark, metric) for a in addresses]
-        cells |= {labels[a.row] + after[a.mark]: files[a.row, a.mark] for a in addresses}
+        for address, cell in zip(addresses, chosen, strict=True):
+            label = rows[address.row].label + spec.table.after[address.mark]
+            cells |= {(label, seed): one.content for seed, one in cell.items()}
+        tasks = {rows[a.row].task for a in addresses}
+        group = {
+            row.id: replicates[row.id, comparison.left.mark]
+            for row in spec.rows
+            if row.task in tasks
+        }
         results.append(
             {
                 **comparison.model_dump(include=SHOWN),
                 "cells": [
                     {
                         **address.content(),
-                        "after": after[address.mark],
-                        "label": labels[address.row],
-                        "measured": estimate.value if estimate else None,
+                        "label": rows[address.row].label,
+                        "after": spec.table.after[address.mark],
+                        "measured": average_metric(cell, metric),
                         "published": value,
                     }
-                    for address, estimate, value in zip(
-                        addresses, estimates, published, strict=True
-                    )
+                    for address, cell, value in zip(addresses, chosen, published, strict=True)
                 ],
                 "seeds_count": comparison.trained_models_differ,
-                **judge_comparison(comparison, estimates, spreads[metric]),
+                **judge_comparison(
+                    comparison, chosen, group, {row.id: row.trained for row in spec.rows}
+                ),
                 "holds_in_paper": judge_published(comparison, published),
             }
         )
-    made = {label: content for label, content in cells.items() if content is not None}
-    if reason := explain_incomparable(made, claim.varies):
-        results = withdraw(results, reason)
+    for seed in dict.fromkeys(seed for _, seed in cells):
+        made = {label: content for (label, one), content in cells.items() if one == seed}
+        if reason := explain_incomparable(made, claim.varies):
+            results = withdraw(results, reason)
+            break
     verdict, deciding = judge_claim(results)
     return {
         **claim.model_dump(exclude={"comparisons"}),
         "verdict": verdict if tested else PUBLISHED_ONLY,
         "deciding": deciding,
+        "p": combine_p_values(results) if tested else None,
         "reason": results[deciding]["reason"] if verdict == INCONCLUSIVE and tested else None,
         "holds_in_paper": _combine_published([result["holds_in_paper"] for result in results]),
         "comparisons": results,

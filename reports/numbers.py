@@ -33,7 +33,8 @@ def make_numbers(
             content, cell = files[row.id, mark], row.cells[mark]
             if content is not None:
                 number = _make_number(f"{row.id}-{mark}", row.label, row.task, content)
-                seeds = [other for other in map(load_metrics, cell.seeds) if other is not None]
+                wanted = [one.metrics for one in cell.seeds[1:]]
+                seeds = [other for other in map(load_metrics, wanted) if other is not None]
                 number["after"] = spec.table.after[mark]
                 number["recipe_words"] = row.recipe_words
                 number["shared_with"] = cell.shared_with

@@ -9,8 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports import format as words
 from reports.accuracy import collect_ranges, make_accuracy_plot
 from reports.agreement import RULES
-from reports.claims import VERDICTS
+from reports.claims import CONFIDENCE, CONTRADICTED, SUPPORTED, VERDICTS, find_surviving
 from reports.evaluator import describe_evaluator
+from reports.losses import LOSS_NAMES
 from reports.tradeoff import make_tradeoffs
 from reports.tradeoff_plot import make_tradeoff_plot
 from specs.page import PageLink
@@ -28,6 +29,7 @@ FILTERS = {
     "statistic": words.statistic_name,
     "comparison": words.describe_comparison,
     "effect": words.describe_effect,
+    "per_cent": words.format_per_cent,
     "evaluator": describe_evaluator,
     "paper": words.describe_paper,
     "sentence": words.start_sentence,
@@ -52,6 +54,7 @@ def make_environment() -> Environment:
         column_name=words.column_name,
         table_number=words.table_number,
         verdict_names=VERDICTS,
+        loss_names=LOSS_NAMES,
         collect_ranges=collect_ranges,
         accuracy_plot=make_accuracy_plot,
         make_tradeoffs=make_tradeoffs,
@@ -86,9 +89,23 @@ def render_index(tables: Sequence[Mapping[str, Any]], costs: Mapping[str, Any] |
     """
     claims = [claim for table in tables for claim in table["claims"]]
     counts = [(name, sum(claim["verdict"] == name for claim in claims)) for name in VERDICTS]
+    tested = [claim for claim in claims if claim.get("p") is not None]
+    surviving = find_surviving([claim["p"] for claim in tested])
+    survives = {id(claim): found for claim, found in zip(tested, surviving, strict=True)}
+    marked = [
+        {
+            **table,
+            "claims": [{**claim, "survives": survives.get(id(claim))} for claim in table["claims"]],
+        }
+        for table in tables
+    ]
     template = make_environment().get_template("index.html.j2")
     return template.render(
-        tables=tables,
+        tables=marked,
+        num_tested=len(tested),
+        num_by_chance=(1 - CONFIDENCE) * len(tested),
+        num_decided=sum(one["verdict"] in (SUPPORTED, CONTRADICTED) for one in tested),
+        num_surviving=sum(surviving),
         scales=list(dict.fromkeys(table["scale"] for table in tables)),
         sources=list(dict.fromkeys(table["source"] for table in tables)),
         scale_notes=list(dict.fromkeys(note for table in tables for note in table["scale_notes"])),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from reports.accuracy import make_classifiers
 from reports.agreement import (
@@ -13,23 +13,23 @@ from reports.agreement import (
     make_other,
 )
 from reports.artefacts import make_artefacts
-from reports.cells import RowMetrics, make_estimate, read_measured
-from reports.claims import SAMPLING_DOF, Estimate, SeedSpread, compute_interval, compute_seed_spread
+from reports.cell_intervals import estimate_cell, estimate_difference
+from reports.cells import RowMetrics, read_measured
 from reports.differences import make_differences
 from reports.evaluator import compare_evaluators, flag_evaluator
 from reports.files import MEASURED, list_problems, load_metrics
 from reports.judging import find_published, make_claim
+from reports.losses import make_losses
 from reports.notes import find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
 from reports.protocol import find_mixtures
+from reports.replicates import CellReplicates, load_losses, load_replicates
+from reports.seed_spread import describe_seeds
 from specs.page import PageRow, PageSpec
 from specs.results import MetricsFile
 
 FORMAT = 1
 TINY_REFERENCE = 500  # images; below it FID is mostly bias and precision and recall are coarse
-
-Spreads: TypeAlias = Mapping[str, SeedSpread | None]  # by metric
-SeedFiles: TypeAlias = Sequence[tuple[str, Sequence[MetricsFile]]]  # by model
 
 
 def make_table(spec: PageSpec) -> dict[str, Any]:
@@ -46,12 +46,10 @@ def make_table(spec: PageSpec) -> dict[str, Any]:
     """
     metrics, problems = spec.table.metrics, list_problems(spec.list_metrics())
     files = load_row_metrics(spec)
-    groups = load_seed_groups(spec, problems)
-    spreads = {
-        metric: compute_seed_spread(metric, _seed_values(groups, metric)) for metric in metrics
-    }
+    replicates = load_replicates(spec, problems)
+    losses = make_losses(spec, load_losses(spec, problems), replicates)
     footnotes = make_footnotes(spec, files)
-    rows = [_make_row(row, spec, files, spreads, footnotes) for row in spec.rows]
+    rows = [_make_row(row, spec, files, replicates, footnotes) for row in spec.rows]
     ceilings = {task: load_metrics(path) for task, path in sorted(spec.ceilings.items())}
     evaluator = compare_evaluators(spec, files)
     return {
@@ -66,14 +64,15 @@ def make_table(spec: PageSpec) -> dict[str, Any]:
         "footnotes": footnotes,
         "num_rows": len(rows),
         "num_measured": sum(any(m["status"] == MEASURED for m in row["marks"]) for row in rows),
-        "claims": [make_claim(claim, spec, files, spreads) for claim in spec.claims],
+        "claims": [make_claim(claim, spec, replicates) for claim in spec.claims],
         "agreement": RULES[spec.source] if spec.agreement else None,
         "agreements": count_agreements(rows),
         "other_sources": list_other_sources(rows, shown=True),
         "other_sources_left_out": list_other_sources(rows, shown=False),
         "artefacts": make_artefacts(spec.artefacts, problems),
         "classifiers": make_classifiers(spec.classifiers, problems),
-        "seeds": _describe_seeds(groups, spreads, metrics),
+        "seeds": describe_seeds(spec, replicates),
+        "losses": losses,
         "evaluator": evaluator,
         "flags": problems + flag_evaluator(evaluator) + find_mixtures(find_measured(spec, files)),
         "numbers": make_numbers(spec, files, ceilings),
@@ -91,39 +90,12 @@ def load_row_metrics(spec: PageSpec) -> RowMetrics:
     }
 
 
-def load_seed_groups(spec: PageSpec, problems: list[str]) -> SeedFiles:
-    """Read the metrics of models that differ in the training seed alone, leaving out absent files.
-
-    Args:
-        spec: what the page shows.
-        problems: takes a sentence for each group that is left out, as its files count different
-            numbers of samples.
-
-    Returns:
-        Pairs of the trained model's name and the files of its seeds. Several marks or samplings of
-        one model have its name in common.
-    """
-    groups = []
-    for seeds in spec.seed_groups:
-        group = [content for content in map(load_metrics, seeds.metrics) if content is not None]
-        counts = sorted({content.counts.samples for content in group})
-        if len(counts) > 1:
-            problems.append(
-                f"{seeds.metrics[0].path}: its training seeds were scored on {counts} samples; "
-                "the spread between seeds needs equal numbers; sample and evaluate them again"
-            )
-        else:
-            groups.append((seeds.model, group))
-    return groups
-
-
-def _seed_values(groups: SeedFiles, metric: str) -> list[tuple[str, list[float]]]:
-    estimates = [(name, [make_estimate(c, metric) for c in group]) for name, group in groups]
-    return [(name, [e.value for e in found if e]) for name, found in estimates]
-
-
 def _make_row(
-    row: PageRow, spec: PageSpec, files: RowMetrics, spreads: Spreads, footnotes: Sequence[Mapping]
+    row: PageRow,
+    spec: PageSpec,
+    files: RowMetrics,
+    replicates: CellReplicates,
+    footnotes: Sequence[Mapping],
 ) -> dict[str, Any]:
     marks = spec.table.marks
     contents = {mark: files[row.id, mark] for mark in marks}
@@ -133,7 +105,7 @@ def _make_row(
         "footnotes": [n["mark"] for n in footnotes if (n["text"], n["command"]) in notes],
         "marks": [_make_mark(row, mark, spec, files[row.id, mark]) for mark in marks],
         "cells": [
-            _make_cell(row, mark, metric, spec, files, spreads)
+            _make_cell(row, mark, metric, spec, files, replicates)
             for mark in marks
             for metric in spec.table.metrics
         ],
@@ -154,7 +126,12 @@ def _make_mark(
 
 
 def _make_cell(
-    row: PageRow, mark: str, metric: str, spec: PageSpec, files: RowMetrics, spreads: Spreads
+    row: PageRow,
+    mark: str,
+    metric: str,
+    spec: PageSpec,
+    files: RowMetrics,
+    replicates: CellReplicates,
 ) -> dict[str, Any]:
     """Return one number: published, measured, interval and verdict.
 
@@ -162,7 +139,6 @@ def _make_cell(
     the row's own value, as a cell with the verdict and the other sources, which speak of it alone.
     """
     content = files[row.id, mark]
-    estimate = make_estimate(content, metric)
     published = find_published(spec, row.id, mark, metric)
     cell = {
         "mark": mark,
@@ -171,7 +147,7 @@ def _make_cell(
         "published": published,
         "is_difference": False,
         "status": find_status(row, mark, content),
-        **read_measured(content, metric),
+        **estimate_cell(spec, replicates, row, mark, metric),
         "absolute": None,
         "agreement": judge_agreement(spec.agreement, spec.source, content, metric, published),
         "others": [
@@ -182,33 +158,12 @@ def _make_cell(
     }
     if spec.table.layout != "deltas":
         return cell
-    if estimate is not None:
-        cell["low"], cell["high"] = _interval_with_seeds([estimate], spreads[metric])
-    first = spec.rows[0].id
     shown = {**cell, "agreement": None, "others": [], "absolute": cell}
-    if row.id == first:
+    if row.id == spec.rows[0].id:
         return shown
-    base = make_estimate(files[first, mark], metric)
-    effect, low, high = None, None, None
-    if estimate is not None and base is not None:
-        effect = estimate.value - base.value
-        low, high = _interval_with_seeds([estimate, base], spreads[metric], effect)
     printed = row.published.get(mark, {}).get(metric)
-    difference = {"published": printed, "measured": effect, "low": low, "high": high}
-    return {**shown, **difference, "is_difference": True}
-
-
-def _interval_with_seeds(
-    estimates: Sequence[Estimate], spread: SeedSpread | None, effect: float | None = None
-) -> tuple[float | None, float | None]:
-    """Return the interval of a number or of a difference, widened by the spread between seeds."""
-    errors = [estimate.std_error for estimate in estimates if estimate.std_error is not None]
-    if len(errors) < len(estimates):
-        return None, None
-    parts = [(sum(error**2 for error in errors), SAMPLING_DOF)]
-    if spread is not None:
-        parts.append((sum(spread.variance(e.value) for e in estimates), spread.dof))
-    return compute_interval(estimates[0].value if effect is None else effect, parts)
+    difference = estimate_difference(spec, replicates, row, mark, metric)
+    return {**shown, "published": printed, **difference, "is_difference": True}
 
 
 def _make_groups(
@@ -248,27 +203,3 @@ def _make_ceiling(content: MetricsFile | None, metrics: Sequence[str]) -> dict[s
         "memorised": read_measured(content, "memorised")["measured"],
         "tiny": (content.counts.reference or TINY_REFERENCE) < TINY_REFERENCE,
     }
-
-
-def _describe_seeds(
-    groups: SeedFiles, spreads: Spreads, metrics: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return, per metric, the values of every group of training seeds and the pooled spread."""
-    described = []
-    for metric in metrics:
-        spread = spreads[metric]
-        values = zip(groups, _seed_values(groups, metric), strict=True)
-        described.append(
-            {
-                "metric": metric,
-                "spread": None if spread is None else spread.size,
-                "relative": None if spread is None else spread.relative,
-                "dof": 0 if spread is None else spread.dof,
-                "groups": [
-                    {"name": group[0].name, "values": found}
-                    for (_, group), (_, found) in values
-                    if len(found) > 1
-                ],
-            }
-        )
-    return described

@@ -34,28 +34,41 @@ class WantedMetrics(WantedFile):
     samples: str | None = None
 
 
+class SeedMetrics(Strict):
+    """The metrics file of a cell with one training seed; `loss` is its model's, where measured."""
+
+    seed: int
+    metrics: WantedMetrics
+    loss: WantedMetrics | None = None
+
+
 class PageCell(Strict):
     """The files of a row at a mark; those of a row that is absent here are None.
 
-    `shared_with` names the row that the samples were drawn for, `seeds` the metrics files of other
-    training seeds, `others` those of other sources, which may not be there.
+    `metrics` is the file of the first training seed, whose samples are shown, `seeds` has those of
+    all; `shared_with` names the row that the samples were drawn for, `others` the files of other
+    sources, which may not be there.
     """
 
     metrics: WantedMetrics | None
     samples: WantedFile | None
     shared_with: str | None
-    seeds: list[WantedMetrics]
+    seeds: list[SeedMetrics]
     others: dict[Source, WantedMetrics]
 
 
 class PageRow(Strict):
-    """A row: published numbers by mark, its cells by mark, and why it has no number here."""
+    """A row: published numbers by mark, its cells by mark, and why it has no number here.
+
+    `trained` names the models that were trained for it: rows that share them move together.
+    """
 
     id: Name
     label: str
     task: str
     task_words: str
     kind: Literal["model", "baseline"]
+    trained: str
     settings: dict[str, SETTING]
     published: dict[str, dict[Metric, float | None]]
     notes: list[str]
@@ -159,13 +172,6 @@ class PageClassifier(Strict):
     rows: list[GuidedRow]
 
 
-class SeedGroup(Strict):
-    """The metrics files of a model trained with several seeds; its marks have it in common."""
-
-    model: str
-    metrics: list[WantedMetrics]
-
-
 class PageLink(Strict):
     """The page of a table that the source has."""
 
@@ -195,14 +201,12 @@ class PageSpec(Spec):
     claims: list[PageClaim]
     classifiers: list[PageClassifier]
     pages: list[PageLink]
-    seed_groups: list[SeedGroup]
 
     def list_metrics(self) -> list[WantedMetrics]:
         """Return its source's metrics files that the page reads, whether they are there or not."""
         cells = [cell for row in self.rows for cell in row.cells.values()]
-        own = [file for cell in cells for file in (cell.metrics, *cell.seeds) if file is not None]
-        groups = [file for group in self.seed_groups for file in group.metrics]
-        files = {file.path: file for file in (*own, *groups, *self.ceilings.values())}
+        own = [one.metrics for cell in cells for one in cell.seeds]
+        files = {file.path: file for file in (*own, *self.ceilings.values())}
         return [files[path] for path in sorted(files)]
 
     @model_validator(mode="after")

@@ -98,8 +98,9 @@ class Comparison(Strict):
 
     @property
     def compared(self) -> Statistic:
-        """What is compared: shares by their difference, FID, sFID and IS by their ratio."""
-        return self.statistic or ("difference" if METRICS[self.metric].is_share else "ratio")
+        """What is compared: shares and distances by their difference, all else by its ratio."""
+        plain = METRICS[self.metric].is_share or self.relation == "nearer" or self.margin != 0
+        return self.statistic or ("difference" if plain else "ratio")
 
 
 class Claim(Strict):
@@ -132,7 +133,6 @@ class TableHead(Strict):
 class Table(TableHead):
     """One table of the paper; `scales` names those that compute it, null means every one."""
 
-    seed_rows: list[str]
     scales: list[str] | None
     rows: dict[Name, Row]
     claims: dict[Name, Claim]
@@ -177,7 +177,7 @@ def load_tables(path: str | Path) -> dict[str, Table]:
     """Read params/tables.yaml: the tables by name, rows keyed by id in table order.
 
     Raises:
-        UserError: an unknown key, wrong type, an id used twice, a seed row that is not there, cells
+        UserError: an unknown key, wrong type, an id used twice, cells
             that contradict the table's head, a claim about a row that is not there.
     """
     content = validated(dict[Name, Any], read_yaml(path), str(path))
@@ -191,10 +191,6 @@ def load_tables(path: str | Path) -> dict[str, Table]:
                     "ids are unique"
                 )
             owner[row_id] = name
-    for name, table in tables.items():
-        for row_id in table.seed_rows:
-            if row_id not in owner or tables[owner[row_id]].rows[row_id].model is None:
-                raise UserError(f"{path}: {name}: seed_rows: no row with a model {row_id!r}")
     return tables
 
 

@@ -2,6 +2,7 @@
 
 from specs.datasets import name_held_out
 from specs.models import GuideSpec
+from specs.page import WantedMetrics
 from specs.sampling import LossSpec, SampleSpec
 from workflow.plan import Plan, name_weights
 
@@ -33,9 +34,13 @@ def make_loss_spec(plan: Plan, model: str, mark: str) -> LossSpec:
     )
 
 
-def find_loss(plan: Plan, sample: str) -> str | None:
-    """Return the loss file of the model that draws a batch; None where none is measured."""
+def find_loss(plan: Plan, sample: str) -> WantedMetrics | None:
+    """Return the loss file of the model that draws a batch at its last mark; None for no such."""
     batch = plan.samples[sample]
     if not isinstance(batch, SampleSpec) or not has_loss(plan, batch.model.name):
         return None
-    return plan.layout.loss(batch.model.name, batch.model.mark).file
+    model, mark = batch.model.name, batch.model.mark
+    if mark != plan.last_mark(model):
+        return None
+    path = plan.layout.loss(model, mark).file
+    return WantedMetrics(path=path, digest=make_loss_spec(plan, model, mark).digest)

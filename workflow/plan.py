@@ -233,6 +233,12 @@ def variant_name(name: str, seeds: list[int], seed: int) -> str:
     return name if seed == seeds[0] else f"{name}-seed{seed}"
 
 
+def _find_variant(plan: Plan, name: str, seed: int) -> str:
+    """Return the name of a model with a training seed, the first where it has no such one."""
+    seeds = plan.seeds(name)
+    return variant_name(name, seeds, seed if seed in seeds else seeds[0])
+
+
 def cell_name(table: Table, row_id: str, mark: str, seeds: list[int], seed: int) -> str:
     """Return the name of a cell: the row's id, its mark where a table has several, its seed."""
     name = row_id if len(table.marks) == 1 else f"{row_id}-{mark}"
@@ -255,11 +261,10 @@ def _add_row(plan: Plan, known: dict[str, str], cell: str, row: Row, mark: str, 
     if row.base is not None:
         base_mark = row.base.mark or plan.last_mark(row.base.model)
         low_res = _add_samples(
-            plan, known, f"{cell}-base", row.base, row.base.model, base_mark, None
+            plan, known, f"{cell}-base", row.base, row.base.model, base_mark, None, seed
         )
     assert row.model is not None
-    model = variant_name(row.model, plan.scale.models[row.model].seeds, seed)
-    return _add_samples(plan, known, cell, row, model, mark, low_res)
+    return _add_samples(plan, known, cell, row, row.model, mark, low_res, seed)
 
 
 def _add_published(plan: Plan, known: dict[str, str], name: str, row_id: str, row: Row) -> str:
@@ -285,19 +290,26 @@ def _add_samples(
     model: str,
     mark: str,
     low_res: str | None,
+    seed: int,
 ) -> str:
-    """Add one sample batch unless an equal one is there; return the name it goes by."""
+    """Add one sample batch unless an equal one is there; return the name it goes by.
+
+    Networks that were trained with the same seed draw together, and each training seed draws other
+    noise, so that what the noise does to a number is averaged over the seeds too.
+    """
     assert half.sampler is not None
     settings, task = plan.scale.sampling, plan.scale.tasks[half.task]
+    first_seed = plan.seeds(model)[0]
+    model = _find_variant(plan, model, seed)
     training = plan.models[model].training
-    guide = half.sampler.classifier
+    guide = half.sampler.classifier and _find_variant(plan, half.sampler.classifier, seed)
     conditional = plan.models[model].architecture.num_classes
     spec = SampleSpec(
         recipe=settings.recipe,
         name=name,
         task=half.task,
         num_images=task.num_samples,
-        seed=settings.seed,
+        seed=settings.seed + seed - first_seed,
         label_policy=settings.label_policy,
         num_classes=task.num_classes if conditional or guide else None,
         model=name_weights(plan, model, mark),

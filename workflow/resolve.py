@@ -14,7 +14,7 @@ from workflow.code_digest import digest_code
 from workflow.layout import PAGE_ENDINGS, ROOT
 from workflow.plan import Plan, cell_name
 from workflow.settings import load_plan
-from workflow.table_spec import make_table_spec, seed_groups, shown_samples, table_inputs
+from workflow.table_spec import list_samples, make_table_spec, table_inputs
 
 FORMAT = 1
 STAGES = tuple(f"table{number}" for number in range(1, 7))  # dvc.yaml has one for each
@@ -139,8 +139,7 @@ def _describe_table(plan: Plan, name: str) -> dict[str, Any]:
 def _find_samples(plan: Plan, name: str) -> list[str]:
     """Return the sample batches behind a table's numbers, and those that they are drawn from."""
     table = plan.tables[name]
-    groups = [*shown_samples(plan, table).values(), *seed_groups(plan, table)]
-    found = {sample for group in groups for sample in group}
+    found = {*list_samples(plan, table)}
     drawn = [spec for spec in map(plan.samples.get, found) if isinstance(spec, SampleSpec)]
     return sorted({*found, *(spec.low_res.name for spec in drawn if spec.low_res)})
 

@@ -15,7 +15,7 @@ from specs.page import (
     PageComparison,
     PageRow,
     PageSpec,
-    SeedGroup,
+    SeedMetrics,
     WantedFile,
     WantedMetrics,
 )
@@ -51,7 +51,7 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         "root": plan.layout.root,
         "table": {
             "name": name,
-            **table.model_dump(exclude={"rows", "claims", "seed_rows", "scales"}),
+            **table.model_dump(exclude={"rows", "claims", "scales"}),
             "after": {mark: _describe_mark(plan, table, mark) for mark in table.marks},
         },
         "scale_notes": [plan.scale.about + ".", *plan.scale.notes],
@@ -66,13 +66,6 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         "pages": [
             {"name": one, "title": f"{_number(plan.tables[one])}: {plan.tables[one].title}"}
             for one in plan.shown_tables
-        ],
-        "seed_groups": [
-            SeedGroup(
-                model=plan.drawn(group[0]).model.name,
-                metrics=[name_metrics(plan, sample) for sample in group],
-            )
-            for group in seed_groups(plan, table)
         ],
     }
     return validated(PageSpec, content, f"page of {name}")
@@ -180,39 +173,33 @@ def _published_files(plan: Plan, sample: str) -> list[str]:
     return files + (_published_files(plan, spec.low_res.name) if spec.low_res else [])
 
 
-def seed_variants(plan: Plan, table: Table, row_id: str, mark: str) -> list[str]:
-    """Return the sample names of a cell, one for each training seed, the shown one first."""
+def seed_variants(plan: Plan, table: Table, row_id: str, mark: str) -> dict[int, str]:
+    """Return the sample names of a cell by training seed, the shown one first."""
     row = table.rows[row_id]
     if row_id in plan.absent:
-        return []
+        return {}
     seeds = plan.cell_seeds(table, row)
-    return [plan.cells[cell_name(table, row_id, mark, seeds, seed)] for seed in seeds]
+    return {seed: plan.cells[cell_name(table, row_id, mark, seeds, seed)] for seed in seeds}
 
 
-def seed_groups(plan: Plan, table: Table) -> list[list[str]]:
-    """Return the sample names of equal models that differ by their training seed alone."""
-    groups = []
-    for row_id in table.seed_rows:
-        owner = next(one for one in plan.tables.values() if row_id in one.rows)
-        groups += [seed_variants(plan, owner, row_id, mark) for mark in owner.marks]
-    return [group for group in groups if len(group) > 1]
+def list_samples(plan: Plan, table: Table) -> list[str]:
+    """Return the sample batches of all cells of a table, with every training seed."""
+    cells = [seed_variants(plan, table, row, mark) for row in table.rows for mark in table.marks]
+    return list(dict.fromkeys(name for cell in cells for name in cell.values()))
 
 
 def list_losses(plan: Plan, table: Table) -> list[str]:
-    """Return the loss files of a table's rows, marks and training seeds, each once."""
-    samples = (
-        sample
-        for row_id in table.rows
-        for mark in table.marks
-        for sample in seed_variants(plan, table, row_id, mark)
-    )
-    return list(dict.fromkeys(path for one in samples if (path := find_loss(plan, one))))
+    """Return the loss files of a table's rows with every training seed, each once."""
+    found = [find_loss(plan, sample) for sample in list_samples(plan, table)]
+    return list(dict.fromkeys(one.path for one in found if one))
 
 
 def shown_samples(plan: Plan, table: Table) -> dict[str, list[str]]:
     """Return, by the id of each row that has this source, the sample batches of its marks."""
     return {
-        row_id: [seed_variants(plan, table, row_id, mark)[0] for mark in table.marks]
+        row_id: [
+            next(iter(seed_variants(plan, table, row_id, mark).values())) for mark in table.marks
+        ]
         for row_id in table.rows
         if row_id not in plan.absent
     }
@@ -223,10 +210,10 @@ def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
     table = plan.tables[name]
     samples = shown_samples(plan, table)
     shown = dict.fromkeys(name for names in samples.values() for name in names)
-    names = dict.fromkeys([*shown, *(name for group in seed_groups(plan, table) for name in group)])
     tasks = dict.fromkeys(row.task for row in table.rows.values())
     return {
-        "metrics": [plan.layout.metrics(sample) for sample in names],
+        "metrics": [plan.layout.metrics(sample) for sample in list_samples(plan, table)],
+        "losses": list_losses(plan, table),
         "samples": [plan.layout.samples(plan.samples[sample]).file for sample in shown],
         "ceilings": [one.path for one in _ceilings(plan, tasks).values()],
         "accuracies": [one.accuracy for one in _classifiers(plan, table)],
@@ -251,6 +238,7 @@ def _row(plan: Plan, table: Table, row_id: str, row: Row) -> PageRow:
         task=row.task,
         task_words=plan.scale.tasks[row.task].words,
         kind="baseline" if row.model is None else "model",
+        trained=_trained(row) or row_id,
         settings={key: settings[key] for key in table.settings},
         published=row.published,
         notes=[*row.notes, *_reference_note(plan, row.task)],
@@ -265,14 +253,22 @@ def _cell(plan: Plan, table: Table, row_id: str, mark: str) -> PageCell:
     """Name the files of a row at a mark."""
     own = cell_name(table, row_id, mark, [0], 0)
     samples = seed_variants(plan, table, row_id, mark)
-    first = samples[0] if samples else None
+    first = next(iter(samples.values()), None)
     return PageCell(
         metrics=name_metrics(plan, first) if first else None,
         samples=_name_samples(plan, first) if first else None,
         shared_with=None if first == own else first,
-        seeds=[name_metrics(plan, one) for one in samples[1:] if row_id in table.seed_rows],
+        seeds=[
+            SeedMetrics(seed=seed, metrics=name_metrics(plan, one), loss=find_loss(plan, one))
+            for seed, one in samples.items()
+        ],
         others=find_others(plan, table, row_id, mark),
     )
+
+
+def _trained(row: Row) -> str:
+    """Name the models that draw a row's samples; what guides them is not among them."""
+    return "+".join(one for one in (row.model, row.base and row.base.model) if one)
 
 
 def _name_samples(plan: Plan, sample: str) -> WantedFile:
@@ -293,7 +289,7 @@ def _recipe_words(plan: Plan, table: Table, row_id: str, row: Row) -> dict[str, 
     """Say how the samples of a row come about, given those of its last mark."""
     if row_id in plan.absent:
         return {}
-    last = plan.samples[seed_variants(plan, table, row_id, table.marks[-1])[0]]
+    last = plan.samples[shown_samples(plan, table)[row_id][-1]]
     if isinstance(last, PublishedSamples):
         return {"samples": "published by the authors", "file": last.released}
     assert row.model is not None and row.sampler is not None
@@ -326,7 +322,7 @@ def _claim(plan: Plan, name: str, claim_id: str, claim: Claim) -> PageClaim:
     for one in claim.comparisons:
         ids = [row_id for row_id in (one.left, one.right, one.towards) if row_id is not None]
         rows = [table.rows[row_id] for row_id in ids]
-        trained = {(row.model, row.base and row.base.model) for row in rows}
+        trained = {_trained(row) for row in rows}
         left, right, *towards = (CellAddress(row=row_id, mark=one.mark) for row_id in ids)
         comparisons.append(
             PageComparison(

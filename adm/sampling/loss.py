@@ -23,9 +23,10 @@ from adm.sampling.draw import load_network
 from adm.training.batches import open_dataset
 from adm.training.losses import choose_variance, make_low_res
 from adm.training.precision import use_exact_float32
+from records.contributions import Contribution, find_contributions, write_contributions
 from records.errors import UserError
 from records.events import EventLog
-from records.files import atomic_write, write_json
+from records.files import write_json
 from records.manifest import hash_inputs, make_manifest, read_manifest, write_manifest
 from specs.architecture import UNetArchitecture
 from specs.models import DenoiserWeights
@@ -33,11 +34,6 @@ from specs.sampling import LossSpec
 from specs.schedule import Schedule, make_schedule
 
 MIN_IMAGES = 2  # for a standard error
-
-
-def contributions_path(out_path: str | Path) -> Path:
-    """Return the file beside a loss file that holds the losses of single images."""
-    return Path(out_path).with_suffix(".contributions.npz")
 
 
 def compute_chances(num_timesteps: int) -> np.ndarray:
@@ -192,7 +188,7 @@ def write_loss(
         spec: loss spec.
         weights_path: the denoiser's averaged weights.
         data_path: images of the denoiser's size.
-        out_path: JSON file to write, of the shape of a metrics file; see `contributions_path`.
+        out_path: JSON to write, of the shape of a metrics file; beside it what every image adds.
         batch_size: see `compute_losses`.
         device: a torch device.
         events: where it is recorded what happens; None for nowhere.
@@ -242,8 +238,9 @@ def write_loss(
             seeds={"evaluation": spec.seed},
             precision="float32",
         )
-        with atomic_write(contributions_path(out_path)) as file:
-            np.savez(file, hybrid=losses["hybrid"], vlb=losses["vlb"])
+        protocol = {"loss": manifest, "weights": read_manifest(weights_path)}
+        each = {key: Contribution(losses[key]) for key in metrics}
+        write_contributions(find_contributions(out_path), each, protocol)
         counts = {"samples": len(dataset), "reference": None, "reference_precision_recall": None}
         write_json(
             out_path,
@@ -253,7 +250,7 @@ def write_loss(
                 "digest": spec.digest,
                 "metrics": metrics,
                 "counts": {**counts, "timesteps": spec.loss_timesteps},
-                "protocol": {"loss": manifest, "weights": read_manifest(weights_path)},
+                "protocol": protocol,
             },
         )
         write_manifest(out_path, manifest, usage)

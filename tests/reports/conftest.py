@@ -1,5 +1,6 @@
 """Made-up metrics files and table specifications."""
 
+import copy
 import json
 
 import numpy as np
@@ -44,6 +45,7 @@ def metrics_content(
     recipe=1,
     network="e",
     distances=None,
+    seed=3,
     **values,
 ):
     """Return a metrics file; a value is a number or (number, standard error)."""
@@ -70,7 +72,7 @@ def metrics_content(
                 "precision": "float32",
                 "spec": {
                     "recipe": recipe,
-                    "seed": 3,
+                    "seed": seed,
                     "label_policy": "random",
                     "sampler": {
                         "method": "ancestral",
@@ -150,19 +152,30 @@ def project(tmp_path, monkeypatch):
     return Project()
 
 
-def row_spec(row_id, metrics=None, **options):
+def cell_spec(*paths):
+    """A cell with the metrics files of its training seeds."""
+    seeds = [{"seed": seed, "metrics": wanted(path)} for seed, path in enumerate(paths)]
+    return {
+        **copy.deepcopy(NO_CELL),
+        "metrics": wanted(paths[0] if paths else None),
+        "seeds": seeds,
+    }
+
+
+def row_spec(row_id, metrics=None, seeds=(), **options):
     row = {
         "id": row_id,
         "label": row_id,
         "task": "imagenet_256",
         "task_words": "8x8 digits",
         "kind": "model",
+        "trained": row_id,
         "settings": {"guidance": False},
         "published": {"final": {"fid": 5.0, "precision": 0.7}},
         "notes": [],
         "assumed": [],
         "reason": None,
-        "cells": {"final": {**NO_CELL, "metrics": wanted(metrics)}},
+        "cells": {"final": cell_spec(*([metrics] if metrics else []), *seeds)},
         "recipe_words": {"model": row_id, "iterations": "500"},
     }
     return {**row, **options}
@@ -191,8 +204,7 @@ def make_classifier():
     return make
 
 
-def page_content(rows, layout="plain", claims=(), seed_groups=(), ceilings=None, **options):
-    groups = [{**one, "metrics": [*map(wanted, one["metrics"])]} for one in seed_groups]
+def page_content(rows, layout="plain", claims=(), ceilings=None, **options):
     return {
         "format": 1,
         "scale": "digits",
@@ -221,7 +233,6 @@ def page_content(rows, layout="plain", claims=(), seed_groups=(), ceilings=None,
         "artefacts": [],
         "known_evaluation": None,
         "pages": [],
-        "seed_groups": groups,
         **options,
     }
 

@@ -3,24 +3,20 @@ import json
 import pytest
 
 from records.errors import UserError
-from reports.cells import make_estimate, read_measured
+from reports.cells import read_measured
 from specs.results import read_metrics
 
 
-def test_reads_value_error_and_count(tmp_path, metrics):
+def test_reads_value_and_interval(tmp_path, metrics):
     path = tmp_path / "row.json"
     path.write_text(json.dumps(metrics(fid=(12.0, 0.5), num_samples=300)))
     content = read_metrics(path)
-    estimate = make_estimate(content, "fid")
-    assert (estimate.value, estimate.std_error, estimate.num_samples) == (12.0, 0.5, 300)
     assert read_measured(content, "fid") == {"measured": 12.0, "low": 11.0, "high": 13.0}
-    assert make_estimate(content, "recall") is None
     assert {*read_measured(content, "recall").values()} == {None}
 
 
 def test_unknown_error_is_allowed(make_metrics):
     content = make_metrics(fid=(12.0, None))
-    assert make_estimate(content, "fid").std_error is None
     assert read_measured(content, "fid") == {"measured": 12.0, "low": None, "high": None}
 
 

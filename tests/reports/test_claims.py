@@ -1,87 +1,131 @@
 import math
 
+import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from records.contributions import Contribution
 from reports.claims import (
     CONTRADICTED,
     INCONCLUSIVE,
     NOT_RUN,
-    SAMPLING_DOF,
     SEEDS_UNKNOWN,
     SUPPORTED,
-    Estimate,
-    SeedSpread,
-    compute_effect,
+    Spread,
+    combine_p_values,
     compute_interval,
-    compute_seed_spread,
+    compute_p_value,
+    find_surviving,
     judge_claim,
     judge_comparison,
-    judge_published,
+    make_spread,
 )
+from reports.replicates import Replicate
+from reports.seed_variance import SeedVariance
 from specs.page import CellAddress, PageComparison
 
+NUM = 1000
 
-def comparison(relation="greater", factor=1.0, margin=0.0, differ=False):
+
+def comparison(relation="greater", factor=1.0, differ=False, statistic="difference", metric="fid"):
     left, right, towards = (CellAddress(row=name, mark="final") for name in "abc")
     return PageComparison(
-        metric="fid",
+        metric=metric,
         left=left,
         relation=relation,
         right=right,
         factor=factor,
-        margin=margin,
-        towards=towards,
-        statistic="ratio",
+        margin=0.0,
+        towards=towards if relation == "nearer" else None,
+        statistic=statistic,
         trained_models_differ=differ,
     )
 
 
-def cell(value, std_error=0.1, num_samples=1000):
-    return Estimate(value, std_error, num_samples)
+@pytest.fixture
+def make_cell(make_metrics):
+    """A cell by training seed: values with one standard error, drawn with its own noise."""
+
+    def make(*values, std_error=0.1, contributions=None):
+        cell = {}
+        for seed, value in enumerate(values):
+            content = make_metrics(fid=(value, std_error))
+            content.protocol.samples["spec"] = {"seed": seed}
+            cell[seed] = Replicate(content, contributions or {})
+        return cell
+
+    return make
 
 
-def test_interval_of_two_equal_errors_is_students():
-    low, high = compute_interval(1.0, [(0.02, SAMPLING_DOF)])
+def judge(one, cells, models="abc"):
+    group = dict(zip("abc", cells, strict=False))
+    return judge_comparison(one, cells, group, dict(zip("abc", models, strict=False)))
+
+
+def test_interval_is_students():
+    low, high = compute_interval(1.0, Spread(0.02, 49))
     half = student.ppf(0.975, 49) * math.sqrt(0.02)
     assert (low, high) == pytest.approx((1 - half, 1 + half))
-
-
-def test_interval_with_many_degrees_of_freedom_is_normal():
-    low, high = compute_interval(0.0, [(4.0, 10**9)])
+    assert compute_interval(0.3, Spread(0.0, 49)) == (0.3, 0.3)
+    low, high = compute_interval(0.0, Spread(4.0, math.inf))
     assert (low, high) == pytest.approx((-3.919928, 3.919928), abs=1e-5)
 
 
-def test_degrees_of_freedom_are_welch_satterthwaite():
-    # Equal variances with 49 and 2 degrees: nu = 4 / (1/49 + 1/2).
-    low, high = compute_interval(0.0, [(1.0, 49), (1.0, 2)])
-    nu = 4 / (1 / 49 + 1 / 2)
-    assert high == pytest.approx(student.ppf(0.975, nu) * math.sqrt(2))
-    assert low == -high
+def test_p_value_is_five_per_cent_at_the_end_of_the_interval():
+    spread = Spread(0.02, 7)
+    _, high = compute_interval(0.0, spread)
+    assert compute_p_value(high, spread) == pytest.approx(0.05)
+    assert compute_p_value(-high, spread) == pytest.approx(0.05)
+    assert compute_p_value(0.0, Spread(0.0, 7)) == 1.0
+    assert compute_p_value(0.1, Spread(0.0, 7)) == 0.0
 
 
-def test_interval_without_variance_is_a_point():
-    assert compute_interval(0.3, [(0.0, 49)]) == (0.3, 0.3)
+def test_spread_adds_sampling_and_what_seeds_add_beyond_it():
+    seeds = SeedVariance(size=0.5, dof=12, sampling=0.2)
+    spread = make_spread(0.3, NUM, (1.0, -1.0), seeds, 3)
+    assert spread.variance == pytest.approx((0.3 + 2 * 0.3) / 3)
+    uncertain = (0.3 / 3) ** 2 / 999 + (2 * 0.5 / 3) ** 2 / 12
+    assert spread.dof == pytest.approx(spread.variance**2 / uncertain)
+    # Seeds that spread less than sampling alone add nothing.
+    assert make_spread(0.3, NUM, (1.0,), SeedVariance(0.1, 12, 0.2), 3).variance == 0.3 / 3
+    assert make_spread(0.3, NUM, (1.0,), None, 1) == pytest.approx((0.3, 999))
 
 
-def test_known_case_is_decided_by_quadrature_of_both_errors():
-    result = judge_comparison(comparison(), [cell(1.0, 0.3), cell(0.0, 0.4), None], None)
-    half = student.ppf(0.975, 49) * 0.5
-    assert result["effect"] == 1.0
+def test_sampling_errors_of_unpaired_cells_add_in_quadrature(make_cell):
+    cells = [make_cell(1.0, std_error=0.3), make_cell(0.0, std_error=0.4)]
+    result = judge(comparison(), cells)
+    half = student.ppf(0.975, NUM - 1) * 0.5
+    assert (result["effect"], result["paired"]) == (1.0, False)
     assert result["high"] - result["low"] == pytest.approx(2 * half)
-    assert result["verdict"] == INCONCLUSIVE  # 1.0 < 1.005
-    closer = judge_comparison(comparison(), [cell(1.01, 0.3), cell(0.0, 0.4), None], None)
-    assert closer["verdict"] == SUPPORTED
+    assert result["verdict"] == SUPPORTED and result["p"] == pytest.approx(0.0458, abs=1e-4)
 
 
-def test_factor_scales_the_error_of_the_right_cell():
-    result = judge_comparison(comparison("less", 2.0), [cell(1.0, 0), cell(1.0, 0.1), None], None)
-    assert result["effect"] == 1.0
-    assert result["high"] - 1 == pytest.approx(student.ppf(0.975, 49) * 0.2)
+def test_paired_cells_have_the_error_of_the_difference(make_cell):
+    rng = np.random.default_rng(0)
+    common, own = 30 * rng.normal(size=NUM), rng.normal(size=NUM)
+    left, right = ({"fid": Contribution(one, np.zeros(4))} for one in (common, common + own))
+    cells = [make_cell(1.0, contributions=left), make_cell(1.2, contributions=right)]
+    result = judge(comparison("less"), cells)
+    half = student.ppf(0.975, NUM - 1) * own.std(ddof=1) / math.sqrt(NUM)
+    assert result["paired"] and result["verdict"] == SUPPORTED
+    assert result["high"] == pytest.approx(0.2 + half)
+    # Other noise on one side: the rows are compared as before.
+    cells[1][0].content.protocol.samples["spec"]["seed"] = 5
+    assert not judge(comparison("less"), cells)["paired"]
+
+
+def test_ratios_have_relative_errors(make_cell):
+    cells = [make_cell(8.0, std_error=0.08), make_cell(10.0, std_error=0.2)]
+    result = judge(comparison("less", statistic="ratio"), cells)
+    half = student.ppf(0.975, NUM - 1) * math.hypot(0.01, 0.02)
+    assert result["effect"] == pytest.approx(math.log(1.25))
+    assert result["high"] == pytest.approx(math.log(1.25) + half)
+    nothing = judge(comparison("less", statistic="ratio"), [make_cell(0.0), make_cell(1.0)])
+    assert nothing["verdict"] == INCONCLUSIVE and "0 in a cell" in nothing["reason"]
 
 
 @pytest.mark.parametrize(
-    "relation, left, right, expected",
+    ("relation", "left", "right", "expected"),
     [
         ("greater", 3.0, 1.0, SUPPORTED),
         ("greater", 1.0, 3.0, CONTRADICTED),
@@ -91,113 +135,86 @@ def test_factor_scales_the_error_of_the_right_cell():
         ("less", 1.05, 1.0, INCONCLUSIVE),
     ],
 )
-def test_verdict_follows_the_sign(relation, left, right, expected):
-    result = judge_comparison(comparison(relation), [cell(left), cell(right), None], None)
-    assert result["verdict"] == expected
-
-
-def test_margin_forgives_a_small_fall():
-    allowed = comparison("greater", margin=0.5)
-    cells = [cell(0.9, 0.01), cell(1.0, 0.01), None]
-    assert judge_comparison(allowed, cells, None)["verdict"] == SUPPORTED
-    assert judge_comparison(comparison(), cells, None)["verdict"] == CONTRADICTED
+@pytest.mark.parametrize("statistic", ["ratio", "difference"])
+def test_verdict_follows_the_sign(make_cell, relation, left, right, expected, statistic):
+    cells = [make_cell(left), make_cell(right)]
+    assert judge(comparison(relation, statistic=statistic), cells)["verdict"] == expected
 
 
 @pytest.mark.parametrize(
-    "left, right, towards, expected",
-    [
-        (11.0, 26.0, 10.0, SUPPORTED),  # 1 < 0.5 * 16
-        (9.0, 26.0, 10.0, SUPPORTED),  # from the other side
-        (20.0, 26.0, 10.0, CONTRADICTED),  # 10 > 8
-        (18.05, 26.0, 10.0, INCONCLUSIVE),
-    ],
+    ("left", "expected"),
+    [(11.0, SUPPORTED), (9.0, SUPPORTED), (20.0, CONTRADICTED), (18.05, INCONCLUSIVE)],
 )
-def test_nearer_compares_distances(left, right, towards, expected):
-    cells = [cell(left), cell(right), cell(towards)]
-    assert judge_comparison(comparison("nearer", 0.5), cells, None)["verdict"] == expected
+def test_nearer_compares_distances(make_cell, left, expected):
+    cells = [make_cell(left), make_cell(26.0), make_cell(10.0)]
+    assert judge(comparison("nearer", 0.5), cells)["verdict"] == expected
 
 
-def test_derivatives_of_nearer_match_finite_differences():
-    point = (12.0, 26.0, 10.0)
-    effect, slopes = compute_effect("nearer", *point, factor=0.5)
-    for index, slope in enumerate(slopes):
-        moved = list(point)
-        moved[index] += 1e-6
-        changed, _ = compute_effect("nearer", *moved, factor=0.5)
-        assert (changed - effect) / 1e-6 == pytest.approx(slope, abs=1e-6)
+def test_seeds_are_blocks(make_cell):
+    """What a seed does to both rows drops out; what is left decides, with its own few degrees."""
+    cells = [make_cell(1.0, 5.0, 9.0, std_error=0.0), make_cell(3.1, 7.0, 10.9, std_error=0.0)]
+    result = judge(comparison("less", differ=True), cells)
+    assert result["effect"] == pytest.approx(2.0)
+    assert result["effects"] == pytest.approx([2.1, 2.0, 1.9])
+    half = student.ppf(0.975, 2) * 0.1 / math.sqrt(3)
+    assert result["high"] - result["effect"] == pytest.approx(half)
+    assert (result["seeds"], result["dof"]) == (3, pytest.approx(2))
 
 
-def test_seeds_widen_the_interval_and_can_undecide_it():
-    cells = [cell(9.0, 0.1), cell(10.0, 0.1), None]
-    decided = judge_comparison(comparison("less"), cells, None)
-    spread = SeedSpread(size=0.05, relative=True, dof=2)
-    widened = judge_comparison(comparison("less", differ=True), cells, spread)
-    assert decided["verdict"] == SUPPORTED
-    assert widened["verdict"] == INCONCLUSIVE
-    seeds = 0.05**2 * (81 + 100)
-    nu = (0.02 + seeds) ** 2 / (0.02**2 / 49 + seeds**2 / 2)
-    half = student.ppf(0.975, nu) * math.sqrt(0.02 + seeds)
-    assert widened["high"] == pytest.approx(1 + half)
+def test_one_seed_on_a_side_takes_the_spread_of_rows_with_several(make_cell):
+    several = make_cell(10.0, 11.0, 12.0, std_error=0.0)
+    result = judge(comparison("less", differ=True), [make_cell(5.0, std_error=0.0), several])
+    assert (result["effect"], result["seeds"]) == (5.0, 1)
+    assert result["high"] - 5 == pytest.approx(student.ppf(0.975, 2) * math.sqrt(2))
 
 
-def test_same_model_needs_no_seeds():
-    cells = [cell(9.0), cell(10.0), None]
-    spread = SeedSpread(size=0.5, relative=True, dof=2)
-    assert judge_comparison(comparison("less"), cells, spread)["verdict"] == SUPPORTED
+def test_one_model_with_one_seed_needs_none(make_cell):
+    assert judge(comparison("less"), [make_cell(9.0), make_cell(10.0)])["verdict"] == SUPPORTED
 
 
-@pytest.mark.parametrize("left, right", [(1.0, 10.0), (10.0, 1.0)])
-def test_unknown_seeds_are_inconclusive_however_large_the_effect(left, right):
-    result = judge_comparison(
-        comparison("less", differ=True), [cell(left), cell(right), None], None
-    )
-    assert result["verdict"] == INCONCLUSIVE
-    assert result["reason"] == SEEDS_UNKNOWN
-    assert abs(result["effect"]) == 9
+@pytest.mark.parametrize(("left", "right"), [(1.0, 10.0), (10.0, 1.0)])
+def test_unknown_seeds_are_inconclusive_however_large_the_effect(make_cell, left, right):
+    result = judge(comparison("less", differ=True), [make_cell(left), make_cell(right)])
+    assert (result["verdict"], result["reason"]) == (INCONCLUSIVE, SEEDS_UNKNOWN)
+    assert abs(result["effect"]) == 9 and result["p"] is None
 
 
-def test_unknown_sampling_error_is_inconclusive():
-    result = judge_comparison(comparison(), [cell(9.0, None), cell(1.0), None], None)
-    assert result["verdict"] == INCONCLUSIVE
-    assert "sampling error" in result["reason"]
+def test_unknown_sampling_error_is_inconclusive(make_cell):
+    result = judge(comparison(), [make_cell(9.0, std_error=None), make_cell(1.0)])
+    assert result["verdict"] == INCONCLUSIVE and "sampling error" in result["reason"]
 
 
-def test_missing_cell_is_not_run():
-    assert judge_comparison(comparison(), [None, cell(1.0), None], None)["verdict"] == NOT_RUN
-    cells = [cell(1.0), cell(2.0), None]
-    assert judge_comparison(comparison("nearer"), cells, None)["verdict"] == NOT_RUN
+def test_missing_cell_is_not_run(make_cell):
+    assert judge(comparison(), [{}, make_cell(1.0)])["verdict"] == NOT_RUN
+    cells = [make_cell(1.0), make_cell(2.0), {}]
+    assert judge(comparison("nearer"), cells)["verdict"] == NOT_RUN
 
 
-def test_seed_spread_is_relative_for_fid_and_absolute_for_recall():
-    fid = compute_seed_spread("fid", [("m", [9.0, 10.0, 11.0])])
-    assert (fid.size, fid.relative, fid.dof) == (pytest.approx(0.1), True, 2)
-    assert fid.variance(50.0) == pytest.approx(25.0)
-    recall = compute_seed_spread("recall", [("m", [0.5, 0.6, 0.7])])
-    assert (recall.size, recall.relative, recall.dof) == (pytest.approx(0.1), False, 2)
-    assert recall.variance(0.9) == pytest.approx(0.01)
+@pytest.mark.parametrize("num_rows", [2, 7])
+def test_intervals_of_seeds_cover(make_cell, num_rows):
+    """Rows + seeds + residuals, with a known sampling error: 95 % of 600 draws hold the effect."""
+    rng = np.random.default_rng(num_rows)
+    letters = "abcdefg"[:num_rows]
+    covered = 0
+    for _ in range(600):
+        values = 20 + rng.normal(size=3) + 0.5 * rng.normal(size=(num_rows, 3))
+        values += 0.2 * rng.normal(size=(num_rows, 3))  # sampling
+        group = {
+            row: make_cell(*found, std_error=0.2)
+            for row, found in zip(letters, values, strict=True)
+        }
+        found = judge_comparison(
+            comparison("less", differ=True),
+            [group["a"], group["b"]],
+            group,
+            {row: row for row in letters},
+        )
+        covered += found["low"] <= 0 <= found["high"]
+    assert 0.93 <= covered / 600 <= 0.975
 
 
-def test_seed_spread_pools_models_by_degrees_of_freedom():
-    groups = [("m", [9.0, 10.0, 11.0]), ("n", [19.6, 20.4]), ("single", [5.0]), ("none", [])]
-    spread = compute_seed_spread("fid", groups)
-    second = (19.6 - 20.4) ** 2 / 2 / 400
-    assert spread.dof == 3
-    assert spread.size == pytest.approx(math.sqrt((2 * 0.01 + second) / 3))
-
-
-def test_two_marks_of_the_same_trainings_count_once():
-    spread = compute_seed_spread("fid", [("m", [9.0, 10.0, 11.0]), ("m", [8.0, 10.0, 12.0])])
-    assert spread.dof == 2
-    assert spread.size == pytest.approx(math.sqrt((0.01 + 0.04) / 2))
-
-
-def test_no_seed_spread_from_single_trainings():
-    assert compute_seed_spread("fid", [("m", [9.0]), ("n", [8.0])]) is None
-    assert compute_seed_spread("fid", []) is None
-
-
-def result(verdict, effect=1.0, low=0.5, high=1.5):
-    return {"verdict": verdict, "effect": effect, "low": low, "high": high, "reason": None}
+def result(verdict, effect=1.0, low=0.5, high=1.5, p=0.01):
+    return {"verdict": verdict, "effect": effect, "low": low, "high": high, "reason": None, "p": p}
 
 
 def test_claim_combines_comparisons():
@@ -215,10 +232,17 @@ def test_deciding_comparison_of_a_supported_claim_is_the_closest_call():
     assert judge_claim([clear, close]) == (SUPPORTED, 1)
 
 
-def test_published_numbers_are_judged_without_intervals():
-    assert judge_published(comparison("less"), [4.59, 10.94, None]) is True
-    assert judge_published(comparison("greater"), [4.59, 10.94, None]) is False
-    assert judge_published(comparison("less", 2.1), [5.98, 2.97, None]) is True
-    assert judge_published(comparison("greater", margin=0.02), [0.63, 0.65, None]) is False
-    assert judge_published(comparison("nearer", 0.5), [12.0, 26.21, 10.94]) is True
-    assert judge_published(comparison("less"), [None, 1.0, None]) is None
+def test_p_value_of_a_claim():
+    yes, no = result(SUPPORTED, p=0.02), result(CONTRADICTED, effect=-1.0, p=0.001)
+    assert combine_p_values([yes, result(SUPPORTED, p=0.04)]) == 0.04
+    assert combine_p_values([yes, no]) == 0.002
+    assert combine_p_values([yes, result(NOT_RUN, None, p=None)]) is None
+    assert combine_p_values([]) is None
+
+
+def test_holm_goes_up_until_the_first_that_fails():
+    # 0.01 <= 0.05 / 3, 0.02 <= 0.05 / 2, 0.03 <= 0.05.
+    assert find_surviving([0.03, 0.01, 0.02]) == [True, True, True]
+    # 0.03 > 0.05 / 2: it fails, and so does what comes after it.
+    assert find_surviving([0.03, 0.01, 0.035]) == [False, True, False]
+    assert find_surviving([]) == []

@@ -68,7 +68,8 @@ def test_one_such_file_costs_its_own_cells_alone(
     first, second = (project.write_metrics(name) for name in "ab")
     BREAKS[how](project.folder / second)
     rows = [make_row("a", first), make_row("b", second if place == "cell" else None)]
-    rows[0]["cells"]["final"]["seeds"] = [wanted(second)] if place == "seed" else []
+    if place == "seed":
+        rows[0]["cells"]["final"]["seeds"].append({"seed": 1, "metrics": wanted(second)})
     ceilings = {"imagenet_256": second} if place == "ceiling" else {}
     claims = [make_claim("fid", "b", "less", "a")]
     path = project.write_spec(make_spec(rows, claims=claims, ceilings=ceilings))

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from scipy.stats import t as student
 
@@ -66,39 +67,34 @@ def test_deltas_are_differences_with_both_errors(project, make_spec, make_row):
     assert first["cells"][0]["measured"] == 15.0
     cell = second["cells"][0]
     assert cell["is_difference"] and cell["measured"] == -1.0
-    assert cell["high"] == pytest.approx(-1 + student.ppf(0.975, 49) * 0.5)
+    half = student.ppf(0.975, 999) * math.hypot(0.3 / 15, 0.4 / 14)
+    assert cell["high"] == pytest.approx(15 * math.expm1(math.log(14 / 15) + half), abs=1e-3)
     assert cell["absolute"]["measured"] == 14.0
 
 
-def test_deltas_are_widened_by_the_seeds(project, make_spec, make_row):
-    first = project.write_metrics("first", fid=(10.0, 0.3))
-    others = [project.write_metrics(f"first-{s}", fid=v) for s, v in ((1, 9.0), (2, 11.0))]
-    rows = [make_row("first", first), make_row("b", project.write_metrics("b", fid=(20.0, 0.4)))]
-    seeds = {"model": "first", "metrics": [first, *others]}
-    spec = make_spec(rows, layout="deltas", seed_groups=[seeds])
-    table = evaluate(spec)
-    cells = [row["cells"][0] for row in rows_of(table).values()]
-    for cell, sampling, seeds in ((cells[0], 0.09, 1.0), (cells[1], 0.25, 1.0 + 4.0)):
-        nu = (sampling + seeds) ** 2 / (sampling**2 / 49 + seeds**2 / 2)
-        half = student.ppf(0.975, nu) * math.sqrt(sampling + seeds)
-        assert cell["high"] - cell["measured"] == pytest.approx(half)
+def test_rows_with_seeds_show_means_and_paired_intervals(project, make_spec, make_row):
+    paths = {
+        name: [
+            project.write_metrics(f"{name}{seed}", fid=(fid, 0.0), seed=seed)
+            for seed, fid in enumerate(values)
+        ]
+        for name, values in {"first": (10.0, 12.0, 14.0), "b": (20.2, 23.8, 28.0)}.items()
+    }
+    rows = [make_row(name, first, seeds=others) for name, (first, *others) in paths.items()]
+    table = evaluate(make_spec(rows, layout="deltas"))
+    first, second = [row["cells"][0] for row in rows_of(table).values()]
+    assert first["measured"] == 12.0 and second["absolute"]["measured"] == 24.0
+    # The ratio of the values is 2.02, 1.983 and 2 with the three seeds: seeds drop out.
+    ratios = np.log([2.02, 23.8 / 12, 2.0])
+    half = student.ppf(0.975, 2) * ratios.std(ddof=1) / math.sqrt(3)
+    assert second["measured"] == 12.0
+    assert second["high"] == pytest.approx(12 * math.expm1(ratios.mean() + half))
+    # A value alone moves with the seeds.
+    assert first["high"] > 12 + 2
     entry = table["seeds"][0]
-    assert entry["spread"] == pytest.approx(0.1) and entry["dof"] == 2
-    assert entry["groups"][0]["values"] == [10.0, 9.0, 11.0]
-
-
-def test_marks_of_a_model_that_another_table_shows_count_once(project, make_spec, make_row):
-    marks = [
-        [project.write_metrics(f"{mark}-{seed}", fid=fid + seed) for seed in range(3)]
-        for mark, fid in (("early", 20.0), ("late", 10.0))
-    ]
-    groups = [{"model": "baseline", "metrics": paths} for paths in marks]
-    rows = [make_row("own", project.write_metrics("own"))]
-    entry = evaluate(make_spec(rows, seed_groups=groups))["seeds"][0]
-    assert entry["dof"] == 2
-    groups[1]["model"] = "other"
-    entry = evaluate(make_spec(rows, seed_groups=groups))["seeds"][0]
-    assert entry["dof"] == 4
+    assert entry["relative"] and entry["spreads"][0]["dof"] == 2
+    assert entry["spreads"][0]["size"] == pytest.approx(ratios.std(ddof=1))
+    assert entry["rows"][0]["values"] == [10.0, 12.0, 14.0]
 
 
 def test_deltas_without_a_first_row_have_only_absolute_values(project, make_spec, make_row):
@@ -127,12 +123,11 @@ def test_verdicts_judge_the_values_never_the_differences(project, make_spec, mak
     assert table["agreements"] == {"agrees": 2, "differs": 0}
 
 
-def test_seed_groups_of_different_counts_are_named_and_left_out(project, make_spec, make_row):
+def test_seeds_of_different_counts_are_named_and_left_out(project, make_spec, make_row):
     paths = [project.write_metrics("a"), project.write_metrics("b", num_samples=300)]
-    spec = make_spec([make_row("a", paths[0])], seed_groups=[{"model": "a", "metrics": paths}])
-    table = evaluate(spec)
-    assert "a.json: its training seeds were scored on [300, 1000] samples" in table["flags"][0]
-    assert table["num_measured"] == 1 and table["seeds"][0]["groups"] == []
+    table = evaluate(make_spec([make_row("a", paths[0], seeds=paths[1:])]))
+    assert "a.json: the training seeds of this cell were scored on [300, 1000]" in table["flags"][0]
+    assert rows_of(table)["a"]["cells"][0]["measured"] is None and table["seeds"][0]["rows"] == []
 
 
 def test_ceiling_belongs_to_the_task_and_says_when_it_is_tiny(project, make_spec, make_row):

@@ -94,8 +94,8 @@ def test_marks_and_tasks_are_lines_and_figures_of_their_own(guided_spec, project
     spec["table"]["marks"] = ["early", "final"]
     spec["table"]["after"] = {"early": " after 9 iterations", "final": ""}
     for row in spec["rows"]:
-        row["cells"]["early"] = {**row["cells"]["final"], "metrics": None}
-    spec["rows"][0]["cells"]["early"]["metrics"] = spec["rows"][0]["cells"]["final"]["metrics"]
+        row["cells"]["early"] = {**row["cells"]["final"], "metrics": None, "seeds": []}
+    spec["rows"][0]["cells"]["early"] = spec["rows"][0]["cells"]["final"]
     (tradeoff,) = make_tradeoffs(evaluate(spec))
     names = [line["name"] for line in tradeoff["panels"][0]["lines"]]
     assert names == ["uncond after 9 iterations", "uncond", "cond"]

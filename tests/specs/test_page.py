@@ -16,6 +16,7 @@ PAGE = page_content(
     pages=[{"name": "table3", "title": "Table 3"}],
 )
 OTHER = {"path": "a.json", "digest": "0" * 64}
+SEEDS = ["rows", 1, "cells", "final", "seeds"]
 COMPARISON = ["claims", 0, "comparisons", 0]
 
 
@@ -78,9 +79,9 @@ def test_the_content_decides_the_digest():
         ),
         ([*COMPARISON, "left", "mark"], "700K", "comparisons: 0: mark: got '700K'; one of final"),
         (["claims", 0, "id"], "a b", "claims: 0: id: got 'a b'"),
-        (["seed_groups"], ["a.json"], "seed_groups: 0: got 'a.json'; a mapping is needed"),
-        (["seed_groups"], [{"metrics": []}], "seed_groups: 0: model: missing"),
-        (["seed_groups"], [{"model": "m", "metrics": [1]}], "seed_groups: 0: metrics: 0: got 1"),
+        ([*SEEDS], ["a.json"], "seeds: 0: got 'a.json'; a mapping is needed"),
+        ([*SEEDS], [{"metrics": OTHER}], "seeds: 0: seed: missing"),
+        ([*SEEDS], [{"seed": 1, "metrics": "a"}], "seeds: 0: metrics: got 'a'"),
         (["rows", 1, "cells", "final", "metrics"], {"path": "a"}, "metrics: digest: missing"),
         ([*COMPARISON[:2], "varies"], ["noise"], "varies: 0: got 'noise'"),
         (["ceilings"], {"a": []}, "ceilings: a: got []"),

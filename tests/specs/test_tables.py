@@ -235,11 +235,6 @@ def test_bad_claim(tmp_path, values, words):
         (on("table3", layout="wide"), "table3: layout: got 'wide' (str); Input should be 'deltas'"),
         (on("table3", settings=["scale"]), "table3: settings: got 'scale'; one of channels, depth"),
         (on("table3", marks=[]), "table3: marks: got [] (list); List should have at least 1 item"),
-        (on("table3", seed_rows=["x"]), "table3: seed_rows: no row with a model 'x'"),
-        (
-            on("table4", seed_rows=["t4_256_biggandeep"]),
-            "table4: seed_rows: no row with a model 't4_",
-        ),
         (
             on("table3", metrics=["fid", "sfid", "is", "precision"]),
             "table3: rows: t3_uncond: published: final: got ['fid', 'sfid', 'is', 'precision', "

@@ -35,14 +35,13 @@ def test_losses_are_those_of_denoisers_of_the_task_with_held_out_images(plan):
     assert find_loss(plan, "t3_cond") is None
 
 
-def test_a_table_has_a_loss_for_each_row_mark_and_seed(plan):
-    baseline = [("arch_baseline", mark) for mark in ("700K", "1200K")]
-    for seed in plan.seeds("arch_baseline")[1:]:
-        baseline += [(f"arch_baseline-seed{seed}", mark) for mark in ("700K", "1200K")]
+def test_a_table_has_a_loss_for_each_row_and_seed_at_the_last_mark(plan):
+    baseline = [(f"arch_baseline{seed}", "1200K") for seed in ("", "-seed1", "-seed2")]
+    assert len(names(plan, "table1")) == 7 * 3
     rows = plan.tables["table1"].rows.values()
     assert set(baseline) < set(names(plan, "table1"))
     assert {model for model, _ in names(plan, "table1")} >= {row.model for row in rows}
-    assert names(plan, "table4") == [("imagenet_128", "final")]
+    assert {mark for _, mark in names(plan, "table4")} == {"final"}
     assert names(plan, "table3") == names(plan, "table5") == []
     for scale in ("paper", "cifar10"):
         other = load_plan({"scale": scale})
@@ -61,8 +60,9 @@ def test_all_models_of_a_task_see_the_same_images_timesteps_and_noise(plan):
 
 def test_a_loss_is_forecast(plan):
     counts = load_counts(plan)
-    cost = compute_job_cost(plan, counts, "loss", "arch_baseline", "700K")
-    assert cost.flops == 297 * 16 * counts["arch_baseline"]["forward_flops"]
+    cost = compute_job_cost(plan, counts, "loss", "arch_baseline", "1200K")
+    timesteps = plan.scale.evaluation.loss_timesteps
+    assert cost.flops == 297 * timesteps * counts["arch_baseline"]["forward_flops"]
 
 
 def test_the_target_asks_for_all_of_them(tmp_path):

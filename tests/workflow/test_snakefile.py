@@ -92,8 +92,7 @@ def test_every_page_is_there(finished):
         assert "<html" in page and "</html>" in page
     seeded = [json.loads((report / f"table{one}.json").read_text())["seeds"] for one in (1, 2)]
     for (spread,) in seeded:
-        groups = {one["name"]: len(one["values"]) for one in spread["groups"]}
-        assert groups == {"t1_baseline-700K": 2, "t1_baseline-1200K": 2, "t2_heads_1": 2}
+        assert {len(row["values"]) for row in spread["rows"]} == {2}
     for ending in ("csv", "md", "tex", "json"):
         assert (report / f"table3.{ending}").stat().st_size > 0
     assert "26.21" in (report / "table3.html").read_text()

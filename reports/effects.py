@@ -1,0 +1,81 @@
+"""The number whose sign decides a comparison, and how it moves with each cell.
+
+FID, sFID and Inception Score are compared on the scale of logarithms, as ratios: their errors grow
+with their values. Shares are compared as differences, and so is every metric where a claim asks
+which of two values is nearer to a third.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from specs.page import PageComparison
+from specs.tables import Statistic
+
+
+class Effect(NamedTuple):
+    """An effect, positive exactly when the claim holds.
+
+    Attributes:
+        value: on the scale of the comparison.
+        slopes: its derivatives by the cells' values on that scale.
+        raw_slopes: its derivatives by the cells' values themselves.
+    """
+
+    value: float
+    slopes: tuple[float, ...]
+    raw_slopes: tuple[float, ...]
+
+
+def transform(value: float, scale: Statistic) -> float:
+    """Put a metric's value on a scale; the logarithm of 0 is minus infinity."""
+    if scale == "difference":
+        return value
+    return math.log(value) if value > 0 else -math.inf
+
+
+def compute_effect(comparison: PageComparison, values: Sequence[float]) -> Effect:
+    """Compute the effect of a comparison.
+
+        greater   f(left) - f(factor * right) + margin
+        less      f(factor * right) + margin - f(left)
+        nearer    factor * |right - towards| - |left - towards|
+
+    f is the logarithm on the scale of ratios, else the value itself.
+
+    Args:
+        comparison: what is compared.
+        values: left, right and, for `nearer`, towards.
+    """
+    scale, factor = comparison.statistic, comparison.factor
+    if comparison.relation == "nearer":
+        left, right, towards = values
+        left_sign, right_sign = (math.copysign(1.0, one - towards) for one in (left, right))
+        effect = factor * abs(right - towards) - abs(left - towards)
+        slopes = (-left_sign, factor * right_sign, left_sign - factor * right_sign)
+        return Effect(effect, slopes, slopes)
+    left, right = values[:2]
+    sign = 1.0 if comparison.relation == "greater" else -1.0
+    if scale == "ratio":
+        effect = sign * (transform(left, scale) - transform(factor * right, scale))
+        raw = (sign / left, -sign / right) if left > 0 and right > 0 else (math.nan, math.nan)
+        return Effect(effect, (sign, -sign), raw)
+    slopes = (sign, -sign * factor)
+    return Effect(sign * (left - factor * right) + comparison.margin, slopes, slopes)
+
+
+def judge_published(comparison: PageComparison, values: Sequence[float | None]) -> bool | None:
+    """Say whether published left, right, towards satisfy a comparison; None if one is missing."""
+    needed = values if comparison.relation == "nearer" else values[:2]
+    known = [value for value in needed if value is not None]
+    if len(known) < len(needed):
+        return None
+    return compute_effect(comparison, known).value > 1e-9  # a tie of decimals stays a tie
+
+
+def average_effects(
+    comparison: PageComparison, replicates: Sequence[Sequence[float]]
+) -> tuple[float, list[Effect]]:
+    """Compute the effect of every training seed, and their mean."""
+    effects = [compute_effect(comparison, values) for values in replicates]
+    return sum(one.value for one in effects) / len(effects), effects

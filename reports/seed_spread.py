@@ -1,0 +1,45 @@
+"""What a page says of the training seeds: every value, and the spread that was pooled."""
+
+import math
+from typing import Any
+
+from records.metrics import METRICS
+from reports.cell_intervals import list_group
+from reports.replicates import CellReplicates, list_common_seeds, make_layout
+from reports.seed_variance import pool_differences
+from specs.page import PageSpec
+
+
+def describe_seeds(spec: PageSpec, replicates: CellReplicates) -> list[dict[str, Any]]:
+    """Return, per metric, the values of every cell with several seeds and the pooled spread.
+
+    Returns:
+        For each metric: `relative` (whether the spread is one of ratios), `spreads` (task, mark,
+        the standard deviation of a difference of rows of different models between seeds, and its
+        degrees of freedom) and `rows` (label, mark, values in the order of `seeds`).
+    """
+    labels = {row.id: row for row in spec.rows}
+    described = []
+    for metric in spec.table.metrics:
+        relative = not METRICS[metric].is_share
+        statistic = "ratio" if relative else "difference"
+        spreads, rows = [], []
+        for mark in spec.table.marks:
+            for task in dict.fromkeys(row.task for row in spec.rows):
+                mine = [row for row in spec.rows if row.task == task]
+                group = list_group(spec, replicates, mine[0], mark)
+                models = {row.id: row.trained for row in mine}
+                layout = make_layout(group, models, metric, statistic)
+                pooled = layout and pool_differences(layout, models_differ=True)
+                if pooled:
+                    size, dof = math.sqrt(2 * pooled.size), round(pooled.dof)
+                    spreads.append({"task": task, "mark": mark, "size": size, "dof": dof})
+            for row in spec.rows:
+                cell = replicates[row.id, mark]
+                seeds = list_common_seeds([cell], metric)
+                if len(seeds) > 1:
+                    values = [cell[seed].content.metrics[metric].value for seed in seeds]
+                    about = {"label": labels[row.id].label, "mark": mark, "task": row.task}
+                    rows.append({**about, "seeds": seeds, "values": values})
+        described.append({"metric": metric, "relative": relative, "spreads": spreads, "rows": rows})
+    return described
