@@ -140,7 +140,10 @@ def _find_sampling_seed(content: MetricsFile) -> int | None:
     """Return the seed of a batch's noise, or of a loss's; None where that is not recorded."""
     if isinstance(content, LossFile):
         return content.protocol.content()["loss"]["seeds"]["evaluation"]
-    return ((content.protocol.samples or {}).get("spec") or {}).get("seed")
+    about = content.protocol.samples or {}
+    if (about.get("graded") or {}).get("order") == "random":
+        return None  # no index is any batch's
+    return (about.get("spec") or {}).get("seed")
 
 
 def share_noise(replicates: Sequence[Replicate]) -> bool:
