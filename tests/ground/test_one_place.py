@@ -14,9 +14,15 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("adm", "adm_eval", "eval", "records", "reports", "specs", "workflow")
 SCALES = sorted((ROOT / "params" / "scales").glob("*.yaml"))
 LAYERS = "adm/networks/"
-# Files that write an architecture in words of others: options of the authors' own scripts; headings
-# of the tables' columns, which the paper's tables have anyway.
-SWITCHES_IN_OTHER_WORDS = {"adm/published/checkpoints.py", "reports/format.py"}
+# Files that write an architecture in words of others: options of the authors' own scripts; columns
+# of the paper's tables, their headings, what of them differs here; the small model of `adm fit`.
+SWITCHES_IN_OTHER_WORDS = {
+    "adm/published/checkpoints.py",
+    "adm/published/own.py",
+    "reports/format.py",
+    "specs/tables.py",
+    "workflow/differences.py",
+}
 # Files that do not lie between params/tables.yaml and the gradient: the door for those who bring
 # their own settings, and what a page says of a row.
 GUIDANCE_ELSEWHERE = {
@@ -24,7 +30,10 @@ GUIDANCE_ELSEWHERE = {
     "adm/published/draw.py",
     "adm/published/load.py",
     "adm/published/modules.py",
+    "reports/comparable.py",
     "reports/protocol.py",
+    "specs/row_facts.py",
+    "specs/tables.py",
     "workflow/table_spec.py",
 }
 
