@@ -7,7 +7,7 @@ import pytest
 from bench import results
 from records.batches import write_batch
 from reports.cli import write_table
-from tests.reports.conftest import metrics_content
+from tests.reports.conftest import DIGEST, metrics_content
 from workflow.settings import load_plan
 from workflow.table_spec import make_table_spec, table_inputs
 
@@ -40,11 +40,15 @@ def root(tmp_path, monkeypatch):
 
 
 def without_pictures(spec):
-    """A table's specification without files that are no numbers."""
+    """A table's specification without files that are no numbers, for numbers that are made up."""
+    made_up = {"digest": DIGEST, "samples": None}
     for row in spec["rows"]:
         for cell in row["cells"].values():
             cell["samples"] = None
-    return {**spec, "classifiers": []}
+            for one in [*cell["seeds"], *([cell] if cell["metrics"] else [])]:
+                one["metrics"] |= made_up
+    ceilings = {task: one | made_up for task, one in spec["ceilings"].items()}
+    return {**spec, "classifiers": [], "ceilings": ceilings}
 
 
 @pytest.fixture
@@ -60,12 +64,12 @@ def test_the_page_tells_costs_tables_and_claims(root, page, capsys):
     text = page.read_text()
     assert text.startswith(HEAD) and "what was there before" not in text
     assert "took 0.2 minutes of CPU time in all" in text
-    assert "| train | 1 | 9.0 s |" in text and "| arch_heads | 300 | 9.0 s |" in text
+    assert "| train | 1 | 9.0 s |" in text and "| arch_heads | 150 | 9.0 s |" in text
     numbers = "[JSON](../metrics/digits/retrain/table1.json)"
     pages = "[HTML](../results/digits/report/table1.html), [CSV](../results/digits/report/table1.c"
     line = f"| Table 1. Architecture ablation | 7 of 7 | 14 | {numbers} | {pages}sv)"
     assert line in text
-    assert "**inconclusive**: Depth at equal parameters helps. Effect " in text
+    assert "**supported**: Greater depth at a similar size improves FID. Effect +3.08" in text
     assert "### Table 4" in text and f"- commit: {COMMIT}\n" in text
     assert len(text.splitlines()) < 100
 

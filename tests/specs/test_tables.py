@@ -175,7 +175,7 @@ def test_bad_sampler(tmp_path, key, value, words):
         (
             on(*STACK, base=BASE_OF_8_PX),
             "base imagenet_128: 8 px and 500 samples; upsampler_64_256 enlarges 4 px and the row "
-            "needs 1000 samples",
+            "needs 500 samples",
         ),
         (
             on(*STACK, "base", "sampler", guidance_scale=None),

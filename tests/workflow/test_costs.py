@@ -38,7 +38,7 @@ def test_costs_list_what_was_done(plan):
     costs = make_costs(plan)
     assert [model["name"] for model in costs["models"]] == ["arch_heads"]
     assert costs["models"][0]["cpu_seconds"] == 27.0 and costs["models"][0]["wall_seconds"] == 40.0
-    assert costs["rows"][0]["num_images"] == 1000
+    assert costs["rows"][0]["num_images"] == 500
     assert set(costs["stages"]) == {"train", "sample", "evaluate", "table"}
     assert costs["total_cpu_seconds"] == 34.5
     assert costs["peak_memory_mb"] == 118.0

@@ -129,7 +129,7 @@ def test_a_dry_run_of_the_other_target(source, target, jobs, dry_run):
 
 
 def test_every_target_of_every_source_is_among_them():
-    named = {"samples", *MADE_BY}
+    named = {"samples", *MADE_BY} - {"losses"}  # of which the paper's scale measures none
     planned = {(source, target) for source, target, _ in read_jobs(JOBS)}
     others = {(source, target) for source, target, _ in read_jobs(OTHER_JOBS)}
     assert others - {("rescore", "reproduce_sota")} == {

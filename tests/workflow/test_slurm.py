@@ -20,7 +20,7 @@ from workflow.slurm import check_cluster, find_partitions, list_partitions
         (
             "--profile slurm reproduce_table4",
             "scale paper, source retrain, results in results/paper",
-            {"train": 12, "sample": 15, "evaluate": 15, "table": 1},
+            {"train": 24, "sample": 15, "evaluate": 15, "table": 1},
         ),
         (
             "--profile slurm --config source=rescore -- reproduce_table4",
@@ -30,7 +30,7 @@ from workflow.slurm import check_cluster, find_partitions, list_partitions
         (
             "--profile slurm --config scale=digits -- reproduce_table3",
             "scale digits, source retrain, results in results/digits",
-            {"train": 6, "sample": 9, "evaluate": 9, "table": 1},
+            {"train": 14, "sample": 18, "evaluate": 18, "table": 1},
         ),
     ],
 )
