@@ -64,7 +64,7 @@ def test_the_page_tells_costs_tables_and_claims(root, page, capsys):
     text = page.read_text()
     assert text.startswith(HEAD) and "what was there before" not in text
     assert "took 0.2 minutes of CPU time in all" in text
-    assert "| train | 1 | 9.0 s |" in text and "| arch_heads | 150 | 9.0 s |" in text
+    assert "| train | 1 | 9.0 s |" in text and "| arch_heads | 300 | 9.0 s |" in text
     numbers = "[JSON](../metrics/digits/retrain/table1.json)"
     pages = "[HTML](../results/digits/report/table1.html), [CSV](../results/digits/report/table1.c"
     line = f"| Table 1. Architecture ablation | 7 of 7 | 14 | {numbers} | {pages}sv)"

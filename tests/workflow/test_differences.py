@@ -53,7 +53,7 @@ def test_the_check_would_find_it():
 def test_what_differs_is_listed_with_the_paper_s_first():
     found = {one.what: (one.paper, one.here) for one in list_differences(DIGITS, "table1")}
     assert found["sampling steps"] == ("250", "20")
-    assert found["iterations"] == ("700,000 and 1,200,000", "87 and 150")
+    assert found["iterations"] == ("700,000 and 1,200,000", "175 and 300")
     assert found["channels"] == ("160; 128", "40; 32")
     assert found["attention at (px)"] == ("16; 32, 16, 8", "4; 8, 4, 2")
     assert found["images"] == ("ImageNet 128x128", "8x8 digits, all classes")
