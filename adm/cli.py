@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from adm import cli_named, cli_own, cli_read
@@ -201,22 +201,21 @@ def _accuracy(args: argparse.Namespace, spec: AccuracySpec) -> None:
     """Measure a noisy classifier."""
     from adm.sampling.accuracy import write_accuracy
 
-    write_accuracy(
-        spec,
-        weights_path=args.weights,
-        data_path=args.data,
-        out_path=args.out,
-        batch_size=args.batch_size,
-        device=args.device,
-        events=open_events(args),
-    )
+    _measure(write_accuracy, args, spec)
 
 
 def _loss(args: argparse.Namespace, spec: LossSpec) -> None:
     """Measure the loss of a denoiser."""
     from adm.sampling.loss import write_loss
 
-    write_loss(
+    _measure(write_loss, args, spec)
+
+
+def _measure(
+    write: Callable[..., None], args: argparse.Namespace, spec: AccuracySpec | LossSpec
+) -> None:
+    """Measure weights on images, and write what they score."""
+    write(
         spec,
         weights_path=args.weights,
         data_path=args.data,

@@ -129,8 +129,9 @@ def render_claims(tables: Sequence[Mapping[str, Any]]) -> list[str]:
         "## Claims",
         "",
         _wrap(
-            f"{counts.total()} claims of the paper: {words}. An effect is the difference that "
-            "decides a claim. Its sign is chosen so that a positive effect agrees with the paper."
+            f"{counts.total()} claims of the paper: {words}. An effect is what decides "
+            "a claim: by how many per cent one FID, sFID or Inception Score exceeds another, or "
+            "the difference of two shares. A positive effect agrees with the paper."
         ),
         "",
     ]

@@ -4,31 +4,25 @@ A cell whose model was trained with several seeds shows their mean.
 """
 
 import math
-from dataclasses import replace
+from typing import Any
 
 from records.metrics import METRICS
 from reports.cells import read_measured
 from reports.claims import compute_interval, judge_comparison, make_spread
 from reports.replicates import (
     CellReplicates,
-    Replicates,
     average_metric,
     list_common_seeds,
+    list_group,
     make_layout,
     share_noise,
 )
 from reports.seed_variance import pool_values
 from specs.page import CellAddress, PageComparison, PageRow, PageSpec
+from specs.tables import Statistic
 
 Numbers = dict[str, float | None]
 NOTHING: Numbers = {"measured": None, "low": None, "high": None}
-
-
-def list_group(
-    spec: PageSpec, replicates: CellReplicates, row: PageRow, mark: str
-) -> dict[str, Replicates]:
-    """Return the cells of the rows of the same task at a mark, by row."""
-    return {one.id: replicates[one.id, mark] for one in spec.rows if one.task == row.task}
 
 
 def estimate_cell(
@@ -48,20 +42,55 @@ def estimate_cell(
     known = [error for error in errors if error is not None]
     if len(known) < len(errors):
         return {**NOTHING, "measured": mean}
-    sampling = sum(error**2 for error in known) / len(known)
-    if share_noise(chosen):
-        sampling *= len(seeds)
-    group = list_group(spec, replicates, row, mark)
+    group = list_group(spec, replicates, [row.task], mark)
     layout = make_layout(group, {one: one for one in group}, metric, "difference")
-    num_samples = chosen[0].content.counts.samples
-    pooled = pool_values(layout) if layout is not None else None
-    if pooled is not None and share_noise(chosen):
-        pooled = replace(pooled, sampling=0.0)
-    spread = make_spread(sampling, num_samples, [1.0], pooled, len(seeds))
+    spread = make_spread(
+        sum(error**2 for error in known) / len(known),
+        chosen[0].content.counts.samples,
+        [1.0],
+        pool_values(layout) if layout is not None else None,
+        len(seeds),
+        shared=share_noise(chosen),
+    )
     low, high = compute_interval(mean, spread)
     if METRICS[metric].is_share:
         low, high = max(low, 0.0), min(high, 1.0)
     return {"measured": mean, "low": max(low, 0.0), "high": high}
+
+
+def compare_rows(
+    spec: PageSpec,
+    cells: CellReplicates,
+    row: PageRow,
+    first: PageRow,
+    mark: str,
+    metric: str,
+    statistic: Statistic,
+) -> dict[str, Any]:
+    """Judge whether a number of a row is greater than that of another (`judge_comparison`).
+
+    Args:
+        spec: what the page shows.
+        cells: numbers by training seed: metrics, or losses.
+        row, first: the rows, at one mark.
+        mark: of both.
+        metric: of a metrics file, or of a loss file.
+        statistic: what is compared.
+    """
+    comparison = PageComparison.model_construct(  # a loss is no metric of a table
+        metric=metric,
+        left=CellAddress(row=row.id, mark=mark),
+        relation="greater",
+        right=CellAddress(row=first.id, mark=mark),
+        factor=1.0,
+        margin=0.0,
+        towards=None,
+        statistic=statistic,
+        trained_models_differ=row.trained != first.trained,
+    )
+    chosen = [cells[row.id, mark], cells[first.id, mark]]
+    group = list_group(spec, cells, {row.task, first.task}, mark)
+    return judge_comparison(comparison, chosen, group, {one.id: one.trained for one in spec.rows})
 
 
 def estimate_difference(
@@ -73,27 +102,15 @@ def estimate_difference(
     it holds 0 exactly when a claim on the two rows is undecided.
     """
     first = spec.rows[0]
-    ends = [CellAddress(row=one.id, mark=mark) for one in (row, first)]
     cells = [replicates[one.id, mark] for one in (row, first)]
     seeds = list_common_seeds(cells, metric)
     if not seeds:
         return NOTHING
     values, bases = ([cell[s].content.metrics[metric].value for s in seeds] for cell in cells)
     base = sum(bases) / len(seeds)
-    comparison = PageComparison(
-        metric=metric,
-        left=ends[0],
-        relation="greater",
-        right=ends[1],
-        factor=1.0,
-        margin=0.0,
-        towards=None,
-        statistic="difference" if METRICS[metric].is_share else "ratio",
-        trained_models_differ=row.trained != first.trained,
-    )
-    models = {one.id: one.trained for one in spec.rows}
-    found = judge_comparison(comparison, cells, list_group(spec, replicates, row, mark), models)
+    statistic: Statistic = "difference" if METRICS[metric].is_share else "ratio"
+    found = compare_rows(spec, replicates, row, first, mark, metric, statistic)
     low, high = found["low"], found["high"]
-    if low is not None and high is not None and comparison.statistic == "ratio":
+    if low is not None and high is not None and statistic == "ratio":
         low, high = (base * math.expm1(end) for end in (low, high))
     return {"measured": sum(values) / len(seeds) - base, "low": low, "high": high}

@@ -10,7 +10,6 @@ Satterthwaite (1946). docs/statistics.md derives all of it.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from reports.effects import average_effects
@@ -46,13 +45,21 @@ class Spread(NamedTuple):
 
 
 def make_spread(
-    sampling: float, num_samples: int, slopes: Sequence[float], seeds: SeedVariance | None, num: int
+    sampling: float,
+    num_samples: int,
+    slopes: Sequence[float],
+    seeds: SeedVariance | None,
+    num: int,
+    *,
+    shared: bool = False,
 ) -> Spread:
     """Add up the variance of a mean effect over training seeds.
 
     V = [W + A max(M - m, 0)] / n with W the effect's own sampling variance, A = sum of squared
     slopes, M the pooled variance between seeds and m the sampling error in it. As M is an estimate
-    with nu degrees of freedom, V has V^2 / ((A M / n)^2 / nu + (W / n)^2 / (samples - 1)).
+    with nu degrees of freedom, V has V^2 / ((A M / n)^2 / nu + (W / n)^2 / (samples - 1)). Where
+    all seeds share their noise, the sampling error is the same with each: it neither falls nor
+    spreads with them, and V = W + A M / n.
 
     Args:
         sampling: W of one seed's effect.
@@ -60,9 +67,13 @@ def make_spread(
         slopes: derivatives of the effect by its cells, on the scale of M.
         seeds: M, m and nu; None for sampling error alone.
         num: n, the seeds that the effect is a mean of.
+        shared: whether the seeds were sampled with the same noise.
     """
     squares = sum(slope**2 for slope in slopes)
-    between = squares * max(seeds.size - seeds.sampling, 0.0) if seeds else 0.0
+    if shared:
+        sampling *= num
+    counted = 0.0 if seeds is None or shared else seeds.sampling
+    between = squares * max(seeds.size - counted, 0.0) if seeds else 0.0
     variance = (sampling + between) / num
     uncertain = (sampling / num) ** 2 / max(num_samples - 1, 1)
     if seeds and seeds.dof > 0:
@@ -127,20 +138,20 @@ def judge_comparison(
     about["effects"] = [one.value for one in effects]
     if len(variances) < len(found):
         return _result(INCONCLUSIVE, effect, reason=ERROR_UNKNOWN, **about)
-    sampling = sum(variances) / len(variances)
-    shared = share_noise([row[0] for row in chosen])
-    if shared:  # its error is the same with every seed: it neither falls nor spreads with them
-        sampling *= len(seeds)
     layout = make_layout(group, models, metric, statistic)
     pooled = None
     if layout is not None and len(seeds) > 1:
         pooled = pool_differences(layout, models_differ=comparison.trained_models_differ)
     elif layout is not None and comparison.trained_models_differ:
         pooled = pool_values(layout)
-    if pooled is not None and shared and len(seeds) > 1:
-        pooled = replace(pooled, sampling=0.0)
-    num_samples = chosen[0][0].content.counts.samples
-    spread = make_spread(sampling, num_samples, effects[0].slopes, pooled, len(seeds))
+    spread = make_spread(
+        sum(variances) / len(variances),
+        chosen[0][0].content.counts.samples,
+        effects[0].slopes,
+        pooled,
+        len(seeds),
+        shared=share_noise([row[0] for row in chosen]),
+    )
     low, high = compute_interval(effect, spread)
     about["dof"] = spread.dof if math.isfinite(spread.dof) else None
     if comparison.trained_models_differ and pooled is None:

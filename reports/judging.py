@@ -12,7 +12,7 @@ from reports.claims import (
 )
 from reports.comparable import explain_incomparable, withdraw
 from reports.effects import judge_published
-from reports.replicates import CellReplicates, average_metric
+from reports.replicates import CellReplicates, average_metric, list_group
 from specs.page import PageClaim, PageSpec
 
 SHOWN = {"metric", "relation", "factor", "margin", "statistic"}  # of a comparison, as it is
@@ -52,11 +52,7 @@ def make_claim(claim: PageClaim, spec: PageSpec, replicates: CellReplicates) -> 
             label = rows[address.row].label + spec.table.after[address.mark]
             cells |= {(label, seed): one.content for seed, one in cell.items()}
         tasks = {rows[a.row].task for a in addresses}
-        group = {
-            row.id: replicates[row.id, comparison.left.mark]
-            for row in spec.rows
-            if row.task in tasks
-        }
+        group = list_group(spec, replicates, tasks, comparison.left.mark)
         results.append(
             {
                 **comparison.model_dump(include=SHOWN),

@@ -6,9 +6,10 @@ Every model sees the same images, timesteps and noise, so that losses are paired
 import math
 from typing import Any
 
-from reports.claims import CONTRADICTED, SUPPORTED, judge_comparison
-from reports.replicates import CellReplicates, Replicates, average_metric
-from specs.page import CellAddress, PageComparison, PageRow, PageSpec
+from reports.cell_intervals import compare_rows
+from reports.claims import CONTRADICTED, SUPPORTED
+from reports.replicates import CellReplicates, average_metric
+from specs.page import PageRow, PageSpec
 
 LOSS_NAMES = {"hybrid": "hybrid loss", "vlb": "variational bound"}
 
@@ -64,23 +65,7 @@ def _compare(
     nothing = {"change": None, "low": None, "high": None, "decided": None}
     if row.id == first.id:
         return nothing
-    comparison = PageComparison.model_construct(
-        metric=metric,
-        left=CellAddress(row=row.id, mark=mark),
-        relation="greater",
-        right=CellAddress(row=first.id, mark=mark),
-        factor=1.0,
-        margin=0.0,
-        towards=None,
-        statistic="ratio",
-        trained_models_differ=row.trained != first.trained,
-    )
-    group: dict[str, Replicates] = {
-        one.id: cells[one.id, mark] for one in spec.rows if one.task == row.task
-    }
-    models = {one.id: one.trained for one in spec.rows}
-    chosen = [cells[row.id, mark], cells[first.id, mark]]
-    found = judge_comparison(comparison, chosen, group, models)
+    found = compare_rows(spec, cells, row, first, mark, metric, "ratio")
     if found["effect"] is None:
         return nothing
     ends = {

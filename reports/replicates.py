@@ -1,6 +1,6 @@
 """What was measured of a cell with each training seed, and how exactly."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -94,6 +94,13 @@ def _load_contributions(
     except UserError as error:
         problems.append(f"{error}; its row is compared without pairing")
         return {}
+
+
+def list_group(
+    spec: PageSpec, cells: CellReplicates, tasks: Collection[str], mark: str
+) -> dict[str, Replicates]:
+    """Return the cells of the rows of some tasks at a mark, by row."""
+    return {row.id: cells[row.id, mark] for row in spec.rows if row.task in tasks}
 
 
 def average_metric(cell: Replicates, metric: str) -> float | None:

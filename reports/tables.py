@@ -24,7 +24,7 @@ from reports.notes import find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
 from reports.protocol import find_mixtures
 from reports.replicates import CellReplicates, load_losses, load_replicates
-from reports.seed_spread import describe_seeds
+from reports.seeds import describe_seeds
 from specs.page import PageRow, PageSpec
 from specs.results import MetricsFile
 

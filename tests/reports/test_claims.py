@@ -91,6 +91,13 @@ def test_spread_adds_sampling_and_what_seeds_add_beyond_it():
     assert make_spread(0.3, NUM, (1.0,), None, 1) == pytest.approx((0.3, 999))
 
 
+def test_noise_that_all_seeds_share_neither_falls_nor_spreads_with_them():
+    seeds = SeedVariance(size=0.5, dof=12, sampling=0.2)
+    spread = make_spread(0.3, NUM, (1.0, -1.0), seeds, 3, shared=True)
+    assert spread.variance == pytest.approx(0.3 + 2 * 0.5 / 3)
+    assert spread.dof == pytest.approx(spread.variance**2 / (0.3**2 / 999 + (1 / 3) ** 2 / 12))
+
+
 def test_sampling_errors_of_unpaired_cells_add_in_quadrature(make_cell):
     cells = [make_cell(1.0, std_error=0.3), make_cell(0.0, std_error=0.4)]
     result = judge(comparison(), cells)

@@ -6,6 +6,7 @@ import shutil
 import time
 
 import pytest
+import yaml
 
 from tests.workflow.conftest import snakemake
 from tests.workflow.dvc_case import change, choose, commit, dvc, git, make_clone, run
@@ -170,6 +171,7 @@ def test_a_failure_is_snakemakes_own_and_loses_nothing(copied):
 def test_results_of_other_settings_are_made_again(copied):
     """As when a folder of results is copied in from elsewhere, without Snakemake's notes of it."""
     shutil.rmtree(copied / ".snakemake")
+    before = yaml.safe_load((copied / "dvc.lock").read_text())["stages"]
 
     def enlarge(scale):
         scale["tasks"]["imagenet_256"]["num_samples"] = 14
@@ -177,6 +179,9 @@ def test_results_of_other_settings_are_made_again(copied):
     change(copied / "params" / "scales" / "mini.yaml", enlarge)
     dvc(copied, "repro", "table3")
     assert read(copied, f"{MADE}/metrics/t3_uncond.json")["counts"]["samples"] == 14
+    after = yaml.safe_load((copied / "dvc.lock").read_text())["stages"]
+    moved = {name for name in before if before[name] != after[name]}
+    assert moved == {"plan", "table3"}
 
 
 def test_a_source_without_rows_says_so_on_the_page(fresh, tmp_path):

@@ -4,8 +4,7 @@ import math
 from typing import Any
 
 from records.metrics import METRICS
-from reports.cell_intervals import list_group
-from reports.replicates import CellReplicates, list_common_seeds, make_layout
+from reports.replicates import CellReplicates, list_common_seeds, list_group, make_layout
 from reports.seed_variance import pool_differences
 from specs.page import PageSpec
 
@@ -18,7 +17,7 @@ def describe_seeds(spec: PageSpec, replicates: CellReplicates) -> list[dict[str,
         the standard deviation of a difference of rows of different models between seeds, and its
         degrees of freedom) and `rows` (label, mark, values in the order of `seeds`).
     """
-    labels = {row.id: row for row in spec.rows}
+    models = {row.id: row.trained for row in spec.rows}
     described = []
     for metric in spec.table.metrics:
         relative = not METRICS[metric].is_share
@@ -26,9 +25,7 @@ def describe_seeds(spec: PageSpec, replicates: CellReplicates) -> list[dict[str,
         spreads, rows = [], []
         for mark in spec.table.marks:
             for task in dict.fromkeys(row.task for row in spec.rows):
-                mine = [row for row in spec.rows if row.task == task]
-                group = list_group(spec, replicates, mine[0], mark)
-                models = {row.id: row.trained for row in mine}
+                group = list_group(spec, replicates, [task], mark)
                 layout = make_layout(group, models, metric, statistic)
                 pooled = layout and pool_differences(layout, models_differ=True)
                 if pooled:
@@ -39,7 +36,7 @@ def describe_seeds(spec: PageSpec, replicates: CellReplicates) -> list[dict[str,
                 seeds = list_common_seeds([cell], metric)
                 if len(seeds) > 1:
                     values = [cell[seed].content.metrics[metric].value for seed in seeds]
-                    about = {"label": labels[row.id].label, "mark": mark, "task": row.task}
+                    about = {"label": row.label, "mark": mark, "task": row.task}
                     rows.append({**about, "seeds": seeds, "values": values})
         described.append({"metric": metric, "relative": relative, "spreads": spreads, "rows": rows})
     return described
