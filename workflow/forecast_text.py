@@ -48,7 +48,7 @@ def format_hours(hours: float) -> str:
 def describe_device(device: dict[str, Any], num_gpus: int) -> str:
     """Say on what a forecast stands."""
     if not device["utilisation"]:
-        return f"{num_gpus} x {device['gpu']} ({device['about']}; {device['source']})"
+        return f"{num_gpus} x {device['gpu']} ({device['about']}; {device['words']})"
     peaks = ", ".join(f"{name} {peak:g}" for name, peak in device["peak_tflops"].items())
     shares = sorted(set(device["utilisation"].values()), reverse=True)
     return (

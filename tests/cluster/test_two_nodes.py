@@ -94,10 +94,11 @@ def list_jobs(cluster):
 
 
 def snapshot(folder):
+    """Every file of the results; what was kept of batches that are complete may go at any start."""
     return {
         path.relative_to(folder): path.read_bytes()
         for path in sorted((folder / "results").rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.match("state/samples-*/*")
     }
 
 

@@ -320,6 +320,11 @@ def test_sources_leave_out_what_was_published():
     assert resampled["models"] == [] and len(resampled["rows"]) == 14
 
 
+def test_a_device_of_measured_rates_says_where_they_are_from():
+    text = format_forecast(make_forecast(load_plan({"scale": "digits"}), ["table6"]))
+    assert "on 1 x cpu-core (one core of the machine of docs/results.md; measured)." in text
+
+
 def test_small_networks_come_with_a_warning():
     text = format_forecast(make_forecast(load_plan({"scale": "cifar10"}), ["table6"]))
     assert "1 x H100" in text and "will reach less of a GPU's peak" in text
