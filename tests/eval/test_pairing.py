@@ -9,13 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.coverage import NAMES, compare_batches, compute_coverage
 from eval.metrics.reference import Reference
-from eval.metrics.registry import compute_metrics
 from eval.networks.features import Features
-from records.contributions import compute_joint_variance
 
 DIMS, NUM, NUM_DRAWS = 6, 200, 200
-METRICS = ("fid", "sfid", "is", "precision", "recall")
 SHARED = {"alike": 0.995, "ablation": 0.7, "unlike": 0.0}
 
 
@@ -47,7 +45,7 @@ def make_reference(rng: np.random.Generator) -> Reference:
 def test_coverage_of_differences(shared):
     rng = np.random.default_rng(1)
     weight = SHARED[shared]
-    effects, deviations = {m: [] for m in METRICS}, {m: [] for m in METRICS}
+    draws = {metric: [] for metric in NAMES}
     fixed = make_reference(rng)
     for _ in range(NUM_DRAWS):
         # Recall's interval speaks of other reference images too, those of the others do not.
@@ -58,18 +56,11 @@ def test_coverage_of_differences(shared):
             make_features(common, 1.2),
             make_features(weight * common + (1 - weight**2) ** 0.5 * own, 1.25),
         ]
-        for metric in METRICS:
-            reference = other if metric == "recall" else fixed
-            rows = [compute_metrics(reference, one, metrics=[metric]) for one in batches]
-            left, right = (values[metric]["value"] for values, _ in rows)
-            parts = [
-                (slope, found[metric]) for slope, (_, found) in zip((1.0, -1.0), rows, strict=True)
-            ]
-            effects[metric].append(left - right)
-            deviations[metric].append(compute_joint_variance(parts) ** 0.5)
-    for metric in METRICS:
-        found = np.array(effects[metric])
-        inside = np.abs(found - found.mean()) <= 1.96 * np.array(deviations[metric])
-        print(f"{shared}: {metric}: {inside.mean():.3f}")
+        references = {metric: other if metric == "recall" else fixed for metric in NAMES}
+        for metric, compared in compare_batches(references, *batches).items():
+            draws[metric].append(compared)
+    for metric, compared in draws.items():
+        coverage = compute_coverage(compared)
+        print(f"{shared}: {metric}: {coverage:.3f}")
         # Two binomial deviations of 200 draws are 3 %.
-        assert 0.91 <= inside.mean() <= 0.995, metric
+        assert 0.91 <= coverage <= 0.995, metric
