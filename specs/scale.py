@@ -130,14 +130,14 @@ class Scale(Strict):
 
 
 def load_scale(path: str | Path) -> Scale:
-    """Read a scale file, filling models that `extends` another.
+    """Read a scale file, filling in the scale and the models that it `extends`.
 
     Raises:
         UserError: an unknown key, a wrong type, an unknown task, place, model or name, a model
             that cannot be built or trained, or image sets that contradict themselves or one
             another; each with file, model and key.
     """
-    content = read_yaml(path)
+    content = _read_scale(path)
     for key in ("tasks", "models"):
         if not isinstance(entries := content.get(key), dict):
             raise UserError(f"{path}: {key}: got {entries!r}; a mapping of names is needed")
@@ -157,6 +157,30 @@ def load_scale(path: str | Path) -> Scale:
     if isinstance(scale.network, SmallNetwork) and scale.network.task not in scale.tasks:
         raise unknown(f"{path}: network: task", "task", scale.network.task, scale.tasks)
     return scale
+
+
+def _read_scale(path: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a scale file over the one that it `extends`, a path from its own folder."""
+    content = read_yaml(path)
+    if "extends" not in content:
+        return content
+    where, base = f"{path}: extends", content.pop("extends")
+    if not isinstance(base, str):
+        raise UserError(f"{where}: got {base!r}; needed: the path of a scale, from this folder")
+    above = (*above, Path(path).resolve())
+    below = Path(path).parent / base
+    if below.resolve() in above:
+        raise UserError(f"{where}: {base} extends this file in turn; remove one of the two")
+    return _merge(_read_scale(below, above), content)
+
+
+def _merge(below: dict[Any, Any], content: dict[Any, Any]) -> dict[Any, Any]:
+    """Write a scale over another: entries of mappings are merged, but marks are replaced."""
+    merged = dict(below)
+    for key, value in content.items():
+        nested = key != "marks" and isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _merge(below[key], value) if nested else value
+    return merged
 
 
 def find_training_images(scale: Scale, model: BaseModel) -> str:

@@ -18,8 +18,8 @@ def test_shipped_scales_fit_the_shipped_tables(path):
     assert load_tables_at(TABLES, scale)
 
 
-def test_the_three_scales_are_shipped():
-    assert [path.stem for path in SCALES] == ["cifar10", "digits", "paper"]
+def test_the_scales_are_shipped():
+    assert [path.stem for path in SCALES] == ["cifar10", "decide", "digits", "paper"]
 
 
 @pytest.mark.parametrize(
