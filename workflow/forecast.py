@@ -6,7 +6,7 @@ committed data (workflow.forecast_counts).
 
 import math
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -83,12 +83,13 @@ def make_forecast(
     jobs = make_jobs(plan, counts, speed, targets)
     models = _describe_models(plan, counts, jobs)
     chains = compute_chains(jobs)
-    stages: dict[str, dict[str, float]] = {}
+    stages: dict[str, list[Work]] = {}
     for key, job in jobs.items():
-        stage = stages.setdefault(key[0], {"jobs": 0, "flops": 0.0, "hours": 0.0})
-        stage["jobs"] += 1
-        stage["flops"] += job.flops
-        stage["hours"] += job.seconds / 3600
+        stages.setdefault(key[0], []).append(job)
+    ends = [
+        {key: replace(job, seconds=job.seconds_range[end]) for key, job in jobs.items()}
+        for end in (0, 1)
+    ]
     return {
         "format": FORMAT,
         "scale": plan.scale.name,
@@ -98,12 +99,12 @@ def make_forecast(
         "device": asdict(speed),
         "num_gpus": num_gpus,
         "jobs": dict(Counter(key[0] for key in jobs)),
-        "stages": stages,
+        "stages": {name: {"jobs": len(group), **_add_up(group)} for name, group in stages.items()},
         "models": models,
         "rows": _describe_rows(plan, jobs),
-        "flops": sum(job.flops for job in jobs.values()),
-        "hours": sum(job.seconds for job in jobs.values()) / 3600,
+        **_add_up(list(jobs.values())),
         "wall_hours": compute_wall_seconds(jobs, num_gpus) / 3600,
+        "wall_hours_range": [compute_wall_seconds(end, num_gpus) / 3600 for end in ends],
         "longest_chain_hours": max(chains.values(), default=0.0) / 3600,
         "disk_bytes": _compute_disk(jobs, models, num_gpus=num_gpus, keep_state=keep_state),
         "keep_state": keep_state,
@@ -112,36 +113,37 @@ def make_forecast(
     }
 
 
+def _add_up(jobs: list[Work]) -> dict[str, Any]:
+    """Return operations and hours of some jobs, with the range of the hours."""
+    return {
+        "flops": sum(job.flops for job in jobs),
+        "hours": sum(job.seconds for job in jobs) / 3600,
+        "hours_range": [sum(job.seconds_range[end] for job in jobs) / 3600 for end in (0, 1)],
+    }
+
+
 def _describe_models(plan: Plan, counts: Counts, jobs: dict[Key, Work]) -> list[dict[str, Any]]:
     """Add up the training jobs of each model."""
-    described: dict[str, dict[str, Any]] = {}
+    marks: dict[str, dict[str, Work]] = {}
     for key, job in jobs.items():
-        if key[0] != "train":
-            continue
-        name, mark = key[1:]
-        entry = described.setdefault(
-            name,
-            {
-                "name": name,
-                "kind": plan.models[name].kind,
-                "num_parameters": counts[name]["num_parameters"],
-                "batch_size": plan.models[name].training.batch_size,
-                "training_flops_per_image": counts[name]["training_flops"],
-                "forward_flops_per_image": counts[name]["forward_flops"],
-                "jobs": 0,
-                "iterations": 0,
-                "flops": 0.0,
-                "hours": 0.0,
-                "weights_bytes": 0.0,
-                "state_bytes": compute_state_bytes(counts[name]),
-            },
-        )
-        entry["jobs"] += 1
-        entry["iterations"] = max(entry["iterations"], plan.marks[name][mark])
-        entry["flops"] += job.flops
-        entry["hours"] += job.seconds / 3600
-        entry["weights_bytes"] += job.kept_bytes
-    return list(described.values())
+        if key[0] == "train":
+            marks.setdefault(key[1], {})[key[2]] = job
+    return [
+        {
+            "name": name,
+            "kind": plan.models[name].kind,
+            "num_parameters": counts[name]["num_parameters"],
+            "batch_size": plan.models[name].training.batch_size,
+            "training_flops_per_image": counts[name]["training_flops"],
+            "forward_flops_per_image": counts[name]["forward_flops"],
+            "jobs": len(trained),
+            "iterations": max(plan.marks[name][mark] for mark in trained),
+            **_add_up(list(trained.values())),
+            "weights_bytes": sum(job.kept_bytes for job in trained.values()),
+            "state_bytes": compute_state_bytes(counts[name]),
+        }
+        for name, trained in marks.items()
+    ]
 
 
 def _describe_rows(plan: Plan, jobs: dict[Key, Work]) -> list[dict[str, Any]]:
@@ -157,8 +159,7 @@ def _describe_rows(plan: Plan, jobs: dict[Key, Work]) -> list[dict[str, Any]]:
                     "classifier": spec.classifier and spec.classifier.name,
                     "num_images": spec.num_samples,
                     "steps": count_steps(spec.sampler),
-                    "flops": job.flops,
-                    "hours": job.seconds / 3600,
+                    **_add_up([job]),
                     "samples_bytes": job.kept_bytes,
                 }
             )

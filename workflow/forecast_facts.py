@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -12,6 +12,8 @@ from workflow.plan import Plan
 
 SECONDS_PER_DAY = 86_400
 
+Rates: TypeAlias = tuple[float, float, float]  # lowest, fitted, highest
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -20,7 +22,8 @@ class Speed:
     Attributes:
         gpu: name of the device.
         about: what it is.
-        utilisation: share of the peak by kind of network, 0 to 1; empty with measured rates.
+        utilisation: lowest, fitted and highest share of the peak, 0 to 1, by kind of network in 16
+            bits, and `float32` for all kinds; empty with measured rates.
         words: where these shares come from.
         peak_tflops: by precision, TFLOP/s.
         measured_tflops: by kind of work (training, sampling), TFLOP/s.
@@ -28,25 +31,31 @@ class Speed:
 
     gpu: str
     about: str
-    utilisation: dict[str, float]
+    utilisation: dict[str, Rates]
     words: str
     peak_tflops: dict[str, float]
     measured_tflops: dict[str, float]
 
-    def compute_rate(self, work: str, precision: str, kind: str) -> float:
+    def compute_rates(self, work: str, precision: str, kind: str) -> Rates:
         """Return the operations per second of `training` or `sampling` a kind of network.
+
+        Returns:
+            The lowest, the fitted and the highest; all the same where it was measured.
 
         Raises:
             UserError: the device lacks the precision.
         """
         if not self.utilisation:
-            return self.measured_tflops[work] * 1e12
+            rate = self.measured_tflops[work] * 1e12
+            return rate, rate, rate
         if precision not in self.peak_tflops:
             raise UserError(
-                f"--gpu {self.gpu}: has no {precision}, in which this scale trains; choose another "
-                "GPU, or another precision in the scale's file"
+                f"--gpu {self.gpu}: has no {precision}, in which this scale computes; choose "
+                "another GPU, or another precision in the scale's file"
             )
-        return self.utilisation[kind] * self.peak_tflops[precision] * 1e12
+        low, fit, high = self.utilisation["float32" if precision == "float32" else kind]
+        peak = self.peak_tflops[precision] * 1e12
+        return low * peak, fit * peak, high * peak
 
 
 @cache
@@ -78,13 +87,15 @@ def choose_speed(plan: Plan, *, gpu: str | None = None, utilisation: float | Non
     if name not in facts["devices"]:
         raise UserError(f"--gpu: got {name!r}; needed: one of {', '.join(facts['devices'])}")
     entry = facts["devices"][name]
-    shares: dict[str, float] = {}
+    shares: dict[str, Rates] = {}
     words = "measured"
     if "peak_tflops" in entry:
-        shares = dict(facts["utilisation"])
-        words = facts["utilisation_words"]
+        family = dict(facts["utilisation"][entry["family"]])
+        words = f"{family.pop('words')}; {facts['float32_words']}"
+        shares = {kind: (low, fit, high) for kind, (low, fit, high) in family.items()}
         if utilisation is not None:
-            shares, words = dict.fromkeys(shares, utilisation), "stated by --utilisation"
+            shares = dict.fromkeys(shares, (utilisation, utilisation, utilisation))
+            words = "stated by --utilisation"
     elif utilisation is not None:
         raise UserError(
             f"--utilisation: {name} has measured rates and no peak to take a share of; leave it "
@@ -152,8 +163,8 @@ def compute_counted_days(
     for model, count in iterations.items():
         training = plan.models[model].training
         flops = count * training.batch_size * counts[model]["training_flops"]
-        rate = speed.compute_rate("training", training.precision, plan.models[model].kind)
-        seconds += flops / rate
+        rates = speed.compute_rates("training", training.precision, plan.models[model].kind)
+        seconds += flops / rates[1]
     return seconds / SECONDS_PER_DAY
 
 

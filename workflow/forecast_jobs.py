@@ -46,10 +46,18 @@ class JobCost:
 
 @dataclass(frozen=True)
 class Work:
-    """What a job takes on a device, and the jobs that go before it."""
+    """What a job takes on a device, and the jobs that go before it.
+
+    Attributes:
+        flops, kept_bytes: see `JobCost`.
+        seconds: at the fitted rate.
+        seconds_range: at the highest and the lowest rate.
+        needs: keys of the jobs before it.
+    """
 
     flops: float
     seconds: float
+    seconds_range: tuple[float, float]
     kept_bytes: float
     needs: tuple[Key, ...]
 
@@ -76,8 +84,11 @@ def make_jobs(plan: Plan, counts: Counts, speed: Speed, targets: list[str]) -> d
     jobs = {}
     for key, needs in Graph(plan).find_needs(files).items():
         cost = compute_job_cost(plan, counts, *key)
-        rate = speed.compute_rate(cost.work, cost.precision, cost.kind) if cost.flops else 1.0
-        jobs[key] = Work(cost.flops, cost.flops / rate, cost.kept_bytes, tuple(needs))
+        rates = (1.0, 1.0, 1.0)
+        if cost.flops:
+            rates = speed.compute_rates(cost.work, cost.precision, cost.kind)
+        most, seconds, least = (cost.flops / rate for rate in rates)
+        jobs[key] = Work(cost.flops, seconds, (least, most), cost.kept_bytes, tuple(needs))
     return jobs
 
 

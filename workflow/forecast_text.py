@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from records.errors import UserError
@@ -48,41 +49,47 @@ def format_hours(hours: float) -> str:
 def describe_device(device: dict[str, Any], num_gpus: int) -> str:
     """Say on what a forecast stands."""
     if not device["utilisation"]:
-        return f"{num_gpus} x {device['gpu']} ({device['about']}; {device['words']})"
+        return f"on {num_gpus} x {device['gpu']} ({device['about']}; {device['words']})."
     peaks = ", ".join(f"{name} {peak:g}" for name, peak in device["peak_tflops"].items())
-    shares = sorted(set(device["utilisation"].values()), reverse=True)
+    shares = ", ".join(
+        f"{kind} {fit:g}" + (f" ({low:g} to {high:g})" if low < high else "")
+        for kind, (low, fit, high) in device["utilisation"].items()
+    )
     return (
-        f"{num_gpus} x {device['gpu']} ({device['about']}; peak TFLOP/s {peaks}) at "
-        f"{' and '.join(f'{share:.3g}' for share in shares)} of the peak ({device['words']})"
+        f"on {num_gpus} x {device['gpu']} ({device['about']}; peak TFLOP/s {peaks}).\n"
+        f"Shares of the peak: {shares}.\nThey are {device['words']}."
     )
 
 
 def format_forecast(forecast: dict[str, Any]) -> str:
     """Write a forecast as lines."""
     unit = f"{forecast['device']['gpu']} h"
+    ends = f"{'from':>14}{'to':>14}" if _has_range(forecast["hours_range"]) else ""
     lines = [
         f"Forecast of {', '.join(forecast['targets'])} at scale {forecast['scale']}, source "
         f"{forecast['source']}, as if nothing had been done yet",
-        f"on {describe_device(forecast['device'], forecast['num_gpus'])}.",
+        describe_device(forecast["device"], forecast["num_gpus"]),
         "",
         *_format_models(forecast, unit),
         *_format_rows(forecast, unit),
-        f"{'stage':34}{'jobs':>6}{'operations':>14}{unit:>14}",
+        f"{'stage':34}{'jobs':>6}{'operations':>14}{unit:>14}{ends}",
     ]
     for name, stage in forecast["stages"].items():
         lines.append(
             f"{name:34}{stage['jobs']:>6}{_blank(format_flops, stage['flops']):>14}"
-            f"{_blank(_short, stage['hours']):>14}"
+            f"{_blank(_short, stage['hours']):>14}{ends and _format_ends(stage)}"
         )
     lines.append(
         f"{'total':34}{sum(forecast['jobs'].values()):>6}{format_flops(forecast['flops']):>14}"
-        f"{_short(forecast['hours']):>14}"
+        f"{_short(forecast['hours']):>14}{ends and _format_ends(forecast)}"
     )
     lines += ["", *_format_paper(forecast["paper"]), *_format_disk(forecast)]
-    wall = format_hours(forecast["wall_hours"])
+    hours, wall = (
+        format_range(forecast[name], forecast[f"{name}_range"]) for name in ("hours", "wall_hours")
+    )
     lines += [
-        f"Total: {format_hours(forecast['hours'])} of {forecast['device']['gpu']} time; wall time "
-        f"{wall} on {forecast['num_gpus']}, the longest chain of jobs "
+        f"Total: {hours} of {forecast['device']['gpu']} time; wall time {wall} on "
+        f"{forecast['num_gpus']}, the longest chain of jobs "
         f"{format_hours(forecast['longest_chain_hours'])} (a job has one device).",
         "Not in it: making image sets, small feature networks, pages, loading and waiting.",
     ]
@@ -97,6 +104,21 @@ def format_forecast(forecast: dict[str, Any]) -> str:
 
 def _short(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def format_range(hours: float, ends: Sequence[float]) -> str:
+    """Write a time with the range between the highest and the lowest shares of the peak."""
+    words = f" ({' to '.join(map(format_hours, ends))})" if _has_range(ends) else ""
+    return format_hours(hours) + words
+
+
+def _has_range(ends: Sequence[float]) -> bool:
+    return ends[1] > 1.001 * ends[0]  # sums of measured times differ by rounding
+
+
+def _format_ends(entry: dict[str, Any]) -> str:
+    """Write both ends of the hours of a line of the table of stages."""
+    return "".join(f"{_blank(_short, hours):>14}" for hours in entry["hours_range"])
 
 
 def _blank(write: Any, value: float) -> str:
@@ -207,14 +229,15 @@ def describe_start(plan: Plan, planned: list[Key]) -> str | None:
     fetched = [known[key].kept_bytes for key in planned if key in known and "fetch_" in key[0]]
     computing = [job.seconds for job in jobs if job.seconds]
     hours, kept_bytes = sum(computing) / 3600, sum(job.kept_bytes for job in jobs)
+    ends = [sum(job.seconds_range[end] for job in jobs) / 3600 for end in (0, 1)]
     if hours <= HOURS_WORTH_SAYING and kept_bytes <= BYTES_WORTH_SAYING:
         return None
     downloads = f"{len(fetched)} downloads of {format_bytes(sum(fetched))} among them"
     return (
-        f"forecast: {len(computing)} jobs that compute, {format_hours(hours)} of {speed.gpu} time; "
-        f"{format_bytes(kept_bytes)} on disk{f' ({downloads})' if fetched else ''}; python -m "
-        f"workflow plan --scale {plan.scale.name} --source {plan.source} says more, and for other "
-        "GPUs"
+        f"forecast: {len(computing)} jobs that compute, {format_range(hours, ends)} of {speed.gpu} "
+        f"time; {format_bytes(kept_bytes)} on disk{f' ({downloads})' if fetched else ''}; python "
+        f"-m workflow plan --scale {plan.scale.name} --source {plan.source} says more, and for "
+        "other GPUs"
     )
 
 

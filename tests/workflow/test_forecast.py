@@ -1,24 +1,16 @@
-"""What is forecast: against the paper's own figures, closed forms, and bad input."""
+"""What is forecast: closed forms, words, and bad input."""
 
 import dataclasses
 import json
 import re
 
 import pytest
-import yaml
 
 from records.errors import UserError
-from tests.workflow.conftest import ROOT
 from workflow.cli import main
 from workflow.forecast import PROCESS_MB, compute_resources, make_forecast
 from workflow.forecast_counts import FOLDER, count_networks, load_counts, make_network_key
-from workflow.forecast_facts import (
-    choose_speed,
-    compute_counted_days,
-    compute_published_days,
-    load_devices,
-    load_published,
-)
+from workflow.forecast_facts import choose_speed
 from workflow.forecast_jobs import (
     Work,
     compute_chains,
@@ -30,77 +22,9 @@ from workflow.forecast_jobs import (
 from workflow.forecast_text import describe_start, format_flops, format_forecast, format_hours
 from workflow.settings import load_plan
 
-TABLES = yaml.safe_load((ROOT / "tests" / "data" / "paper_tables.yaml").read_text())
 PAPER = load_plan({"scale": "paper"})
 COUNTS = load_counts(PAPER)
-PUBLISHED = load_published()
 V100 = choose_speed(PAPER, gpu="V100")
-ENTRIES = [pytest.param(one, id=one["task"] + " " + one["label"]) for one in PUBLISHED["compute"]]
-
-
-def test_published_figures_are_those_of_the_papers_tables():
-    rows = TABLES["throughput"]["rows"]
-    pairs = [
-        [next(one[3] for one in rows if one[:2] == [model, kind]) for kind in kinds]
-        for kinds in [("optimised", "theoretical")]
-        for model in dict.fromkeys(row[0] for row in rows)
-    ]
-    assert pairs == [
-        [one["images_per_s"], one["bound_images_per_s"]] for one in PUBLISHED["throughput"]
-    ]
-    ours = [row for row in TABLES["compute"]["rows"] if row[2] is not None]
-    assert [row[:4] for row in ours] == [
-        [one["task"], one["label"], one["generator_days"], one.get("classifier_days")]
-        for one in PUBLISHED["compute"]
-    ]
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_images_per_second_give_the_papers_generator_days(entry):
-    days = compute_published_days(PAPER, entry["generator"])
-    assert days == pytest.approx(entry["generator_days"], rel=0.02)
-
-
-@pytest.mark.parametrize(
-    ("iterations", "days"),
-    [
-        ({"imagenet_128": 4_360_000}, 4_360_000 * 256 / 24.8 / 86_400),
-        ({"imagenet_256": 1_980_000}, 1_980_000 * 256 / 6.4 / 86_400),
-        (
-            {"imagenet_64": 540_000, "upsampler_64_256": 500_000},
-            (540_000 * 2048 / 74.1 + 500_000 * 256 / 9.5) / 86_400,
-        ),
-    ],
-)
-def test_days_are_iterations_times_batch_over_images_per_second(iterations, days):
-    assert compute_published_days(PAPER, iterations) == pytest.approx(days)
-    assert any(round(days) == known for known in (521, 917, 329))
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_counted_operations_give_the_papers_days(entry):
-    days = compute_counted_days(PAPER, COUNTS, entry["generator"], V100)
-    assert days == pytest.approx(entry["generator_days"], rel=0.25)
-    if entry.get("classifier"):
-        days = compute_counted_days(PAPER, COUNTS, entry["classifier"], V100)
-        assert days == pytest.approx(entry["classifier_days"], rel=0.25)
-
-
-@pytest.mark.parametrize("entry", PUBLISHED["throughput"], ids=lambda one: one["models"][0])
-def test_counted_operations_give_the_papers_upper_bound_of_images_per_second(entry):
-    for model in entry["models"]:
-        bound = PUBLISHED["bound_tflops"] * 1e12 / COUNTS[model]["training_flops"]
-        assert bound == pytest.approx(entry["bound_images_per_s"], rel=0.005)
-
-
-def test_utilisation_is_fitted_on_the_two_figures_that_are_named():
-    shares = load_devices()["utilisation"]
-    peak = V100.peak_tflops["fp16"] * 1e12
-    training = COUNTS["imagenet_128"]["training_flops"]
-    assert shares["diffusion"] == shares["upsampler"] == round(24.8 * training / peak, 3)
-    seconds = 46 * 86_400
-    flops = 500_000 * 256 * COUNTS["classifier_256"]["training_flops"]
-    assert shares["classifier"] == round(flops / peak / seconds, 3)
 
 
 def check_counts(scale, models):
@@ -190,7 +114,7 @@ def test_steps(respacing, steps):
 
 def make_work(**seconds_and_needs):
     return {
-        (name,): Work(0.0, seconds, 0.0, tuple((need,) for need in needs))
+        (name,): Work(0.0, seconds, (seconds, seconds), 0.0, tuple((need,) for need in needs))
         for name, (seconds, *needs) in seconds_and_needs.items()
     }
 
@@ -238,6 +162,25 @@ def test_the_utilisation_scales_the_hours_and_the_gpu_its_peak():
     assert half == pytest.approx(2 * v100) and a100 == pytest.approx(v100 * 125 / 312)
 
 
+def test_the_range_of_hours_is_that_of_the_shares():
+    forecast = make_forecast(PAPER, ["table6"], gpu="A100", num_gpus=2)
+    for entry in (forecast["stages"]["train"], *forecast["models"]):
+        low, high = entry["hours_range"]
+        assert low == pytest.approx(entry["hours"] * 0.147 / 0.208)
+        assert high == pytest.approx(entry["hours"] * 0.147 / 0.128)
+    for row in forecast["rows"]:
+        assert row["hours_range"] == pytest.approx(
+            [row["hours"] * 0.365, row["hours"] * 0.365 / 0.128]
+        )
+    for end in (0, 1):
+        stages = sum(stage["hours_range"][end] for stage in forecast["stages"].values())
+        assert forecast["hours_range"][end] == pytest.approx(stages)
+    low, high = forecast["wall_hours_range"]
+    assert low < forecast["wall_hours"] < high < forecast["hours_range"][1]
+    stated = make_forecast(PAPER, ["table6"], gpu="A100", utilisation=0.4)
+    assert stated["hours_range"] == pytest.approx([stated["hours"]] * 2)
+
+
 def test_resources_follow_from_the_forecast():
     train = compute_resources(PAPER, "train", "imagenet_128", "final")
     hours = make_jobs(PAPER, COUNTS, V100, ["all"])["train", "imagenet_128", "final"].seconds / 3600
@@ -273,8 +216,9 @@ def test_resources_follow_from_the_forecast():
 def test_a_start_is_announced_when_it_takes_more_than_an_hour_or_ten_gigabytes():
     jobs = [("train", "imagenet_64", "final"), ("table", "table3"), ("reproduce_table3",)]
     said = describe_start(PAPER, jobs)
-    assert said.startswith("forecast: 1 jobs that compute, 116.2 days of V100 time; 1.18 GB on ")
-    assert said.endswith("on disk; python -m workflow plan --scale paper --source retrain says "
+    assert said.startswith("forecast: 1 jobs that compute, 116.2 days (108.8 days to ")
+    assert " of V100 time; 1.18 GB on disk; " in said
+    assert said.endswith("; python -m workflow plan --scale paper --source retrain says "
                          "more, and for other GPUs")  # fmt: skip
     assert describe_start(PAPER, jobs[1:]) is None
     rescore = load_plan({"scale": "paper", "source": "rescore"})
@@ -293,7 +237,10 @@ def test_the_printed_plan(capsys):
     text = capsys.readouterr().out
     assert text.splitlines()[0].startswith("Forecast of guidance at scale paper, source retrain")
     assert "8 x A100 (NVIDIA A100, SXM4; peak TFLOP/s fp16 312" in text
-    assert "fitted on the paper's images/s of ImageNet 128" in text
+    assert "diffusion 0.147 (0.128 to 0.208), upsampler" in text
+    assert "fitted on EDM's training of the ImageNet-64 network" in text
+    assert re.search(r"^stage .* A100 h +from +to$", text, re.M)
+    assert re.search(r"^Total: .* days \(.* days to .* days\) of A100 time; wall ", text, re.M)
     line = next(one for one in text.splitlines() if one.startswith("imagenet_256 ")).split()
     assert line[1:5] == ["6", "1,980,000", "256", "2.24"] and line[-1] == "916"
     assert "each optimiser state goes after its model's last mark" in text
@@ -323,6 +270,8 @@ def test_sources_leave_out_what_was_published():
 def test_a_device_of_measured_rates_says_where_they_are_from():
     text = format_forecast(make_forecast(load_plan({"scale": "digits"}), ["table6"]))
     assert "on 1 x cpu-core (one core of the machine of docs/results.md; measured)." in text
+    assert re.search(r"^stage .* cpu-core h$", text, re.M)
+    assert re.search(r"^Total: [0-9.]+ minutes of cpu-core time; wall", text, re.M)
 
 
 def test_small_networks_come_with_a_warning():
