@@ -70,25 +70,25 @@ def list_differences(plan: Plan, name: str) -> list[PageDifference]:
     if paper is None or name not in paper[1]:
         return []
     pairs: dict[str, dict[tuple[str, str], None]] = {}
-    marks = plan.tables[name].marks
-    for row_id, row in plan.tables[name].rows.items():
+    table = plan.tables[name]
+    marks = table.marks
+    for row_id, row in table.rows.items():
         theirs = paper[1][name].rows.get(row_id)
         if theirs is None:
             continue
-        facts = zip(
-            _list_facts(paper[0], theirs, marks), _list_facts(plan.scale, row, marks), strict=True
-        )
-        for (what, printed), (_, here) in facts:
+        here = _list_facts(plan.scale, row, marks, len(plan.cell_seeds(table, row)))
+        facts = zip(_list_facts(paper[0], theirs, marks, 1), here, strict=True)
+        for (what, printed), (_, found) in facts:
             unknown = any(words.startswith(what) for words in row.assumed)
-            if printed != here and not unknown:
-                pairs.setdefault(what, {})[printed, here] = None
+            if printed != found and not unknown:
+                pairs.setdefault(what, {})[printed, found] = None
     return [
         PageDifference(
             what=what,
-            paper="; ".join(pair[0] for pair in found),
-            here="; ".join(pair[1] for pair in found),
+            paper="; ".join(pair[0] for pair in both),
+            here="; ".join(pair[1] for pair in both),
         )
-        for what, found in sorted(pairs.items(), key=_find_place)
+        for what, both in sorted(pairs.items(), key=_find_place)
     ]
 
 
@@ -99,14 +99,17 @@ def _find_place(entry: tuple[str, object]) -> tuple[bool, int]:
     return what != entry[0], order.index(what)
 
 
-def _list_facts(scale: Scale, row: Row, marks: list[str]) -> Iterator[tuple[str, str]]:
+def _list_facts(
+    scale: Scale, row: Row, marks: list[str], num_seeds: int
+) -> Iterator[tuple[str, str]]:
     """Yield what a row's samples are made of at a scale, in words."""
     for half in row.halves or [row]:
         yield "images", scale.tasks[half.task].words
     for half in row.halves:
         own = [half.mark] if half.mark else marks if half is row else []
         yield from _list_half(scale, half, own)
-        yield "samples per row", f"{scale.tasks[row.task].num_samples:,}"
+        each = f" of each of {num_seeds} training seeds" if num_seeds > 1 else ""
+        yield "samples per row", f"{scale.tasks[row.task].num_samples:,}{each}"
     features = scale.network
     yield "features", (
         "the authors' Inception" if isinstance(features, Inception)
