@@ -26,6 +26,7 @@ from eval.inputs import (
 from eval.networks.device import check_device
 from eval.networks.feature_network import FeatureNetwork
 from eval.networks.load import load_network
+from eval.pairs import Comparison, compare
 from eval.paths import check_paths
 from eval.result import GradingResult, Metric
 from records.errors import UserError
@@ -36,12 +37,14 @@ from records.metrics import PAPER as METRICS
 __all__ = [
     "EXTRAS",
     "METRICS",
+    "Comparison",
     "FeatureNetwork",
     "GradingResult",
     "ImageFeatures",
     "Images",
     "Metric",
     "UserError",
+    "compare",
     "compute_features",
     "format_table",
     "grade",

@@ -16,6 +16,7 @@ from records.metrics import METRICS, PAPER
 from records.usage import Usage
 
 if TYPE_CHECKING:
+    from eval.pairs import Comparison
     from eval.result import GradingResult
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -43,12 +44,18 @@ def _grade(options: argparse.Namespace) -> int:
     _check_paths([options.reference, *options.samples], outputs, [options.weights])
     if options.samples_digest is not None:
         _check_spec(options.samples[0], options.samples_digest)
+    if options.paired and (not many or not options.intervals or options.shuffle):
+        raise UserError(
+            "--paired: is of several SAMPLES with --intervals, in the order of their files; give "
+            "these, and leave --shuffle out"
+        )
     from eval.comparison import find_kind, format_table
+    from eval.pairs import compare
 
     kind = find_kind(options.table) if options.table else None
     network = _load_network(options, cache=options.cache)
     grade_one = _make_grader(options, metrics, network, many=many)
-    results, exit_code = [], 0
+    results, comparisons, exit_code = [], [], 0
     for path, name in zip(options.samples, _name_samples(options), strict=True):
         try:
             results.append(grade_one(path, name))
@@ -58,19 +65,23 @@ def _grade(options: argparse.Namespace) -> int:
             print(f"error: {error}", file=sys.stderr, flush=True)
             exit_code = UserError.exit_code
             continue
+        if results[-1].contributions and len(results) > 1:
+            comparisons.append(compare(results[-1], results[0], paired=options.paired))
+            if reason := comparisons[-1].reason:
+                _warn(f"{results[-1].name} against {results[0].name}: not paired: {reason}")
         if many and options.json != "-":
             print(repr(results[-1]), flush=True)
             if options.json:
-                write_json(options.json, _join(results))
+                write_json(options.json, _join(results, comparisons))
     if not many:
         _finish(results[0], options.json)
     elif options.json == "-":
-        print(format_json(_join(results)), end="")
+        print(format_json(_join(results, comparisons)), end="")
     elif results:
-        print("\n" + format_table(results), end="")
+        print("\n" + format_table(results, comparisons=comparisons), end="")
     if results and kind is not None:
         with atomic_write(options.table) as file:
-            file.write(format_table(results, kind).encode())
+            file.write(format_table(results, kind, comparisons).encode())
     return exit_code
 
 
@@ -122,9 +133,12 @@ def _name_samples(options: argparse.Namespace) -> list[str]:
     return names if len(set(names)) == len(names) else list(options.samples)
 
 
-def _join(results: Sequence["GradingResult"]) -> dict[str, Any]:
-    """Put the results of several batches into one JSON object."""
-    return {"format": 1, "results": [one.as_dict() for one in results]}
+def _join(
+    results: Sequence["GradingResult"], comparisons: Sequence["Comparison"]
+) -> dict[str, Any]:
+    """Put the results of several batches, and how they differ, into one JSON object."""
+    found = {"results": results, "comparisons": comparisons}
+    return {"format": 1, **{key: [one.as_dict() for one in some] for key, some in found.items()}}
 
 
 def _check_spec(samples: str, digest: str) -> None:

@@ -48,6 +48,12 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
         add("samples", metavar="SAMPLES", nargs="+", help="the images to grade, one batch or more")
         add("--intervals", action="store_true", help="add 95 %% intervals")
         add(
+            "--paired",
+            action="store_true",
+            help="sample i of all SAMPLES has the same label and noise, although no manifest says "
+            "so: --intervals then compares them with the first sample by sample",
+        )
+        add(
             "--num-images",
             type=POSITIVE,
             help="grade the first so many samples, or random ones with --shuffle (default: all)",

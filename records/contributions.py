@@ -152,6 +152,63 @@ def compute_joint_variance(parts: Sequence[tuple[float, Contribution]]) -> float
     return variance
 
 
+def compute_sum_variance(
+    slopes: Sequence[float],
+    parts: Sequence[Contribution | None],
+    errors: Sequence[float | None],
+    *,
+    paired: bool,
+) -> tuple[float | None, bool]:
+    """Compute the sampling variance of a sum of one metric of several batches, and how.
+
+    Args:
+        slopes: derivatives of the sum by the metric's values.
+        parts: what the images of each batch add; None where that was not stored.
+        errors: standard error of each value; None where it is not known.
+        paired: whether sample i of all batches has the same label and noise (`identify_noise`).
+
+    Returns:
+        The variance, with errors added in quadrature where batches cannot be paired, None where
+        one is not known; and whether batches were paired.
+    """
+    stored = [one for one in parts if one is not None]
+    if paired and len(stored) == len(parts) and can_pair(stored):
+        return compute_joint_variance(list(zip(slopes, stored, strict=True))), True
+    known = [error for error in errors if error is not None]
+    if len(known) < len(errors):
+        return None, False
+    return sum((a * e) ** 2 for a, e in zip(slopes, known, strict=True)), False
+
+
+def identify_noise(samples: Mapping[str, Any]) -> str | None:
+    """Say what decides label and noise of sample i of a batch, as far as that is told.
+
+    Args:
+        samples: the protocol of a batch: its manifest, and which of its samples were graded.
+
+    Returns:
+        What is equal of batches that pair by index. None where nothing tells, or where a random
+        order was graded, in which no index is the batch's.
+    """
+    spec, seeds = samples.get("spec"), samples.get("seeds")
+    if is_shuffled(samples):
+        return None
+    if isinstance(spec, Mapping):
+        seed, labels = spec.get("seed"), spec.get("label_policy")
+    else:  # drawn by a name: every label is listed
+        seed = seeds.get("sampling") if isinstance(seeds, Mapping) else None
+        labels = samples.get("labels")
+    if seed is None:
+        return None
+    return canonical_json({"seed": seed, "labels": labels, "range": samples.get("range")})
+
+
+def is_shuffled(samples: Mapping[str, Any]) -> bool:
+    """Tell by a batch's protocol whether a random order of it was graded."""
+    graded = samples.get("graded")
+    return isinstance(graded, Mapping) and graded.get("order") == "random"
+
+
 def can_pair(contributions: Sequence[Contribution]) -> bool:
     """Tell whether contributions to one metric are of as many images, so that indices match."""
     return len({(len(one.each), one.pairs is None) for one in contributions}) == 1

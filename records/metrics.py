@@ -5,6 +5,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Metric:
     is_share: bool = False
     in_paper: bool = True
     lowest: float = -math.inf
+
+    @property
+    def statistic(self) -> Literal["difference", "ratio"]:
+        """Return how values are compared: errors of all but shares grow with their values."""
+        return "difference" if self.is_share else "ratio"
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -108,7 +108,7 @@ def estimate_difference(
         return NOTHING
     values, bases = ([cell[s].content.metrics[metric].value for s in seeds] for cell in cells)
     base = sum(bases) / len(seeds)
-    statistic: Statistic = "difference" if METRICS[metric].is_share else "ratio"
+    statistic = METRICS[metric].statistic
     found = compare_rows(spec, replicates, row, first, mark, metric, statistic)
     low, high = found["low"], found["high"]
     if low is not None and high is not None and statistic == "ratio":

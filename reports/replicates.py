@@ -7,9 +7,9 @@ import numpy as np
 
 from records.contributions import (
     Contribution,
-    can_pair,
-    compute_joint_variance,
+    compute_sum_variance,
     find_contributions,
+    identify_noise,
     read_contributions,
 )
 from records.errors import UserError
@@ -133,30 +133,26 @@ def compute_sampling_variance(
     Returns:
         The variance, None where a standard error is not known, and whether batches were paired.
     """
-    parts = [one.contributions[metric] for one in replicates if metric in one.contributions]
-    seeds = {_find_sampling_seed(one.content) for one in replicates}
-    if len(parts) == len(replicates) and can_pair(parts) and len(seeds) == 1 and None not in seeds:
-        return compute_joint_variance(list(zip(slopes, parts, strict=True))), True
-    errors = [one.content.metrics[metric].std_error for one in replicates]
-    if None in errors:
-        return None, False
-    return sum((a * e) ** 2 for a, e in zip(slopes, errors, strict=True) if e is not None), False
+    noise = {_identify_noise(one.content) for one in replicates}
+    return compute_sum_variance(
+        slopes,
+        [one.contributions.get(metric) for one in replicates],
+        [one.content.metrics[metric].std_error for one in replicates],
+        paired=len(noise) == 1 and None not in noise,
+    )
 
 
-def _find_sampling_seed(content: MetricsFile) -> int | None:
-    """Return the seed of a batch's noise, or of a loss's; None where that is not recorded."""
+def _identify_noise(content: MetricsFile) -> str | int | None:
+    """Return what decides a batch's noise, or the seed of a loss's; None where nothing tells."""
     if isinstance(content, LossFile):
         return content.protocol.content()["loss"]["seeds"]["evaluation"]
-    about = content.protocol.samples or {}
-    if (about.get("graded") or {}).get("order") == "random":
-        return None  # no index is any batch's
-    return (about.get("spec") or {}).get("seed")
+    return identify_noise(content.protocol.samples or {})
 
 
 def share_noise(replicates: Sequence[Replicate]) -> bool:
     """Tell whether different training seeds were sampled with the same noise."""
-    seeds = [_find_sampling_seed(one.content) for one in replicates]
-    return len({*seeds}) < len(seeds)
+    noise = [_identify_noise(one.content) for one in replicates]
+    return len({*noise}) < len(noise)
 
 
 def make_layout(

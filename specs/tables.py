@@ -99,8 +99,8 @@ class Comparison(Strict):
     @property
     def compared(self) -> Statistic:
         """What is compared: shares and distances by their difference, all else by its ratio."""
-        plain = METRICS[self.metric].is_share or self.relation == "nearer" or self.margin != 0
-        return self.statistic or ("difference" if plain else "ratio")
+        plain = self.relation == "nearer" or self.margin != 0
+        return self.statistic or ("difference" if plain else METRICS[self.metric].statistic)
 
 
 class Claim(Strict):

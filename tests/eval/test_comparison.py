@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 
 from eval.cli import run
 from eval.comparison import find_kind, format_table
+from eval.pairs import Comparison, Difference
 from eval.result import GradingResult, Metric
 from records.errors import UserError
 
@@ -105,8 +107,12 @@ def test_several_are_graded_as_each_alone_and_a_bad_one_costs_no_other(
     for cache in ([], ["--cache"], ["--cache"]):
         assert run([*command, "--table", str(table), *cache]) == 2
         printed = capsys.readouterr()
-        assert printed.err.startswith(f"error: {batches[1]}: not a readable .npz")
-        assert printed.err.count("\n") == 1
+        error, warning = printed.err.splitlines()
+        assert error.startswith(f"error: {batches[1]}: not a readable .npz")
+        assert warning == (
+            f"warning: {batches[2]} against {batches[0]}: not paired: "
+            "it has 200 samples, the other 300"
+        )
         found = json.loads(out.read_text())
         assert found["format"] == 1
         assert [one["name"] for one in found["results"]] == [str(batches[0]), str(batches[2])]
@@ -116,13 +122,73 @@ def test_several_are_graded_as_each_alone_and_a_bad_one_costs_no_other(
         assert [float(row["fid"]) for row in rows] == [
             one["metrics"]["fid"]["value"] for one in alone
         ]
-        assert printed.out.endswith(format_of(found))
+        assert format_of(found) in printed.out
+        (difference,) = found["comparisons"]
+        assert printed.out.endswith(format_difference(difference))
+        assert (difference["paired"], difference["against"]) == (False, str(batches[0]))
+        ratio = difference["metrics"]["fid"]
+        assert ratio["value"] == pytest.approx(float(rows[1]["fid"]) / float(rows[0]["fid"]))
+        assert [rows[0][key] for key in ("against", "paired", "fid_ratio")] == ["", "", ""]
+        assert (rows[1]["against"], rows[1]["paired"]) == (str(batches[0]), "False")
+        assert [float(rows[1][f"fid_ratio{end}"]) for end in ("", "_low", "_high")] == [
+            ratio["value"], *ratio["interval"],
+        ]  # fmt: skip
     kept = sorted(one.name[33:] for one in (tmp_path / "cache/adm-tables/features").iterdir())
     assert kept == sorted(["pool.npz"] * 3 + ["softmax.npz", "spatial.npz"] * 2)
 
 
+def format_difference(found):
+    """The last line of the table of differences."""
+    one = found["metrics"]["recall"]
+    return "{:.5g} ({:.5g} to {:.5g})\n".format(one["value"], *one["interval"])
+
+
+def test_batches_that_share_label_and_noise_are_compared_in_pairs(
+    batches, reference_path, network_path, capsys
+):
+    """The word of the user counts where no manifest speaks."""
+    pair = [str(batches[0]), str(batches[2])]
+    options = ["--weights", str(network_path), "--threads", "1", "--num-images", "200"]
+    command = [str(reference_path), *pair, *options, "--metrics", "fid,precision", "--intervals"]
+    assert run([*command, "--paired"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    *_, head, line = printed.out.splitlines()
+    assert head.split("  ")[0] == f"Against {pair[0]}"
+    assert head.split()[-4:] == ["FID", "ratio", "Precision", "difference"]
+    # The same images: nothing differs.
+    assert line.split()[:2] == [pair[1], "paired"] and "  1 (1 to 1)  " in line
+    assert run(command) == 0
+    printed = capsys.readouterr()
+    assert "not paired: no manifest says that sample i of both has the same label" in printed.err
+    assert printed.out.splitlines()[-1].split()[:4] == [pair[1], "unpaired", "1", "(0.66032"]
+
+
+DIFFERENCES = [
+    Comparison("c", "a|b_%", True, None, {"fid": Difference(0.5, (0.25, 1.0)), "sfid": None})
+]
+
+
+def test_differences_follow_the_values():
+    text = format_table(RESULTS, "txt", DIFFERENCES).splitlines()
+    assert text[:3] == format_table(RESULTS).splitlines() and text[3] == ""
+    assert re.split("  +", text[4]) == ["Against a|b_%", "Errors", "FID ratio", "sFID ratio"]
+    assert re.split("  +", text[5]) == ["c", "paired", "0.5 (0.25 to 1)", "none"]
+    *_, head, rule, line = format_table(RESULTS, "md", DIFFERENCES).splitlines()
+    assert head == r"| Against a\|b\_% | Errors | FID ratio | sFID ratio |"
+    assert rule == "| --- | ---: | ---: | ---: |"
+    assert line == "| c | paired | 0.5 (0.25 to 1) | none |"
+    latex = format_table(RESULTS, "tex", DIFFERENCES)
+    assert latex.count(r"\end{tabular}") == 2
+    assert r"c & paired & 0.5 (0.25 to 1) & none \\" in latex
+    rows = list(csv.DictReader(io.StringIO(format_table(RESULTS, "csv", DIFFERENCES))))
+    assert rows[1]["against"] == "a|b_%" and rows[1]["paired"] == "True"
+    assert [rows[1][f"fid_ratio{end}"] for end in ("", "_low", "_high")] == ["0.5", "0.25", "1.0"]
+    assert [row["sfid_ratio"] for row in rows] == ["", ""] and rows[0]["fid_ratio"] == ""
+
+
 def format_of(found):
-    """The last line of the table on the screen."""
+    """The end of the table of values on the screen."""
     one = found["results"][-1]["metrics"]["recall"]
     return "{:.5g} ({:.5g} to {:.5g})\n".format(one["value"], *one["interval"])
 
@@ -131,6 +197,8 @@ def format_of(found):
     ("extra", "words"),
     [
         (["--name", "a"], "--name and --digest are of one SAMPLES; leave them out for several"),
+        (["--paired"], "--paired: is of several SAMPLES with --intervals"),
+        (["--paired", "--intervals", "--shuffle"], "leave --shuffle out"),
         (["--table", "a.xls"], "a.xls: a table is .txt, .csv, .md, .tex by its ending"),
         (["--table", "{samples}"], "is an input of the same command"),
         (["gone.npz"], "gone.npz: no such file or folder"),

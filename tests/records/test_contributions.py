@@ -6,6 +6,7 @@ from records.contributions import (
     can_pair,
     choose_pairs,
     compute_joint_variance,
+    compute_sum_variance,
     read_contributions,
     write_contributions,
 )
@@ -93,3 +94,14 @@ def test_pairs_are_of_different_images():
 def test_only_as_many_images_make_pairs():
     one, two = Contribution(np.zeros(3), np.zeros(4)), Contribution(np.zeros(4), np.zeros(4))
     assert can_pair([one, one]) and not can_pair([one, two])
+
+
+def test_a_sum_without_pairs_has_its_errors_in_quadrature():
+    one = Contribution(np.array([1.0, 2.0, 6.0]))
+    two, slopes = Contribution(np.array([0.0, 2.0, 4.0])), (1.0, -1.0)
+    found = compute_sum_variance(slopes, (one, two), (3.0, 4.0), paired=True)
+    assert found == (pytest.approx(1 / 3), True)
+    for parts in ((one, None), (one, Contribution(np.zeros(4)))):
+        assert compute_sum_variance(slopes, parts, (3.0, 4.0), paired=True) == (25, False)
+    assert compute_sum_variance((2.0, -1.0), (one, two), (3.0, 4.0), paired=False) == (52, False)
+    assert compute_sum_variance(slopes, (one, two), (3.0, None), paired=False) == (None, False)
