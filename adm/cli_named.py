@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from records.errors import UserError
 from records.events import add_event_options, open_events
 from records.files import say_how_to_forget
-from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, number
+from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, number, whole_number
 from specs.load import load_spec
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Of the thousand classes of ImageNet the one that the paper shows guidance on.
 GRID_IMAGES = 36
+MAX_IMAGES = 1_000_000  # all are in memory at once
 SHOWN_CLASS = {"n02113023": "Pembroke Welsh corgi"}
 
 
@@ -41,7 +42,12 @@ def add_commands(commands: Any) -> None:
         nargs="+",
         help="class of each image by number or name, taken in turn",
     )
-    drawing.add_argument("--num-images", type=POSITIVE, default=16, help="how many (16)")
+    drawing.add_argument(
+        "--num-images",
+        type=whole_number(at_least=1, at_most=MAX_IMAGES),
+        default=16,
+        help="how many (16)",
+    )
     drawing.add_argument("--guidance-scale", type=number(at_least=0), help="guide at this scale")
     drawing.add_argument("--classifier", help="name or file, for guidance; default: the published")
     drawing.add_argument("--base", help="an upsampler's base: name or file; default: the published")

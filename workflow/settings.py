@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
@@ -40,6 +41,7 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
             f"--config: unknown key {', '.join(unknown)}; the keys are {', '.join(keys)}"
         )
     settings = {**DEFAULTS, **{key: _read_setting(key, value) for key, value in config.items()}}
+    settings["results"] = str(Path(settings["results"]))  # Snakemake warns of ./
     demand_folder(settings["results"])
     return make_plan(**settings)
 
@@ -48,23 +50,28 @@ def _read_setting(key: str, value: Any) -> str:
     """Return a value as text; Snakemake reads those of `--config` as YAML.
 
     Raises:
-        UserError: empty, not one word, not the name of a device, or not a path that jobs can have.
+        UserError: empty, not one word, a number, not the name of a device, or not a path that jobs
+            can have.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise UserError(
+            f"--config {key}: Snakemake takes the word for the number {value}, and would take 007 "
+            f"for 7; write {key}=./WORD, which is the same path"
+        )
+    if not isinstance(value, str) or value == "":
         got = "nothing" if value in (None, "") else repr(value)
         raise UserError(
             f"--config {key}: got {got}; write {key}=WORD, in '\"quotes\"' where YAML "
             "takes the word for something else"
         )
-    text = str(value)
-    if key == DEVICE_KEY and not DEVICE.fullmatch(text):
-        raise UserError(f"--config device: got {text!r}; needed: {DEVICES}")
-    if not PATH.fullmatch(text):
+    if key == DEVICE_KEY and not DEVICE.fullmatch(value):
+        raise UserError(f"--config device: got {value!r}; needed: {DEVICES}")
+    if not PATH.fullmatch(value):
         raise UserError(
-            f"--config {key}: got {text!r}; needed: a name without braces, line breaks or a dash "
+            f"--config {key}: got {value!r}; needed: a name without braces, line breaks or a dash "
             "at its beginning"
         )
-    return text
+    return value
 
 
 def check_run_folders(plan: Plan) -> None:

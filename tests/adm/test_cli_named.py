@@ -354,3 +354,11 @@ def test_a_spec_alone_does_not_say_at_which_mark_the_weights_are(capsys, tmp_pat
     options = ["--out", f"{tmp_path}/y", "--spec", "s.json", "--mark", "final"]
     assert main(["import", "x.pt", *options]) == 2
     assert "--mark and --iteration are missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "1000001", "1000000000000"])
+def test_no_more_images_are_drawn_than_memory_holds(number, capsys):
+    with pytest.raises(SystemExit):
+        main(["draw", "ADM_64", "--out", "a.png", "--num-images", number])
+    needed = "needed: a whole number, at least 1 and at most 1000000"
+    assert f"--num-images: got '{number}'; {needed}" in capsys.readouterr().err

@@ -203,7 +203,7 @@ def test_the_metric_spec_says_what_eval_does(plan):
     ("config", "words"),
     [
         ({"scal": "digits"}, "unknown key scal; the keys are scale, source, results, tables"),
-        ({"scale": "digit"}, "needed: one of cifar10, digits, paper"),
+        ({"scale": "digit"}, "needed: one of cifar10, decide, digits, paper"),
         ({"source": "guess"}, "source: got 'guess'"),
         ({"scale": "nowhere.yaml"}, "nowhere.yaml: no such file"),
     ],

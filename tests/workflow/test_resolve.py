@@ -164,7 +164,7 @@ def test_a_scale_must_be_the_name_of_a_file():
             load_run(scale, "retrain")
         assert str(error.value) == (
             f"params/run.yaml: scale: got {scale!r}; needed: the name of a file in params/scales, "
-            "one of cifar10, digits, paper"
+            "one of cifar10, decide, digits, paper"
         )
     with pytest.raises(UserError, match="source: got 'retrian'; needed: one of rescore"):
         load_run("digits", "retrian")

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from snakemake.cli import parse_config
 
 from records.errors import UserError
 from tests.workflow.conftest import ROOT, snakemake
@@ -116,14 +117,29 @@ def test_the_readme_names_all_places_of_images():
         ("results", "a\nb", r"results: got 'a\\nb'; needed: a name without braces, line breaks"),
         ("results", "/dev/null", "null: cannot be written .*a file where a folder is needed"),
         ("results", "/dev/null/x", "null/x: cannot be written .*a file where a folder is needed"),
-        ("scale", "/dev/null", "scale: got '/dev/null'; needed: one of cifar10, digits, paper, or"),
+        (
+            "scale",
+            "/dev/null",
+            "scale: got '/dev/null'; needed: one of cifar10, decide, digits, paper, or",
+        ),
         ("tables", "/dev/zero", "/dev/zero: a device; give the name of a regular file"),
+        ("results", 7, r"results: Snakemake takes the word for the number 7, .* results=\./WORD"),
+        ("scale", 1e3, "scale: Snakemake takes the word for the number 1000.0"),
+        ("device", 1, "device: Snakemake takes the word for the number 1"),
         ("device", "", "device: got nothing; write device=WORD"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(key, value, words):
     with pytest.raises(UserError, match=words):
         load_plan({key: value})
+
+
+def test_a_folder_whose_name_is_a_number_has_a_path_that_snakemake_leaves_alone():
+    """As a word 007 is 7 to Snakemake, and quoted it is so again in its jobs."""
+    assert parse_config(["results=007"]) == {"results": 7}
+    found = parse_config(["results=./007"])
+    assert load_plan(found).layout.root == "007/digits"
+    assert load_plan({"results": "a/"}).layout.root == "a/digits"
 
 
 def test_results_where_links_lead_in_a_circle_are_refused(tmp_path):
