@@ -1,7 +1,11 @@
 """Batches of images in the authors' layout: an .npz with arr_0 (images) and arr_1 (labels)."""
 
+import io
+import math
+import tokenize
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -11,6 +15,13 @@ from records.errors import UserError
 from records.files import atomic_write
 from records.manifest import read_manifest, write_manifest
 from records.usage import Usage
+
+# What numpy raises at a header that is none: Python's own parser reads it.
+MALFORMED = (
+    AttributeError, MemoryError, OverflowError, RecursionError, SyntaxError, TypeError, ValueError,
+    tokenize.TokenError,
+)  # fmt: skip
+SHOWN_CHARACTERS = 120
 
 
 def write_batch(
@@ -124,6 +135,71 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
             write_array(archive, name, array)
 
 
+def read_header(
+    file: IO[bytes] | io.BufferedIOBase, name: str = "an array"
+) -> tuple[np.dtype, tuple[int, ...], bool]:
+    """Read the header of a .npy, which leaves the file at the first value.
+
+    Args:
+        file: at its beginning.
+        name: of the array, for the message.
+
+    Returns:
+        Type, shape, and whether it is in Fortran order.
+
+    Raises:
+        ValueError: not a .npy of plain numbers.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"version {version} of the .npy format does not hold plain numbers")
+        if min(shape, default=0) < 0:
+            raise ValueError(f"a negative size in {list(shape)}")
+    except MALFORMED as error:
+        said = str(error).partition("\n")[0]
+        said = said if len(said) <= SHOWN_CHARACTERS else f"{said[:SHOWN_CHARACTERS]}..."
+        raise ValueError(f"the header of {name} is malformed: {said}") from None
+    return dtype, shape, fortran_order
+
+
+def read_arrays(path: str | Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Read the arrays of an .npz by name; nothing in it is ever unpickled.
+
+    Args:
+        path: the file.
+        names: those that are read, as far as they are there; None for all.
+
+    Raises:
+        ValueError: damaged, not an .npz, or an array holds Python objects.
+        OSError: it cannot be read.
+    """
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if names is not None and name not in names:
+                    continue
+                with archive.open(info) as file:
+                    dtype, shape, _ = read_header(file, name)
+                    left = info.file_size - file.tell()
+                if dtype.hasobject:
+                    raise ValueError(f"{name} holds pickled Python objects, which are never opened")
+                if left != math.prod(shape) * dtype.itemsize:
+                    raise ValueError(f"{name} is {dtype} {list(shape)} and holds {left} bytes")
+                with archive.open(info) as file:
+                    found[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        # RuntimeError: encrypted, or compressed in a way that zipfile does not know.
+        raise ValueError(str(error)) from None
+    return found
+
+
 def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Read the images and labels of a batch; nothing in it is ever unpickled.
 
@@ -134,18 +210,14 @@ def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
         UserError: no such file, cut short, not an .npz, without arr_0, or holding Python objects.
     """
     try:
-        with open(path, "rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            if "arr_0" not in arrays.files:
-                raise UserError(f"{path}: holds {arrays.files}; a batch needs arr_0 (images)")
-            images = arrays["arr_0"]
-            labels = arrays["arr_1"].astype(np.int64) if "arr_1" in arrays.files else None
+        arrays = read_arrays(path, ["arr_0", "arr_1"])
+        if "arr_0" not in arrays:
+            raise UserError(f"{path}: holds no arr_0; a batch needs arr_0 (images)")
+        labels = arrays["arr_1"].astype(np.int64) if "arr_1" in arrays else None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a batch of images is needed here") from None
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+    except (ValueError, OSError) as error:
         raise UserError(
             f"{path}: not a readable .npz of plain arrays ({error}); make or fetch it again"
         ) from None
-    return images, labels
+    return arrays["arr_0"], labels

@@ -5,7 +5,6 @@ the difference of their metrics comes from the differences of what each image ad
 times smaller than errors added as if the rows were independent. docs/statistics.md derives this.
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from records.batches import write_arrays
+from records.batches import read_arrays, write_arrays
 from records.errors import UserError
 from records.files import canonical_json
 
@@ -91,8 +90,7 @@ def read_contributions(path: str | Path, protocol: Mapping[str, Any]) -> dict[st
         UserError: no such file, damaged, or of other metrics.
     """
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        found = read_arrays(path)
         if found[".about"].tobytes().decode() != _identify(protocol):
             raise ValueError("it belongs to other metrics")
         return {
@@ -104,7 +102,7 @@ def read_contributions(path: str | Path, protocol: Mapping[str, Any]) -> dict[st
             for metric, each in found.items()
             if "." not in metric
         }
-    except (AttributeError, EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, OSError, ValueError) as error:
         raise UserError(
             f"{path}: cannot be used ({error}); delete the metrics file beside it and grade again"
         ) from None

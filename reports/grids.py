@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from records.batches import read_arrays, read_header
 from records.errors import UserError
 from records.limits import parse_json, read_member
 
@@ -35,13 +36,7 @@ def read_first_images(path: str | Path, num_images: int) -> np.ndarray:
     """
     try:
         with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran_order, dtype = read_header(member)
+            dtype, shape, fortran_order = read_header(member, "arr_0")
             if dtype != np.uint8 or len(shape) != 4 or fortran_order:
                 raise ValueError(f"arr_0 is {dtype} {list(shape)}; uint8 [n, h, w, c] is needed")
             count = min(shape[0], num_images)
@@ -59,9 +54,8 @@ def read_first_images(path: str | Path, num_images: int) -> np.ndarray:
 def read_labels(path: str | Path) -> np.ndarray | None:
     """Read the labels of a batch (arr_1, [n]); None when it has none."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["arr_1"] if "arr_1" in arrays.files else None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        return read_arrays(path, ["arr_1"]).get("arr_1")
+    except (ValueError, OSError) as error:
         raise UserError(
             f"{path}: labels cannot be read ({error}); make or fetch it again"
         ) from None

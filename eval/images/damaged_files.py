@@ -52,7 +52,7 @@ def tell_damage(path: str | Path, what: str) -> Iterator[None]:
     except PermissionError:
         raise UserError(f"{path}: no permission to read it; change its owner or mode") from None
     except DAMAGE as error:
-        if "pickle" in str(error):
+        if "Object arrays" in str(error):  # numpy's words for them
             words = PICKLED
         elif "encrypted" in str(error):
             words = "its members are encrypted; pack them again without a password"

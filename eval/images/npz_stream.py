@@ -17,6 +17,7 @@ import numpy as np
 
 from eval.images.checks import NUM_VALUES_LOOKED_AT, check_image_array
 from eval.images.damaged_files import DAMAGE, PICKLED, tell_damage
+from records.batches import read_header as read_npy_header
 from records.errors import UserError
 
 IMAGES = "arr_0"
@@ -39,16 +40,7 @@ def read_header(file: IO[bytes] | io.BufferedIOBase, *, compressed: bool = False
     Raises:
         ValueError: not a .npy of plain numbers.
     """
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
-        raise ValueError(f"version {version} of the .npy format does not hold plain numbers")
-    if min(shape, default=0) < 0:
-        raise ValueError(f"a negative size in {list(shape)}")
-    return StoredArray(dtype, shape, fortran_order, compressed)
+    return StoredArray(*read_npy_header(file), compressed)
 
 
 def describe_npz(path: str | Path) -> dict[str, StoredArray]:

@@ -1,11 +1,13 @@
 """Batches in the authors' layout."""
 
 import json
+import struct
+import zipfile
 
 import numpy as np
 import pytest
 
-from records.batches import join_batches, read_batch, write_batch
+from records.batches import join_batches, read_arrays, read_batch, write_batch
 from records.errors import UserError
 from records.files import sha256_file
 from records.manifest import manifest_path, read_manifest
@@ -92,3 +94,50 @@ def test_batches_that_do_not_fit_are_not_joined(tmp_path, images, labels, got):
     with pytest.raises(UserError, match=got):
         join_batches(tmp_path / "joined.npz", [tmp_path / "a.npz", tmp_path / "b.npz"], {})
     assert not (tmp_path / "joined.npz").exists()
+
+
+HEADER = "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 4, 4, 3), }"
+
+
+def write_header(path, header, magic=b"\x93NUMPY\1\0"):
+    """Write an .npz whose arr_0 has a header of its own, and 48 bytes of values."""
+    with zipfile.ZipFile(path, "w") as archive:
+        head = magic + struct.pack("<H", len(header)) + header.encode()
+        archive.writestr("arr_0.npy", head + bytes(48))
+    return path
+
+
+MALFORMED = {
+    "long": (HEADER + " " * 20_000, r"arr_0 is malformed: Header info length \(20065\) is large"),
+    "nulls": ("\0" * 5_000, r"arr_0 is malformed: Cannot parse header: .{,120}\.\.\."),
+    "words": ("pickle", "arr_0 is malformed: malformed node or string"),
+    "open": ("(" * 3_000, "arr_0 is malformed: "),
+    "deep": ("(" * 4_000 + ")" * 4_000, "arr_0 is malformed: "),
+    "type": (HEADER.replace("|u1", "|q9"), "arr_0 is malformed: descr is not a valid dtype"),
+    "size": (HEADER.replace("(1,", "(-1,"), r"arr_0 is malformed: a negative size in \[-1, 4"),
+    "huge": (
+        HEADER.replace("(1,", f"({10**30},"),
+        rf"arr_0 is uint8 \[{10**30}, .* holds 48 bytes",
+    ),
+    "objects": (HEADER.replace("|u1", "|O"), "arr_0 holds pickled Python objects, which are never"),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_header_is_called_so(tmp_path, kind):
+    header, words = MALFORMED[kind]
+    path = write_header(tmp_path / "x.npz", header)
+    with pytest.raises(UserError, match=rf"x.npz: not a readable .npz .*{words}") as caught:
+        read_batch(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    assert ("pickled" in str(caught.value)) == (kind == "objects")
+
+
+def test_what_is_no_array_is_not_called_pickled(tmp_path):
+    path = write_header(tmp_path / "x.npz", HEADER, magic=b"nonsense")
+    with pytest.raises(UserError, match="arr_0 is malformed: the magic string is not correct"):
+        read_batch(path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="File is not a zip file"):
+        read_batch(path)
+    assert read_arrays(write_header(path, HEADER), ["arr_1"]) == {}

@@ -20,6 +20,7 @@ def test_what_readers_raise_becomes_advice(kind):
         (FileNotFoundError(), "a.zip: no such file; a readable zip is needed here"),
         (PermissionError(), "a.zip: no permission to read it; change its owner or mode"),
         (ValueError("Object arrays: allow_pickle=False"), "pickled .* never opened .* plain uint8"),
+        (ValueError("a header that says pickle"), r"cut short \(a header that says pickle\)"),
         (
             RuntimeError("File 'x' is encrypted"),
             "a.zip: its members are encrypted; pack",

@@ -11,6 +11,7 @@ from PIL import Image
 from eval.images.open import load_statistics, open_images, read_all
 from records.errors import UserError
 from tests.eval.conftest import write_zip
+from tests.records.test_batches import HEADER, write_header
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
 LABELS = np.array([3, 1, 4, 1, 5, 9])
@@ -190,3 +191,12 @@ def test_damage_anywhere_is_told_or_harmless(tmp_path, kind):
             load_statistics(path)
         except UserError as error:
             assert str(path) in str(error)
+
+
+def test_a_malformed_header_is_not_called_pickled(tmp_path):
+    path = write_header(tmp_path / "a.npz", HEADER + " " * 20_000)
+    words = r"a\.npz: not a readable \.npz, .*malformed: Header info length \(20065\) is large"
+    for read in (open_images, load_statistics):
+        with pytest.raises(UserError, match=words) as caught:
+            read(path)
+        assert "pickle" not in str(caught.value)
