@@ -119,6 +119,12 @@ class GradingResult:
                     shares = {label: one["value"] for label, one in classes.items()}
                     share, label = min((share, label) for label, share in shares.items())
                     lines[-1] += f" (least: {share:.6g}, of class {label})"
+                if "num_subsets" in metric.details:
+                    lines[-1] += (
+                        " (standard deviation over {num_subsets} subsets {std:.6g})".format(
+                            **metric.details
+                        )
+                    )
                 if metric.interval:
                     lines[-1] += " (95 % interval {:.6g} to {:.6g})".format(*metric.interval)
         return lines

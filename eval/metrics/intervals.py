@@ -15,12 +15,13 @@ covariances, so that its intervals miss their own estimate. Instead:
   are computed in closed form, the double count is taken off, and as the influence grows with the
   distance the interval is that of Wilson (1927): the values that the estimate does not contradict.
 * Precision, memorised share: Wilson's interval of the membership indicators.
-* Recall: eval/metrics/recall_interval.py.
+* Recall: eval/metrics/recall_interval.py. Coverage: eval/metrics/density_coverage.py.
 
 `tests/eval/test_coverage.py` measures coverage; docs/numerics.md has the table.
 """
 
 import math
+from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any
 
@@ -264,6 +265,19 @@ def compute_inception_contribution(
     products = -np.einsum("ij,ij->i", scaled[first], scaled[second]) / 2
     counted = np.where(split[first] == split[second], num_splits, 0.0)
     return Contribution(weight * influence, products * weight[first] * counted)
+
+
+def widen(estimate: Mapping[str, Any], variance: float) -> dict[str, Any]:
+    """Add another variance to that of an estimated share, in quadrature to both half-widths."""
+    value, (lower, upper) = estimate["value"], estimate["interval"]
+    return {
+        "value": value,
+        "std_error": math.sqrt(estimate["std_error"] ** 2 + variance),
+        "interval": [
+            max(0.0, value - math.sqrt((value - lower) ** 2 + Z**2 * variance)),
+            min(1.0, value + math.sqrt((upper - value) ** 2 + Z**2 * variance)),
+        ],
+    }
 
 
 def estimate_share(members: np.ndarray) -> dict[str, Any]:

@@ -6,13 +6,12 @@ a jackknife's is 1.3 to 1.7 times too large in standard error, as it counts inte
 neighbours more than once.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
 from eval.images.checks import check_num_images
-from eval.metrics.intervals import MIN_IMAGES, Z, estimate_share
+from eval.metrics.intervals import MIN_IMAGES, estimate_share, widen
 from eval.metrics.neighbours import compute_nearest, compute_pair_distances, iterate_membership
 from eval.metrics.precision_recall import NUM_NEIGHBOURS, compute_precision_recall
 from records.contributions import Contribution
@@ -72,15 +71,7 @@ def estimate_recall(
     squares = (halves[:, 0] - halves[:, 1]) ** 2
     by_reference = (unlike - squares) / (len(reference) - 1)
     variance = max(float(np.mean(squares - by_reference)), 0.0) / 4
-    value, (lower, upper) = estimate["value"], estimate["interval"]
-    return {
-        "value": value,
-        "std_error": math.sqrt(estimate["std_error"] ** 2 + variance),
-        "interval": [
-            max(0.0, value - math.sqrt((value - lower) ** 2 + Z**2 * variance)),
-            min(1.0, value + math.sqrt((upper - value) ** 2 + Z**2 * variance)),
-        ],
-    }
+    return widen(estimate, variance)
 
 
 def compute_recall_contribution(

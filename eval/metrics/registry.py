@@ -204,7 +204,7 @@ def _compute_density(grading: Grading) -> Result:
 
 
 def _compute_coverage(grading: Grading) -> Result:
-    return make_value(float(grading.density_coverage.covered.mean()))
+    return _keep(grading.density_coverage.estimate_coverage(), grading)
 
 
 def _compute_kid_of_subsets(grading: Grading) -> Result:

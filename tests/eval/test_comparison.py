@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,13 @@ RESULTS = [
     make_result("a|b_%", fid=3.94255741, fid_infinity=2.0),
     make_result("c", (10.0, 12.0), fid=11.0, fid_infinity=11.0),
 ]
+
+
+def test_a_spread_over_subsets_is_called_so():
+    details = {"num_subsets": 100, "std": 0.00025}
+    one = replace(RESULTS[0], metrics={"kid_subsets": Metric(0.0125, details=details)})
+    (line,) = one.describe_metrics()
+    assert line == "KID (subsets): 0.0125 (standard deviation over 100 subsets 0.00025)"
 
 
 def test_text_is_aligned():

@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
-from eval.metrics.density_coverage import compute_density_coverage
+from eval.metrics.density_coverage import DensityCoverage, compute_density_coverage
+from eval.metrics.intervals import Z, estimate_share
 from records.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -54,3 +57,35 @@ def test_one_mode_is_dense_and_covers_little():
 def test_what_cannot_be_is_told(reference, samples, words):
     with pytest.raises(UserError, match=words):
         compute_density_coverage(reference, samples)
+
+
+def test_the_variance_over_samples_counts_balls_that_hold_the_same():
+    """Balls by their samples: {a} twice, {b}, {a, b} three times, none twice."""
+    which = np.array([1, 1, 2, 3, 3, 3, 0, 0], dtype=np.uint64)
+    num_inside = np.array([1, 1, 1, 2, 2, 2, 0, 0])
+    found = DensityCoverage(np.zeros(10, dtype=np.int64), num_inside, which).estimate_coverage()
+    share = estimate_share(num_inside > 0)
+    assert found["value"] == share["value"] == 0.75
+    # Two pairs of {a}, six of {a, b} against them: less than nothing.
+    assert found["std_error"] == share["std_error"] == math.sqrt(0.75 * 0.25 / 8)
+    num_inside[3:6] = 3  # as if they held a third sample
+    found = DensityCoverage(np.zeros(10, dtype=np.int64), num_inside, which).estimate_coverage()
+    variance = (2 + 6 - 3 * 2 / 10) / (8 * 7)
+    assert found["std_error"] == pytest.approx(math.sqrt(0.75 * 0.25 / 8 + variance))
+    low, high = (Z * math.sqrt(variance), share["interval"][1] - 0.75)
+    assert found["interval"][0] == max(0.0, 0.75 - math.hypot(low, 0.75 - share["interval"][0]))
+    assert found["interval"][1] == min(1.0, 0.75 + math.hypot(low, high))
+
+
+@pytest.mark.parametrize(("num", "others", "scale"), [(100, 150, 0.6), (120, 60, 1.0)])
+def test_intervals_of_coverage_hold_its_expectation(num, others, scale):
+    rng, estimates = np.random.default_rng(0), []
+    for _ in range(120):
+        sets = rng.normal(size=(num, 3)), scale * rng.normal(size=(others, 3))
+        found = compute_density_coverage(*(one.astype(np.float32) for one in sets))
+        estimates.append(found.estimate_coverage())
+    truth = np.mean([one["value"] for one in estimates])
+    held = np.mean([one["interval"][0] <= truth <= one["interval"][1] for one in estimates])
+    errors = np.sqrt(np.mean([one["std_error"] ** 2 for one in estimates]))
+    assert 0.9 <= held <= 0.99
+    assert errors == pytest.approx(np.std([one["value"] for one in estimates]), rel=0.2)
