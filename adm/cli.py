@@ -180,7 +180,9 @@ def _train(args: argparse.Namespace, spec: ModelSpec) -> None:
 def _sample(args: argparse.Namespace, spec: SampleSpec) -> None:
     """Draw a batch of samples."""
     from adm.sampling.shards import IMAGES_PER_SHARD, write_samples
+    from adm.training.precision import warn_of_slow_precision
 
+    warn_of_slow_precision(spec.name, spec.sampler.precision, args.device)
     write_samples(
         spec,
         weights_path=args.weights,

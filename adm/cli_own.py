@@ -116,16 +116,12 @@ def _train(args: argparse.Namespace, stem: Path, spec: ModelSpec, iterations: in
 def say_at_start(spec: ModelSpec, iterations: int, device: str) -> None:
     """Tell on standard error what a user would otherwise find out hours later."""
     from adm.training.ema import explain_short_run
+    from adm.training.precision import warn_of_slow_precision
 
     words = explain_short_run(spec.training.ema_decay, iterations)
     if words is not None:
         print(f"note: {spec.name}: {words}", file=sys.stderr)
-    if spec.training.precision == "fp16" and device == "cpu":
-        print(
-            f"note: {spec.name}: fp16 on a CPU is slower than float32 and less exact; "
-            "`precision: float32` is for a CPU (the results are then those of another spec)",
-            file=sys.stderr,
-        )
+    warn_of_slow_precision(spec.name, spec.training.precision, device)
 
 
 COMMANDS = {"spec": write_spec, "fit": fit}

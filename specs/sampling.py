@@ -8,7 +8,7 @@ from specs.architecture import Positive
 from specs.datasets import DatasetSpec
 from specs.schedule import make_betas, space_timesteps
 from specs.strict import Spec, Strict
-from specs.training import Timesteps
+from specs.training import Precision, Timesteps
 
 LabelPolicy = Literal["random", "balanced"]
 
@@ -40,10 +40,15 @@ class RowSampler(SamplerSettings):
 
 
 class Sampler(SamplerSettings):
-    """How samples are drawn, with the process of the model that draws them."""
+    """How samples are drawn, with the process of the model that draws them.
+
+    `precision` is that of the networks; plans write it only where it is not float32, so that
+    specs from before it was there keep their digests.
+    """
 
     schedule: Literal["linear", "cosine"]
     num_timesteps: Timesteps
+    precision: Precision = "float32"
 
     @model_validator(mode="after")
     def _check(self) -> "Sampler":

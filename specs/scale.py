@@ -22,7 +22,7 @@ from specs.evaluation import Evaluation, Network, SmallNetwork
 from specs.models import AnyModelSpec, ModelSpec, count_outputs
 from specs.sampling import LabelPolicy
 from specs.strict import Strict, read_yaml, validated
-from specs.training import ScaleTraining, check_objective
+from specs.training import Precision, ScaleTraining, check_objective
 
 
 class BaseModel(Strict):
@@ -77,7 +77,10 @@ AnyModel = Annotated[Model, Field(discriminator="kind")]
 
 
 class Sampling(Strict):
-    """How samples are drawn at a scale; `respacing` renames steps of the tables."""
+    """How samples are drawn at a scale; `respacing` renames steps of the tables.
+
+    `precision` is that of the denoiser and of the classifier that guides it.
+    """
 
     recipe: Positive
     seed: int
@@ -85,6 +88,7 @@ class Sampling(Strict):
     batch_size: Positive
     images_per_shard: Positive
     respacing: dict[str, str]
+    precision: Precision = "float32"
 
 
 class Compute(Strict):

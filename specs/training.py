@@ -10,6 +10,7 @@ from specs.schedule import MAX_TIMESTEPS, make_betas
 from specs.strict import Strict
 
 Timesteps = Annotated[int, Field(gt=0, le=MAX_TIMESTEPS)]
+Precision = Literal["float32", "bf16", "fp16"]
 
 
 class Process(Strict):
@@ -35,7 +36,7 @@ class TrainingSettings(Process):
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     anneal_iterations: Positive | None
     grad_clip: Annotated[float, Field(gt=0)] | None
-    precision: Literal["float32", "bf16", "fp16"]
+    precision: Precision
 
     @model_validator(mode="after")
     def _check_batches(self) -> "TrainingSettings":

@@ -14,6 +14,7 @@ from workflow.plan import Plan
 
 PAPER = "paper"
 CLASSIFIER = "classifier: "
+PRECISION = "precision of sampling"
 FIRST = ("images", "samples per row", "sampling steps", "iterations")
 SWITCHES = {
     "channels": "channels",
@@ -70,6 +71,9 @@ def list_differences(plan: Plan, name: str) -> list[PageDifference]:
     if paper is None or name not in paper[1]:
         return []
     pairs: dict[str, dict[tuple[str, str], None]] = {}
+    precision = plan.scale.sampling.precision
+    if plan.source != "rescore" and precision not in ("float32", "fp16"):
+        pairs[PRECISION] = {("fp16 (the authors' code)", precision): None}
     table = plan.tables[name]
     marks = table.marks
     for row_id, row in table.rows.items():
@@ -94,7 +98,7 @@ def list_differences(plan: Plan, name: str) -> list[PageDifference]:
 
 def _find_place(entry: tuple[str, object]) -> tuple[bool, int]:
     """Return where a fact stands: what matters most first, classifiers last."""
-    order = [*FIRST, *SWITCHES.values(), *TRAINING.values(), "features", "reference"]
+    order = [*FIRST, *SWITCHES.values(), *TRAINING.values(), PRECISION, "features", "reference"]
     what = entry[0].removeprefix(CLASSIFIER)
     return what != entry[0], order.index(what)
 

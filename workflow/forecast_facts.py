@@ -112,10 +112,11 @@ def choose_speed(plan: Plan, *, gpu: str | None = None, utilisation: float | Non
 
 
 def _find_default(plan: Plan) -> str:
-    """Return the first device for a scale that has the precisions in which its models train."""
+    """Return the first device for a scale that has the precisions in which it computes."""
     facts = load_devices()
     names = facts["default"][plan.device.partition(":")[0]]
     needed = {model.training.precision for model in plan.scale.models.values()}
+    needed.add(plan.scale.sampling.precision)
     for name in names:
         peaks = facts["devices"][name].get("peak_tflops")
         if peaks is None or needed <= set(peaks):

@@ -140,11 +140,15 @@ def compute_job_cost(
             return JobCost(steps * counts[name]["forward_flops"], kind=spec.kind)
         case "sample":
             spec = plan.drawn(name)
-            flops = counts[spec.model.name]["forward_flops"]
+            kind, flops = (
+                plan.models[spec.model.name].kind,
+                counts[spec.model.name]["forward_flops"],
+            )
             if spec.classifier is not None:
                 flops += counts[spec.classifier.name]["guidance_flops"]
             steps = spec.num_samples * count_steps(spec.sampler)
-            return JobCost(steps * flops, compute_batch_bytes(plan, name))
+            kept_bytes, precision = compute_batch_bytes(plan, name), spec.sampler.precision
+            return JobCost(steps * flops, kept_bytes, precision=precision, kind=kind)
     return JobCost()
 
 

@@ -304,6 +304,9 @@ def _add_samples(
     training = plan.models[model].training
     guide = half.sampler.classifier and _find_variant(plan, half.sampler.classifier, seed)
     conditional = plan.models[model].architecture.num_classes
+    precision: dict[str, Any] = {}
+    if settings.precision != "float32":  # specs of float32 keep their digests
+        precision["precision"] = settings.precision
     spec = SampleSpec(
         recipe=settings.recipe,
         name=name,
@@ -319,6 +322,7 @@ def _add_samples(
             ),
             schedule=training.schedule,
             num_timesteps=training.num_timesteps,
+            **precision,
         ),
         classifier=(
             name_weights(plan, guide, half.sampler.classifier_mark or plan.last_mark(guide))

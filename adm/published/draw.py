@@ -45,6 +45,7 @@ def draw_named(
     respacing: str | None,
     noise_temperature: float = 1.0,
     eps_temperature: float = 1.0,
+    precision: str = "float32",
     weights: str = "ema",
     seed: int,
     batch_size: int,
@@ -66,7 +67,7 @@ def draw_named(
         classifier: name or file; None: the published one, or the one trained beside the model.
         base: an upsampler's base, name or file; None: the published one.
         respacing: steps; None: the published ones.
-        noise_temperature, eps_temperature: see `adm.published.modules.ADM.sample`.
+        noise_temperature, eps_temperature, precision: see `adm.published.modules.ADM.sample`.
         weights: `ema`, or `raw` for the weights that no average was taken of, from a state.
         seed: sampling seed.
         batch_size: images at a time.
@@ -82,7 +83,8 @@ def draw_named(
     if isinstance(model, ADM_classifier):
         raise UserError(f"{name}: is a classifier, which draws nothing; name a diffusion model")
     temperatures = {"noise_temperature": noise_temperature, "eps_temperature": eps_temperature}
-    options = {"seed": seed, "batch_size": batch_size, "progress": True, **temperatures}
+    options = {"seed": seed, "batch_size": batch_size, "progress": True, "precision": precision}
+    options |= temperatures
     steps = {"respacing": respacing, "device": device}
     first_name, first = name, model
     if isinstance(model, ADM_U):
@@ -147,7 +149,7 @@ def draw_named(
             sampling={"halves": halves, "seed": seed, "weights": weights, **temperatures},
             labels=None if shown is None else shown.tolist(),
             class_names=None if shown is None or class_names is None else list(class_names),
-            precision="float32",
+            precision=precision,
         ),
     )
 

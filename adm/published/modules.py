@@ -113,6 +113,7 @@ class Sampling(UNet):
         guidance_scale: float | None = None,
         noise_temperature: float = 1.0,
         eps_temperature: float = 1.0,
+        precision: str = "float32",
         start: int = 0,
         batch_size: int = 8,
         progress: bool = False,
@@ -134,6 +135,7 @@ class Sampling(UNet):
             guidance_scale: factor of its gradient.
             noise_temperature: factor of the noise that each step adds (`adm.process.sampler`).
             eps_temperature: divisor of the predicted noise.
+            precision: of the networks: float32, bf16 or fp16 (weights stay float32).
             start: number of the first image.
             batch_size: images at a time; changes nothing but speed and memory.
             progress: show a bar.
@@ -160,6 +162,7 @@ class Sampling(UNet):
             "eps_temperature": float(eps_temperature),
             "schedule": process.schedule,
             "num_timesteps": process.num_timesteps,
+            "precision": precision,
         }
         sampler = validated(Sampler, settings, name)
         if batch_size < 1:

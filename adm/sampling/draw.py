@@ -12,6 +12,7 @@ from adm.process.guidance import make_cond_fn
 from adm.process.sampler import sample_ancestral, sample_ddim
 from adm.process.seeds import make_generator
 from adm.training.losses import choose_variance
+from adm.training.precision import check_precision, run_in_precision
 from adm.weights.files import load_network_of, read_header
 from records.errors import UserError
 from specs.architecture import UNetArchitecture
@@ -42,7 +43,8 @@ def draw_samples(
         indices: sample numbers i >= 0.
         model: the denoiser.
         spec: of the denoiser.
-        sampler: method, steps, share of noise in DDIM, guidance, and the denoiser's process.
+        sampler: method, steps, share of noise in DDIM, guidance, the denoiser's process, and the
+            precision in which both networks run; the chain between them stays in float32.
         seed: sampling seed.
         labels: int64 [n] for a conditional model or a classifier.
         low_res: [n, c, h, w] in [-1, 1] for an upsampler.
@@ -53,8 +55,10 @@ def draw_samples(
         Images [n, c, h, w] in about [-1, 1], on the CPU.
 
     Raises:
-        UserError: NaN or infinity came out, which would be stored as black.
+        UserError: NaN or infinity came out, which would be stored as black, or the device lacks
+            the precision.
     """
+    check_precision(sampler.precision, device, "sampling")
     shape = spec.architecture
     assert isinstance(shape, UNetArchitecture)
     size = (shape.in_channels, shape.image_size_px, shape.image_size_px)
@@ -72,10 +76,14 @@ def draw_samples(
     cond_fn = None
     if classifier is not None:
         assert labels is not None and sampler.guidance_scale is not None
-        cond_fn = make_cond_fn(classifier, labels.to(device), sampler.guidance_scale)
+        cond_fn = make_cond_fn(
+            run_in_precision(classifier, sampler.precision, device),
+            labels.to(device),
+            sampler.guidance_scale,
+        )
     options = {"eta": sampler.eta} if sampler.method == "ddim" else {}
     sample = SAMPLERS[sampler.method](
-        model,
+        run_in_precision(model, sampler.precision, device),
         make_respaced(sampler),
         draw_noise(),
         noise_fn=draw_noise,

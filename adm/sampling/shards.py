@@ -126,7 +126,7 @@ def write_samples(
         **about,
         inputs=hash_inputs(weights=weights_path, classifier=classifier_path, low_res=low_res_path),
         seeds={"sampling": spec.seed},
-        precision="float32",
+        precision=spec.sampler.precision,
         model=model_spec.content(),
     )
     names = read_header(classifier_path or weights_path).class_names

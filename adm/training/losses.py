@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adm.process.diffusion import q_sample, training_losses
-from adm.training.precision import make_autocast
+from adm.training.precision import run_in_precision
 from specs.models import GuideSpec, ModelSpec
 from specs.schedule import Schedule, make_schedule
 
@@ -123,11 +123,7 @@ def make_loss_fn(spec: ModelSpec, model: nn.Module, device: str | torch.device) 
     """
     training = spec.training
     schedule = make_schedule(training.schedule, training.num_timesteps)
-
-    def run_network(x_t: Tensor, t: Tensor, **model_kwargs: Tensor) -> Tensor:
-        with make_autocast(training.precision, device):
-            return model(x_t, t, **model_kwargs)
-
+    run_network = run_in_precision(model, training.precision, device)
     if isinstance(spec, GuideSpec):
         return partial(compute_classifier_losses, run_network, schedule)
     return partial(

@@ -1,6 +1,7 @@
-"""Number formats of a training step: 32-bit weights always, 16-bit arithmetic where asked."""
+"""Number formats of training and sampling: 32-bit weights, 16-bit arithmetic where asked."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -12,20 +13,35 @@ from records.errors import UserError
 DTYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check_precision(precision: str, device: str | torch.device) -> None:
+def check_precision(precision: str, device: str | torch.device, where: str = "training") -> None:
     """Refuse a precision that does not exist or that the machine lacks; none is ever swapped.
+
+    Args:
+        precision: its name.
+        device: where the network is.
+        where: begins messages: `training` or `sampling`.
 
     Raises:
         UserError: an unknown name, or bf16 on a GPU without it.
     """
     if precision not in DTYPES:
-        raise UserError(f"training: precision: got {precision!r}; needed: {', '.join(DTYPES)}")
+        raise UserError(f"{where}: precision: got {precision!r}; needed: {', '.join(DTYPES)}")
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu and precision == "bf16" and not torch.cuda.is_bf16_supported(False):
         raise UserError(
-            f"training: precision: bf16 is asked for and {torch.cuda.get_device_name(device)} has "
+            f"{where}: precision: bf16 is asked for and {torch.cuda.get_device_name(device)} has "
             "no bfloat16 arithmetic; take fp16 or float32 in the scale's file, or another device "
             "(the results are then those of another spec)"
+        )
+
+
+def warn_of_slow_precision(name: str, precision: str, device: str) -> None:
+    """Tell on standard error that a CPU has no fast arithmetic for what is asked of it."""
+    if precision == "fp16" and device == "cpu":
+        print(
+            f"note: {name}: fp16 on a CPU is slower than float32 and less exact; "
+            "`precision: float32` is for a CPU (the results are then those of another spec)",
+            file=sys.stderr,
         )
 
 
@@ -47,6 +63,18 @@ def make_autocast(precision: str, device: str | torch.device) -> AbstractContext
     """
     dtype = DTYPES[precision]
     return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype)
+
+
+def run_in_precision(
+    network: Callable[..., Tensor], precision: str, device: str | torch.device
+) -> Callable[..., Tensor]:
+    """Return a function that runs a network in a precision; see `make_autocast`."""
+
+    def run(*args: Tensor, **kwargs: Tensor) -> Tensor:
+        with make_autocast(precision, device):
+            return network(*args, **kwargs)
+
+    return run
 
 
 @dataclass

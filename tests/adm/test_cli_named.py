@@ -11,9 +11,11 @@ from PIL import Image
 
 from adm.cli import main
 from adm.networks.model import make_network
+from adm.published import modules
 from adm.published.draw import draw_named
 from adm.published.load import load
 from adm.published.names import find_model, load_catalogue
+from adm.sampling.draw import draw_samples
 from adm.weights.files import load_weights, read_header
 from records.batches import read_batch
 from records.errors import UserError
@@ -108,6 +110,21 @@ def test_temperatures_are_options(published, tmp_path):
     model = load("ADM_diffusion_256_conditioned", **published.lists)
     again = model.sample(2, seed=0, respacing="6", noise_temperature=0.5)
     assert (again.numpy() == cold[..., :1]).all()
+
+
+def test_the_precision_is_an_option(published, tmp_path, monkeypatch):
+    seen = []
+
+    def note(indices, **options):
+        seen.append(options["sampler"].precision)
+        return draw_samples(indices, **options)
+
+    monkeypatch.setattr(modules, "draw_samples", note)
+    out = tmp_path / "batch.npz"
+    for options, precision in (((), "float32"), (("--precision", "bf16"), "bf16")):
+        options = ("--num-images", "1", "--respacing", "2", *options)
+        assert draw(published, "ADM_diffusion_256_conditioned", out, *options) == 0
+        assert read_manifest(out)["precision"] == seen.pop() == precision
 
 
 def test_a_stack_guides_its_base(published, tmp_path):

@@ -84,6 +84,19 @@ def test_steps_that_a_scale_maps_are_those_on_its_page(tmp_path):
     assert (steps.paper, steps.here) == ("1000; 250", "38; 37")
 
 
+@pytest.mark.parametrize(("precision", "shown"), [("bf16", True), ("float32", False)])
+def test_another_precision_of_sampling_is_on_the_page(tmp_path, precision, shown):
+    scale = yaml.safe_load((ROOT / "params" / "scales" / "digits.yaml").read_text())
+    scale["sampling"]["precision"] = precision
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(scale))
+    page = make_table_spec(load_plan({"scale": str(path), "results": "nowhere"}), "table4")
+    found = [one for one in page.differences if one.what == "precision of sampling"]
+    assert [(one.paper, one.here) for one in found] == (
+        [("fp16 (the authors' code)", "bf16")] if shown else []
+    )
+
+
 def test_claims_that_only_published_values_test_speak_of_the_paper():
     claims = {claim.id: claim for claim in make_table_spec(DIGITS, "table4").claims}
     assert "with 25 sampling steps" in claims["t4_128_25_steps"].text

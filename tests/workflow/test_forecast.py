@@ -104,6 +104,23 @@ def test_marks_of_a_model_are_a_chain_that_adds_up():
     assert images == pytest.approx(1_200_000 * 256)
 
 
+def test_samples_in_16_bits_take_the_peak_and_the_share_of_16_bits():
+    sampling = PAPER.scale.sampling.model_copy(update={"precision": "bf16"})
+    scale = PAPER.scale.model_copy(update={"sampling": sampling})
+    samples = {
+        name: spec.model_copy(
+            update={"sampler": spec.sampler.model_copy(update={"precision": "bf16"})}
+        )
+        for name, spec in PAPER.samples.items()
+    }
+    plan = dataclasses.replace(PAPER, scale=scale, samples=samples)
+    assert choose_speed(plan).gpu == "H100"  # a V100 has no bf16
+    jobs = make_jobs(plan, COUNTS, choose_speed(plan, gpu="A100"), ["table5"])
+    for name, share in (("t3_cond_guided_1", 0.147), ("t5_256_adm_admu", 0.116)):
+        job = jobs["sample", name]
+        assert job.seconds == pytest.approx(job.flops / (share * 312e12))
+
+
 @pytest.mark.parametrize(
     ("respacing", "steps"), [("250", 250), ("ddim25", 25), ("90,60,60,20,20", 250)]
 )

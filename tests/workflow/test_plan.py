@@ -120,6 +120,20 @@ def test_a_model_that_changes_changes_everything_that_hangs_on_it(plan, tmp_path
     assert "t3_cond_guided_1" in hang and "t3_cond" not in hang
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_precision_of_sampling_is_in_a_spec_where_it_is_not_float32(plan, tmp_path, precision):
+    scale = yaml.safe_load(DIGITS.read_text())
+    scale["sampling"]["precision"] = precision
+    path = tmp_path / "digits.yaml"
+    path.write_text(yaml.safe_dump(scale, sort_keys=False))
+    other = load_plan({"scale": str(path)})
+    for name, spec in plan.samples.items():
+        found = other.samples[name]
+        assert found.sampler.precision == precision
+        assert (found.digest == spec.digest) == (precision == "float32")
+        assert ("precision" in found.content()["sampler"]) == (precision != "float32")
+
+
 def skip_broken(tmp_path, value, *names):
     """The path of the paper's scale with another word on broken images in some tasks."""
     scale = yaml.safe_load(DIGITS.with_name("paper.yaml").read_text())

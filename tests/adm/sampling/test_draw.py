@@ -59,6 +59,52 @@ def test_samples_do_not_depend_on_batches_or_shards(networks, method):
         assert (pixels - other).abs().max() <= 1
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_both_networks_run_in_the_precision_and_the_chain_does_not(networks, precision):
+    model, classifier = networks
+    seen = set()
+
+    def note(_module, _inputs, output):
+        seen.add(output.dtype)
+
+    settings = {
+        "method": "ancestral",
+        "respacing": "5",
+        "eta": 0.0,
+        "guidance_scale": 2.0,
+        "schedule": "linear",
+        "num_timesteps": 1000,
+    }
+    # Outputs end in float32; what is inside shows the arithmetic.
+    inside = [
+        next(one for one in network.modules() if isinstance(one, torch.nn.Conv2d))
+        for network in networks
+    ]
+
+    def draw(**changes):
+        seen.clear()
+        hooks = [one.register_forward_hook(note) for one in inside]
+        images = draw_samples(
+            range(8),
+            model=model,
+            spec=SPEC,
+            sampler=Sampler(**settings, **changes),
+            seed=3,
+            labels=torch.arange(8),
+            classifier=classifier,
+        )
+        for hook in hooks:
+            hook.remove()
+        assert images.dtype == torch.float32
+        return images
+
+    exact = draw()
+    assert seen == {torch.float32}
+    short = draw(precision=precision)
+    assert seen == {torch.bfloat16 if precision == "bf16" else torch.float16}
+    assert 0 < (short - exact).abs().mean() < 0.05
+
+
 @pytest.mark.parametrize("fault", ["weights", "guidance"])
 def test_samples_that_are_no_images_are_refused(networks, fault):
     """They would be stored as black images."""

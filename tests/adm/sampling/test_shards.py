@@ -80,6 +80,13 @@ def test_the_batch_is_the_same_for_any_size_of_shard(tmp_path):
     assert not (tmp_path / "cut.shards").exists()
 
 
+def test_a_batch_says_in_which_precision_it_was_drawn(tmp_path):
+    for precision in ("float32", "bf16"):
+        spec = make_sample(tmp_path, num_samples=4, sampler={"precision": precision})
+        draw(tmp_path, spec, precision, stop=4)
+        assert read_manifest(tmp_path / f"{precision}.npz")["precision"] == precision
+
+
 def test_a_stopped_job_goes_on_from_its_finished_shards(tmp_path, drawn):
     spec = make_sample(tmp_path, num_samples=10)
     drawn["stop_before"] = 6

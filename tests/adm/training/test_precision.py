@@ -6,7 +6,9 @@ from adm.training.precision import (
     check_precision,
     compute_grad_norm,
     make_autocast,
+    run_in_precision,
     use_exact_float32,
+    warn_of_slow_precision,
 )
 from records.errors import UserError
 
@@ -19,8 +21,10 @@ def test_unknown_precision_names_the_known_ones():
 def test_missing_bf16_is_said_and_nothing_else_is_taken(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
-    with pytest.raises(UserError, match=r"Old GPU has no bfloat16 arithmetic; take fp16"):
+    with pytest.raises(UserError, match=r"^training: .* Old GPU has no bfloat16 arithmetic; take"):
         check_precision("bf16", "cuda")
+    with pytest.raises(UserError, match=r"^sampling: precision: bf16 is asked for and Old GPU"):
+        check_precision("bf16", "cuda", "sampling")
     check_precision("fp16", "cuda")
 
 
@@ -33,6 +37,21 @@ def test_autocast_decides_the_arithmetic_and_not_the_weights(precision, dtype):
     with make_autocast(precision, "cpu"):
         assert layer(torch.ones(2, 4)).dtype == dtype
     assert layer.weight.dtype == torch.float32
+
+
+def test_a_network_runs_in_its_precision_and_only_there():
+    layer = torch.nn.Linear(4, 4)
+    run = run_in_precision(layer, "bf16", "cpu")
+    assert run(torch.ones(2, 4)).dtype == torch.bfloat16
+    assert layer(torch.ones(2, 4)).dtype == torch.float32
+
+
+def test_fp16_on_a_cpu_is_told(capsys):
+    warn_of_slow_precision("m", "bf16", "cpu")
+    warn_of_slow_precision("m", "fp16", "cuda")
+    assert capsys.readouterr().err == ""
+    warn_of_slow_precision("m", "fp16", "cpu")
+    assert capsys.readouterr().err.startswith("note: m: fp16 on a CPU is slower than float32")
 
 
 def test_float32_is_not_rounded_to_tf32(monkeypatch):
