@@ -53,7 +53,7 @@ def _grade(options: argparse.Namespace) -> int:
     from eval.pairs import compare
 
     kind = find_kind(options.table) if options.table else None
-    network = _load_network(options, cache=options.cache)
+    network = _load_network(options, cache=options.cache, shards=options.shards)
     grade_one = _make_grader(options, metrics, network, many=many)
     results, comparisons, exit_code = [], [], 0
     for path, name in zip(options.samples, _name_samples(options), strict=True):
@@ -328,7 +328,9 @@ def _list_outputs(options: argparse.Namespace) -> list[Any]:
     return [path, *beside, options.events]
 
 
-def _load_network(options: argparse.Namespace, *, cache: bool = False) -> Any:
+def _load_network(
+    options: argparse.Namespace, *, cache: bool = False, shards: str | None = None
+) -> Any:
     """Check the device, load the feature network, which keeps its features if there is a cache."""
     from eval.networks.device import check_device
     from eval.networks.load import load_network
@@ -340,6 +342,7 @@ def _load_network(options: argparse.Namespace, *, cache: bool = False) -> Any:
         device=options.device,
         any_weights=options.any_weights,
         cache=get_cache_folder() / "features" if cache else None,
+        shards=shards,
     )
 
 

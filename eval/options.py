@@ -74,6 +74,12 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
             action="store_true",
             help="keep features under ~/.cache (20 kB an image) and use those that are there",
         )
+        add(
+            "--shards",
+            metavar="FOLDER",
+            help="keep features of finished images there until all are done, for a run that is "
+            "killed",
+        )
         add("--samples-digest", metavar="DIGEST", help="refuse samples of another spec")
         add("--json", metavar="OUT", help="write metrics and protocol there (-: to stdout)")
         add("--table", metavar="OUT", help="write a table there: .txt, .csv, .md or .tex")

@@ -125,6 +125,7 @@ def _evaluate(plan: Plan, sample: str) -> Job:
         identity=_identify_metrics(plan, plan.metric_spec(sample)),
         options=[
             *options,
+            *("--shards", files.features(sample)),
             *_grading_options(plan),
             *_record(plan, f"evaluate-{sample}", sample),
         ],

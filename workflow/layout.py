@@ -130,6 +130,10 @@ class Layout:
         """Return the folder of the finished shards of a batch that is being drawn."""
         return f"{self.made}/state/samples-{spec.name}-{spec.digest[:12]}"
 
+    def features(self, sample: str) -> str:
+        """Return the folder of the features of a batch that is being graded."""
+        return f"{self.made}/state/features-{sample}"
+
     def network(self, network: SmallNetwork | Inception) -> Stored:
         name = "inception.pb" if isinstance(network, Inception) else "features.safetensors"
         return Stored(f"{self.root}/network/{name}", f"{self.root}/network/spec.json")

@@ -55,8 +55,12 @@ def keep_features(
             return
 
 
+def identify_features(image_set: ImageSet, network: FeatureNetwork) -> str:
+    """Return a name of a network's features of images, by the content of both."""
+    rows = None if image_set.rows is None else digest(image_set.rows.tolist())
+    return digest({"images": image_set.sha256, "rows": rows, "network": network.description})[:32]
+
+
 def _locate(image_set: ImageSet, network: FeatureNetwork, cache: Path, output: str) -> Path:
     """Say where an output of images is kept."""
-    rows = None if image_set.rows is None else digest(image_set.rows.tolist())
-    key = digest({"images": image_set.sha256, "rows": rows, "network": network.description})
-    return cache / f"{key[:32]}-{output}.npz"
+    return cache / f"{identify_features(image_set, network)}-{output}.npz"

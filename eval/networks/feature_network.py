@@ -17,7 +17,8 @@ class FeatureNetwork:
 
     run takes uint8 images [n, h, w, 1 or 3] of any size and returns float32 pool [n, pool_dims],
     spatial [n, spatial_dims] and softmax [n, num_classes]. sha256 is that of the weights' file.
-    cache is a folder where features are kept by the content of the images; None for nowhere.
+    cache is a folder where features are kept by the content of the images, shards one where those
+    of an unfinished pass are; None for nowhere.
     """
 
     name: str
@@ -28,6 +29,7 @@ class FeatureNetwork:
     description: dict[str, Any]
     run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
     cache: Path | None = None
+    shards: Path | None = None
 
     @property
     def is_inception(self) -> bool:

@@ -10,6 +10,7 @@ from eval.images.image_set import ImageSet
 from eval.images.prefetch import prefetch_batches
 from eval.networks.feature_cache import keep_features, read_cached
 from eval.networks.feature_network import FeatureNetwork
+from eval.networks.feature_shards import FeatureShards
 from eval.networks.progress import show_progress
 from records.errors import UserError
 
@@ -53,7 +54,8 @@ def compute_features(
 ) -> Features:
     """Run the feature network over all images and keep what is asked for.
 
-    Where the network has a cache, features that are there are read instead.
+    Where the network has a cache, features that are there are read instead; where it has a folder
+    for shards, a pass that was killed goes on after its last one.
 
     Args:
         image_set: from open_images.
@@ -77,12 +79,16 @@ def compute_features(
     cached = read_cached(image_set, network, kept)
     if cached is not None:
         return Features(image_set.num_images, labels=image_set.labels, **cached)
-    for rows, _, batch in iterate_features(
-        image_set, network, batch_size=batch_size, progress=progress
-    ):
+    shards = FeatureShards(image_set, network, kept)
+    start, rest = shards.num_done, image_set
+    if start:
+        rest = image_set.take(np.arange(start, image_set.num_images))
+    for rows, _, batch in iterate_features(rest, network, batch_size=batch_size, progress=progress):
         for name, array in kept.items():
-            array[rows] = batch[name]
+            array[start + rows.start : start + rows.stop] = batch[name]
+        shards.keep(start + rows.stop)
     keep_features(image_set, network, kept)
+    shards.drop()
     return Features(image_set.num_images, labels=image_set.labels, **kept)
 
 

@@ -14,6 +14,7 @@ def load_network(
     device: str = "cpu",
     any_weights: bool = False,
     cache: str | Path | None = None,
+    shards: str | Path | None = None,
 ) -> FeatureNetwork:
     """Load the feature network that a file holds.
 
@@ -24,10 +25,16 @@ def load_network(
         device: where torch runs it, such as cpu or cuda:0.
         any_weights: take a frozen graph with other weights than the published ones.
         cache: a folder where features are kept by the content of the images; None for nowhere.
+        shards: a folder for those of an unfinished pass, which the next one goes on from; None for
+            nowhere.
 
     Raises:
         UserError: no such file, not such a network, or a backend or device that it cannot run on.
     """
+    folders = {
+        name: None if folder is None else Path(folder)
+        for name, folder in {"cache": cache, "shards": shards}.items()
+    }
     if path is not None and Path(path).suffix == ".safetensors":
         if backend != "torch":
             raise UserError(
@@ -36,14 +43,9 @@ def load_network(
             )
         from eval.networks.small import load_small_network
 
-        return _with_cache(load_small_network(path, device=device), cache)
+        return replace(load_small_network(path, device=device), **folders)
     from eval.networks.inception import load_inception
     from eval.networks.weights import find_inception
 
     found = find_inception(path, verify=not any_weights)
-    return _with_cache(load_inception(found, backend=backend, device=device), cache)
-
-
-def _with_cache(network: FeatureNetwork, cache: str | Path | None) -> FeatureNetwork:
-    """Give a network a folder for features."""
-    return replace(network, cache=None if cache is None else Path(cache))
+    return replace(load_inception(found, backend=backend, device=device), **folders)
