@@ -3,12 +3,12 @@
 A cell whose model was trained with several seeds shows their mean.
 """
 
-import math
 from typing import Any
 
 from records.metrics import METRICS
 from reports.cells import read_measured
 from reports.claims import compute_interval, judge_comparison, make_spread
+from reports.effects import exceed
 from reports.replicates import (
     CellReplicates,
     average_metric,
@@ -112,5 +112,5 @@ def estimate_difference(
     found = compare_rows(spec, replicates, row, first, mark, metric, statistic)
     low, high = found["low"], found["high"]
     if low is not None and high is not None and statistic == "ratio":
-        low, high = (base * math.expm1(end) for end in (low, high))
+        low, high = (base * exceed(end) for end in (low, high))
     return {"measured": sum(values) / len(seeds) - base, "low": low, "high": high}

@@ -55,11 +55,13 @@ def make_spread(
 ) -> Spread:
     """Add up the variance of a mean effect over training seeds.
 
-    V = [W + A max(M - m, 0)] / n with W the effect's own sampling variance, A = sum of squared
-    slopes, M the pooled variance between seeds and m the sampling error in it. As M is an estimate
-    with nu degrees of freedom, V has V^2 / ((A M / n)^2 / nu + (W / n)^2 / (samples - 1)). Where
-    all seeds share their noise, the sampling error is the same with each: it neither falls nor
-    spreads with them, and V = W + A M / n.
+    V = [max(W, A m) + A max(M - m, 0)] / n with W the effect's own sampling variance, A = sum of
+    squared slopes, M the pooled variance between seeds and m the sampling error in it. As M is an
+    estimate with nu degrees of freedom, V has V^2 / ((A M / n)^2 / nu + (W / n)^2 / (samples - 1)).
+    A sampling error below that of the pool is not counted as such: the difference of two estimates
+    would be left, with next to no degrees of freedom. Where all seeds share their noise, the
+    sampling error is the same with each: it neither falls nor spreads with them, and
+    V = W + A M / n.
 
     Args:
         sampling: W of one seed's effect.
@@ -73,6 +75,7 @@ def make_spread(
     if shared:
         sampling *= num
     counted = 0.0 if seeds is None or shared else seeds.sampling
+    sampling = max(sampling, squares * counted)
     between = squares * max(seeds.size - counted, 0.0) if seeds else 0.0
     variance = (sampling + between) / num
     uncertain = (sampling / num) ** 2 / max(num_samples - 1, 1)

@@ -34,6 +34,11 @@ def transform(value: float, scale: Statistic) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
+def exceed(logarithm: float) -> float:
+    """Return exp(x) - 1: by which share one value exceeds the other; at most 1e304, never inf."""
+    return math.expm1(min(logarithm, 700.0))
+
+
 def compute_effect(comparison: PageComparison, values: Sequence[float]) -> Effect:
     """Compute the effect of a comparison.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from records.metrics import METRICS
+from reports.effects import exceed
 
 SETTING_NAMES = {
     "attention_resolutions": "attention at (px)",
@@ -191,7 +192,7 @@ def describe_effect(comparison: Mapping[str, Any]) -> str:
     metric = comparison["metric"]
     if comparison["statistic"] == "ratio":
         ends = [comparison[key] for key in ("effect", "low", "high") if comparison[key] is not None]
-        effect, *interval = (format_per_cent(100 * math.expm1(one)) for one in ends)
+        effect, *interval = (format_per_cent(100 * exceed(one)) for one in ends)
         return f"{effect} (95\u00a0%: {' to '.join(interval)})" if interval else effect
     effect = format_number(comparison["effect"], metric, signed=True)
     interval = format_interval(comparison["low"], comparison["high"], metric, signed=True)

@@ -3,11 +3,11 @@
 Every model sees the same images, timesteps and noise, so that losses are paired image by image.
 """
 
-import math
 from typing import Any
 
 from reports.cell_intervals import compare_rows
 from reports.claims import CONTRADICTED, SUPPORTED
+from reports.effects import exceed
 from reports.replicates import CellReplicates, average_metric
 from specs.page import PageRow, PageSpec
 
@@ -69,7 +69,7 @@ def _compare(
     if found["effect"] is None:
         return nothing
     ends = {
-        key: None if found[name] is None else 100 * math.expm1(found[name])
+        key: None if found[name] is None else 100 * exceed(found[name])
         for key, name in (("change", "effect"), ("low", "low"), ("high", "high"))
     }
     return {**ends, "decided": found["verdict"]}

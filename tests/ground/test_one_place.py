@@ -12,7 +12,11 @@ from specs.architecture import ClassifierSwitches, DiffusionSwitches
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("adm", "adm_eval", "eval", "records", "reports", "specs", "workflow")
-SCALES = sorted((ROOT / "params" / "scales").glob("*.yaml"))
+SCALES = [  # those that extend none
+    path
+    for path in sorted((ROOT / "params" / "scales").glob("*.yaml"))
+    if "\nextends: " not in path.read_text()
+]
 LAYERS = "adm/networks/"
 # Files that write an architecture in words of others: options of the authors' own scripts; columns
 # of the paper's tables, their headings, what of them differs here; the small model of `adm fit`.

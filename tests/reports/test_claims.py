@@ -82,10 +82,13 @@ def test_p_value_is_five_per_cent_at_the_end_of_the_interval():
 
 def test_spread_adds_sampling_and_what_seeds_add_beyond_it():
     seeds = SeedVariance(size=0.5, dof=12, sampling=0.2)
-    spread = make_spread(0.3, NUM, (1.0, -1.0), seeds, 3)
-    assert spread.variance == pytest.approx((0.3 + 2 * 0.3) / 3)
-    uncertain = (0.3 / 3) ** 2 / 999 + (2 * 0.5 / 3) ** 2 / 12
+    spread = make_spread(0.7, NUM, (1.0, -1.0), seeds, 3)
+    assert spread.variance == pytest.approx((0.7 + 2 * 0.3) / 3)
+    uncertain = (0.7 / 3) ** 2 / 999 + (2 * 0.5 / 3) ** 2 / 12
     assert spread.dof == pytest.approx(spread.variance**2 / uncertain)
+    # Less sampling error than the pool has is not credited: what is left is the pool's spread.
+    small = make_spread(0.001, NUM, (1.0, -1.0), seeds, 3)
+    assert small == pytest.approx((2 * 0.5 / 3, 12), rel=0.01)
     # Seeds that spread less than sampling alone add nothing.
     assert make_spread(0.3, NUM, (1.0,), SeedVariance(0.1, 12, 0.2), 3).variance == 0.3 / 3
     assert make_spread(0.3, NUM, (1.0,), None, 1) == pytest.approx((0.3, 999))
@@ -218,6 +221,30 @@ def test_intervals_of_seeds_cover(make_cell, num_rows):
         )
         covered += found["low"] <= 0 <= found["high"]
     assert 0.93 <= covered / 600 <= 0.975
+
+
+def test_intervals_of_alike_rows_among_unlike_ones_cover(make_cell):
+    """Two rows have a tenth of the sampling error of the others, with which they are pooled."""
+    rng = np.random.default_rng(0)
+    errors = np.array([0.05, 0.05, 0.5, 0.5])[:, None]
+    covered, dofs = 0, []
+    for _ in range(600):
+        values = 20 + rng.normal(size=3) + 0.1 * rng.normal(size=(4, 3))
+        values += errors * rng.normal(size=(4, 3))
+        group = {
+            row: make_cell(*found, std_error=float(error))
+            for row, found, (error,) in zip("abcd", values, errors, strict=True)
+        }
+        found = judge_comparison(
+            comparison("less", differ=True),
+            [group["a"], group["b"]],
+            group,
+            {row: row for row in "abcd"},
+        )
+        covered += found["low"] <= 0 <= found["high"]
+        dofs.append(found["dof"])
+    assert covered / 600 >= 0.93  # wider than need be, since it is pooled with noisier rows
+    assert min(dofs) > 5  # of 6
 
 
 def result(verdict, effect=1.0, low=0.5, high=1.5, p=0.01):

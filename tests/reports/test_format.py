@@ -93,6 +93,8 @@ def test_effects_in_words():
     effect = {"metric": "fid", "statistic": "difference", "effect": 1.5, "low": -0.5, "high": 3.5}
     ratio = {**effect, "statistic": "ratio", "effect": 0.1, "low": -0.05, "high": 0.25}
     assert describe_effect(ratio) == "+10.5\u00a0% (95\u00a0%: \u22124.88\u00a0% to +28.4\u00a0%)"
+    wild = describe_effect({**ratio, "low": -1e33, "high": 1e33})  # a verdict of next to nothing
+    assert wild.startswith("+10.5\u00a0% (95\u00a0%: \u2212100\u00a0% to +1.01e+306")
     assert describe_effect(effect) == "+1.50 (95\u00a0%: \u22120.50 to +3.50)"
     assert describe_effect({**effect, "low": None, "high": None}) == "+1.50"
     assert describe_effect({**effect, "effect": None}) == ""
