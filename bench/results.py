@@ -148,7 +148,8 @@ def describe_claim(claim: Mapping[str, Any]) -> str:
     deciding = claim["comparisons"][claim["deciding"]]
     effect = describe_effect(deciding)
     if claim["verdict"] == PUBLISHED_ONLY:
-        decided = f"Only source {' or '.join(claim['sources'])} can test it."
+        sources = " or ".join(claim["sources"])
+        decided = f"Only source {sources} can test it." if sources else "No source has all its rows."
     elif effect:
         decided = f"Effect {effect}."
     else:
