@@ -205,7 +205,7 @@ def test_a_source_without_rows_says_so_on_the_page(fresh, tmp_path):
         (
             lambda folder: choose(folder, "nope", "retrain"),
             "error: params/run.yaml: scale: got 'nope'; needed: the name of a file in "
-            "params/scales, one of cifar10, digits, mini, paper",
+            "params/scales, one of cifar10, decide, digits, mini, paper",
         ),
         (
             lambda folder: (folder / "results").write_text("a file"),

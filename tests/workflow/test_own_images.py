@@ -119,11 +119,11 @@ def test_the_middle_scales_image_sets(cifar10):
 
 
 @pytest.mark.parametrize(
-    ("shipped", "whole", "num_images"),
-    [("paper", "imagenet_whole", 24), ("cifar10", "cifar10_whole", 60)],
+    ("shipped", "whole", "num_images", "last_mark"),
+    [("paper", "imagenet_whole", 24, 7), ("cifar10", "cifar10_whole", 60, 2)],
 )
 def test_classifiers_learn_from_whole_images_and_are_measured_on_square_ones(
-    shipped, whole, num_images, request
+    shipped, whole, num_images, last_mark, request
 ):
     results = request.getfixturevalue(shipped)
     folder = results / "retrain/models/classifier_256"
@@ -136,7 +136,7 @@ def test_classifiers_learn_from_whole_images_and_are_measured_on_square_ones(
     assert accuracy["inputs"]["data"] == hashlib.sha256(data).hexdigest()
     model = read_header(results / "retrain/models/imagenet_256/ema-final.safetensors")
     assert model.spec.content()["training"]["dataset"]["task"] == "imagenet_256"
-    assert model.iteration == 7  # the last of its marks
+    assert model.iteration == last_mark
 
 
 @pytest.mark.parametrize("shipped", ["paper", "cifar10"])
