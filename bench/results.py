@@ -149,7 +149,9 @@ def describe_claim(claim: Mapping[str, Any]) -> str:
     effect = describe_effect(deciding)
     if claim["verdict"] == PUBLISHED_ONLY:
         sources = " or ".join(claim["sources"])
-        decided = f"Only source {sources} can test it." if sources else "No source has all its rows."
+        decided = (
+            f"Only source {sources} can test it." if sources else "No source has all its rows."
+        )
     elif effect:
         decided = f"Effect {effect}."
     else:
