@@ -38,9 +38,7 @@ class FeatureShards:
             kept: by output, float32 [num_images, dims]; is filled as far as shards reach.
         """
         self._folder, self._kept, self.num_done = network.shards, kept, 0
-        key = f"{identify_features(image_set, network)}-{'-'.join(kept)}"
-        self._pattern = f"{key}-from-*.npz"
-        self._prefix = f"{key}-from-"
+        self._prefix = f"{identify_features(image_set, network)}-{'-'.join(kept)}-from-"
         while self._folder is not None and self._read(self._folder):
             pass
 
@@ -62,7 +60,7 @@ class FeatureShards:
         """Remove the shards, and their folder if it is empty then."""
         if self._folder is None or not self._folder.is_dir():
             return
-        for path in self._folder.glob(self._pattern):
+        for path in self._folder.glob(f"{self._prefix}*.npz"):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self._folder.rmdir()

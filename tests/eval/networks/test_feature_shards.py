@@ -54,6 +54,18 @@ def test_a_killed_pass_goes_on(sharded, network):
     assert not sharded.shards.exists()
 
 
+def test_a_pass_whose_shards_reach_the_end_runs_nothing(sharded, network):
+    source, plain = make_source(IMAGES[:16]), compute_features(make_source(IMAGES[:16]), network)
+    kept = {name: getattr(plain, name) for name in OUTPUTS}
+    shards = feature_shards.FeatureShards(source, sharded, kept)
+    shards.keep(8)
+    shards.keep(16)
+    killed, _ = stop_after(sharded, 0)
+    found = compute_features(source, killed, batch_size=4)
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+
+
 def test_a_whole_pass_leaves_nothing(sharded):
     sharded.shards.mkdir()
     (sharded.shards / "mine").touch()
