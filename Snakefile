@@ -1,6 +1,6 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
-# Targets: reproduce_all, reproduce_<table> for each table of params/tables.yaml that the scale has, datasets, models,
-# samples, metrics, losses.
+# Targets: reproduce_all, reproduce_<table> for each table of params/tables.yaml that the scale has, reproduce_figures,
+# datasets, models, samples, metrics, losses.
 import sys
 from pathlib import Path
 from shlex import quote
@@ -70,6 +70,11 @@ if "sample" in RULES:
 
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
+
+
+if "figures" in RULES:
+
+    include: "workflow/rules/figures.smk"
 
 
 # Not called in a dry run, nor in the processes of single jobs; before the first job is started or submitted.

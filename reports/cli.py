@@ -12,10 +12,13 @@ from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
 from reports.export import render_csv, render_latex, render_markdown
+from reports.figures.page import render_figures, render_points
+from reports.figures.points import evaluate_figures
 from reports.files import condense, find_metrics, list_problems
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
 from reports.tables import FORMAT, make_table
+from specs.figure_page import load_figure_page
 from specs.page import PageSpec, load_page
 from specs.results import AllCosts, EvaluatedTable
 from specs.strict import validated
@@ -119,6 +122,36 @@ def write_index(
     write_text(Path(out_dir) / "index.html", render_index(tables, costs))
 
 
+def write_figures(
+    spec_path: str | Path, out_dir: str | Path, events: EventLog | None = None
+) -> None:
+    """Draw all figures and write their page, and the points of each as CSV.
+
+    Args:
+        spec_path: specification of the figures; its paths are relative to the current folder.
+        out_dir: where figures.html goes, and the folder figures/ with the points.
+        events: where to record that; None records nothing.
+
+    Raises:
+        UserError: a broken specification.
+    """
+    page = load_figure_page(spec_path)
+    about: dict[str, Any] = {"kind": "page", "name": "figures", "digest": page.digest}
+    with (events or EventLog(None)).record(job="figures", spec=None, **about) as usage:
+        problems: list[str] = []
+        figures = evaluate_figures(page, problems)
+        for problem in condense(list(dict.fromkeys(problems))):
+            print(f"warning: {problem}", file=sys.stderr)
+        folder = Path(out_dir)
+        links = [("index", "All tables")] if (folder / "index.html").exists() else []
+        text = render_figures(page, figures, condense(list(dict.fromkeys(problems))), links)
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        for figure in figures:
+            write_text(folder / "figures" / f"{figure['name']}.csv", render_points(figure))
+        write_text(folder / "figures.html", text)
+        write_manifest(folder / "figures.html", make_manifest(**about, inputs={}), usage)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m reports`."""
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
@@ -128,11 +161,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     table.add_argument("--spec", required=True, help="table specification (JSON)")
     table.add_argument("--out-dir", required=True, help="folder to write to")
+    figures = commands.add_parser("figures", help="write the page of all figures")
+    figures.add_argument("--spec", required=True, help="specification of the figures (JSON)")
+    figures.add_argument("--out-dir", required=True, help="folder of the tables' pages")
     index = commands.add_parser("index", help="write index.html over evaluated tables")
     index.add_argument("tables", nargs="+", metavar="TABLE.json", help="files written by `table`")
     index.add_argument("--out-dir", required=True, help="folder of the tables' pages")
     index.add_argument("--costs", help="JSON of iterations, seconds and samples")
-    for command in (table, index):
+    for command in (table, figures, index):
         add_event_options(command)
     return parser
 
@@ -142,6 +178,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = make_parser().parse_args(argv)
     if args.command == "table":
         write_table(args.spec, args.out_dir, open_events(args))
+    elif args.command == "figures":
+        write_figures(args.spec, args.out_dir, open_events(args))
     else:
         about = {"kind": "page", "name": "index", "digest": None, "spec": None}
         with open_events(args).record(job="index", **about):

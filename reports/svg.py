@@ -22,6 +22,13 @@ SETTINGS: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign
 }
+# Stands for a colour of the page (style.css), so that one figure serves light and dark.
+COLOURS = {
+    name: f"#fa{place:04x}"
+    for place, name in enumerate(
+        ("ink", "soft", "paper", "line", "paper-value", *(f"series-{n}" for n in range(1, 7)))
+    )
+}
 METADATA = ("Creator", "Date", "Format", "Type")  # what matplotlib would write by itself
 
 
@@ -57,7 +64,10 @@ def render_svg(
     size = {"width": str(width_px), "height": str(height_px)}
     svg = _strip(ElementTree.fromstring(out.getvalue()))
     svg.attrib = {"viewBox": svg.attrib["viewBox"], **size, "role": "img", "aria-label": words}
-    return ElementTree.tostring(svg, encoding="unicode")
+    text = ElementTree.tostring(svg, encoding="unicode")
+    for name, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return text
 
 
 def clean_text(text: str) -> str:

@@ -16,6 +16,7 @@ from records.options import POSITIVE, number
 from workflow.availability import list_artefacts
 from workflow.costs import format_costs, make_costs
 from workflow.fetching import forget_artefact
+from workflow.figures import make_figure_page
 from workflow.forecast import make_forecast
 from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
@@ -34,6 +35,8 @@ def make_parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table-spec", help="write what a table's page shows")
     table.add_argument("--table", required=True, help="a table, as params/tables.yaml names it")
     table.add_argument("--out", required=True, help="JSON file to write")
+    figures = commands.add_parser("figures-spec", help="write what the page of figures shows")
+    figures.add_argument("--out", required=True, help="JSON file to write")
     costs = commands.add_parser("costs", help="write what the jobs cost")
     costs.add_argument("--out", required=True, help="JSON file to write")
     summary = commands.add_parser("summary", help="print what the jobs cost")
@@ -45,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="*",
         default=["reproduce_all"],
         metavar="TARGET",
-        help="reproduce_all (default), reproduce_table4, a table's name or alias",
+        help="reproduce_all (default), reproduce_table4, a table's name or alias, figures",
     )
     devices = ", ".join(load_devices()["devices"])
     plan.add_argument("--gpu", help=f"what computes: {devices} (default: as the scale's device)")
@@ -80,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         "forget", help="remove a published file that proved the wrong one, to fetch it again"
     )
     forget.add_argument("path", help="as published (64x64_diffusion.pt), or the path of a copy")
-    for command in (table, costs, summary, plan, forget):
+    for command in (table, figures, costs, summary, plan, forget):
         for key, value in DEFAULTS.items():
             command.add_argument(f"--{key}", default=value)
     forget.set_defaults(scale="paper")  # whose files they are
@@ -108,6 +111,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         if args.table not in plan.tables:
             raise UserError(f"--table: got {args.table!r}; needed: one of {', '.join(plan.tables)}")
         write_json(args.out, make_table_spec(plan, args.table).content())
+    elif args.command == "figures-spec":
+        write_json(args.out, make_figure_page(plan).content())
     elif args.command == "costs":
         write_json(args.out, make_costs(plan))
     elif args.command == "forget":

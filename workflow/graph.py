@@ -18,11 +18,12 @@ from workflow.accuracy import make_accuracy_spec
 from workflow.availability import list_artefacts
 from workflow.code_digest import digest_page_code
 from workflow.fetching import name_file
+from workflow.figures import figure_inputs, make_figure_page
 from workflow.job import Job, Key, Kind
 from workflow.layout import Layout, Stored
 from workflow.losses import has_loss, make_loss_spec
 from workflow.own_images import find_images, list_missing
-from workflow.plan import Plan, find_pages
+from workflow.plan import FIGURES, Plan, find_pages
 from workflow.table_spec import make_table_spec, table_inputs
 
 # Real images in each half of a ceiling at most: as many as the paper's samples in a row. Sets that
@@ -274,11 +275,19 @@ def _make_table(plan: Plan, table: str) -> Job:
     )
 
 
+def _make_figures(plan: Plan) -> Job:
+    """Write the page of all figures."""
+    return Job(
+        gathers=figure_inputs(plan),
+        identity={"spec": lambda: make_figure_page(plan).digest, **_identify_pages(plan)},
+        options=_record(plan, FIGURES),
+    )
+
+
 def _make_index(plan: Plan) -> Job:
     """Write the first page, and what the jobs cost."""
-    pages = [plan.layout.page(one, "json") for one in plan.shown_tables]
-    options = _record(plan, "index")
-    return Job(_identify_pages(plan), gathers={"tables": pages}, options=options)
+    pages = {"tables": [plan.layout.page(one, "json") for one in plan.shown_tables]}
+    return Job(_identify_pages(plan), gathers=pages, options=_record(plan, "index"))
 
 
 def _identify_pages(plan: Plan) -> dict[str, Any]:
@@ -308,6 +317,7 @@ def make_kinds(plan: Plan) -> dict[str, Kind]:
         "sample": Kind(sample, _sample, Layout.drawn, on_device=True),
         "evaluate": Kind(sample, _evaluate, Layout.metrics, on_device=True),
         "table": Kind(("table",), _make_table, Layout.pages),
+        "figures": Kind((), _make_figures, partial(Layout.figures, names=list(plan.figures))),
         "index": Kind((), _make_index, Layout.first_page),
     }
     for suffix in {PurePosixPath(path).suffix for path in list_artefacts(plan.released)}:
@@ -341,6 +351,8 @@ def list_jobs(plan: Plan) -> Iterator[Key]:
             yield "sample", sample
     for table in plan.shown_tables:
         yield "table", table
+    if plan.figures:
+        yield (FIGURES,)
     yield ("index",)
 
 

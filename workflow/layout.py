@@ -1,5 +1,6 @@
 """Where every file is stored: parameters in the project, and all that jobs make in its results."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -162,6 +163,11 @@ class Layout:
     def first_page(self) -> dict[str, str]:
         """Return the first page, and what the jobs cost, which it shows."""
         return {"page": self.page("index"), "costs": self.page("costs", "json")}
+
+    def figures(self, names: Sequence[str]) -> dict[str, str]:
+        """Return what is written of the figures: their page, what it shows, and their points."""
+        points = {f"points_{name}": self.page(f"figures/{name}", "csv") for name in names}
+        return {"page": self.page("figures"), "spec": self.page("figures", "spec.json"), **points}
 
     def table_plan(self, table: str) -> str:
         """Return what a table depends on, as DVC reads it."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from specs.datasets import ImageSpec, make_dataset_specs
 from specs.evaluation import Inception
+from specs.figures import Figure, load_figures_at, make_added_row
 from specs.models import ModelSpec
 from specs.released import Released, find_checkpoint, load_released
 from specs.row_facts import load_named_tables
@@ -21,6 +22,8 @@ from workflow.layout import Layout, find_scale, find_shipped
 PUBLISHED_RECIPE = 1
 SPLIT_SIZE = 5000
 NEIGHBOURS = 3
+FIGURES = "figures"  # the page of all figures
+NO_FIGURES = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +31,8 @@ class Plan:
     """Everything that can be made at one scale from one source, keyed by name.
 
     `settings` are the words that it was made of; `cells` name the samples of each cell, and `pages`
-    the tables that show a batch; `device` is where jobs compute: no spec holds it, so that another
-    one makes nothing stale.
+    the tables that show a batch; `added` are the rows that figures add to a table; `device` is
+    where jobs compute: no spec holds it, so that another one makes nothing stale.
     """
 
     scale: Scale
@@ -46,6 +49,8 @@ class Plan:
     cells: dict[str, str] = field(default_factory=dict)
     pages: dict[str, set[str]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    added: dict[str, dict[str, Row]] = field(default_factory=dict)
 
     @property
     def shown_tables(self) -> list[str]:
@@ -124,6 +129,7 @@ def make_plan(
     results: str,
     tables: str,
     released: str,
+    figures: str = NO_FIGURES,
     device: str | None = None,
 ) -> Plan:
     """Read the parameters and work out every spec.
@@ -134,13 +140,14 @@ def make_plan(
         results: folder for everything that is made.
         tables: params/tables.yaml, or another path.
         released: what was published; params/released.yaml, or another path.
+        figures: params/figures.yaml, or another path; `none` for none.
         device: where jobs compute; None: as the scale says.
 
     Raises:
         UserError: anything wrong in the files, or a source that the scale cannot have.
     """
     settings = {"scale": scale, "source": source, "results": results}
-    settings |= {"tables": tables, "released": released}
+    settings |= {"tables": tables, "released": released, "figures": figures}
     scale_path = find_scale(scale)
     loaded = load_scale(scale_path)
     check_source(str(scale_path), source, loaded)
@@ -173,6 +180,9 @@ def make_plan(
                 _add_cells(plan, known, table, row_id, row)
             for cell in list(plan.cells)[num_cells:]:
                 plan.pages.setdefault(plan.cells[cell], set()).add(name)
+    if figures != NO_FIGURES:
+        plan.figures.update(load_figures_at(find_shipped(figures), loaded, plan.tables))
+        _add_figure_rows(plan, known)
     _drop_unused_marks(plan)
     return plan
 
@@ -216,6 +226,26 @@ def _drop_unused_marks(plan: Plan) -> None:
     for model, marks in plan.marks.items():
         used.add((model, plan.last_mark(model)))
         plan.marks[model] = {mark: one for mark, one in marks.items() if (model, mark) in used}
+
+
+def _add_figure_rows(plan: Plan, known: dict[str, str]) -> None:
+    """Add the rows that figures add to tables; samples that a table draws too are its own."""
+    homes = {row_id: name for name, table in plan.tables.items() for row_id in table.rows}
+    for title, figure in plan.figures.items():
+        for row_id, added in figure.rows.items():
+            name = homes[added.like]
+            table = plan.tables[name]
+            where = f"{plan.settings['figures']}: {title}: rows: {row_id}"
+            row = make_added_row(added, table.rows[added.like], where)
+            plan.added.setdefault(name, {})[row_id] = row
+            reason = explain_absence(row_id, row, table, source=plan.source, released=plan.released)
+            if reason is not None:
+                plan.absent[row_id] = reason
+                continue
+            num_cells = len(plan.cells)
+            _add_cells(plan, known, table, row_id, row)
+            for cell in list(plan.cells)[num_cells:]:
+                plan.pages.setdefault(plan.cells[cell], set()).add(FIGURES)
 
 
 def _add_cells(plan: Plan, known: dict[str, str], table: Table, row_id: str, row: Row) -> None:

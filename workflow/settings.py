@@ -9,7 +9,7 @@ from typing import Any
 from records.errors import UserError
 from records.files import check_folder, demand_folder
 from records.options import DEVICE, DEVICES
-from workflow.plan import Plan, make_plan
+from workflow.plan import NO_FIGURES, Plan, make_plan
 
 DEFAULTS = {
     "scale": "digits",
@@ -17,6 +17,7 @@ DEFAULTS = {
     "results": "results",
     "tables": "params/tables.yaml",
     "released": "params/released.yaml",
+    "figures": "params/figures.yaml",
 }
 # Snakemake takes braces for wildcards, and a command a leading dash for an option.
 PATH = re.compile(r"(?!-)[^{}\x00-\x1f\x7f]+")
@@ -28,8 +29,9 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
 
     Args:
         config: `scale` (a name in params/scales/ or a path), `source`, `results`, `tables`,
-            `released`; a missing one takes its default. `device` is where jobs compute; a missing
-            one is the scale's.
+            `released`, `figures`; a missing one takes its default. The shipped figures are of the
+            shipped tables: with others there are none (`figures=none`). `device` is where jobs
+            compute; a missing one is the scale's.
 
     Raises:
         UserError: an unknown key or scale, or anything wrong in the files.
@@ -43,6 +45,8 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
     settings = {**DEFAULTS, **{key: _read_setting(key, value) for key, value in config.items()}}
     settings["results"] = str(Path(settings["results"]))  # Snakemake warns of ./
     demand_folder(settings["results"])
+    if settings["tables"] != DEFAULTS["tables"] and settings["figures"] == DEFAULTS["figures"]:
+        settings["figures"] = NO_FIGURES
     return make_plan(**settings)
 
 

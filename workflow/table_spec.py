@@ -42,7 +42,7 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         UserError: a table without rows or metrics; a name that no file can have.
     """
     table = plan.tables[name]
-    rows = [_row(plan, table, row_id, row) for row_id, row in table.rows.items()]
+    rows = [make_page_row(plan, table, row_id, row) for row_id, row in table.rows.items()]
     tasks = list(dict.fromkeys(row.task for row in table.rows.values()))
     content = {
         "format": 1,
@@ -229,8 +229,8 @@ def table_inputs(plan: Plan, name: str) -> dict[str, list[str]]:
     }
 
 
-def _row(plan: Plan, table: Table, row_id: str, row: Row) -> PageRow:
-    """Describe one row."""
+def make_page_row(plan: Plan, table: Table, row_id: str, row: Row) -> PageRow:
+    """Describe one row of a table for `reports`."""
     settings = describe_row(plan.scale, row)
     return PageRow(
         id=row_id,

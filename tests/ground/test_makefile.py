@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)[1]
-TARGETS = ["help", "env", "constraints", "reproduce", "decide", "table1 .. table6", "ui", "bench"]
-TARGETS += ["bench-eval", "test", "test-all", "check", "format", "clean", "clean-results"]
+TARGETS = ["help", "env", "constraints", "reproduce", "decide", "table1 .. table6", "figures", "ui"]
+TARGETS += ["bench", "bench-eval", "test", "test-all", "check", "format", "clean", "clean-results"]
 
 EVERYTHING = ".[dev,tensorflow,tracking,versioning]"
 
@@ -205,6 +205,7 @@ SNAKEMAKE = f".venv/bin/snakemake --cores 2 {OPTIONS}"
         ("reproduce", f"{SNAKEMAKE} --dry-run -- reproduce_all"),
         ("decide", f"{SNAKEMAKE} --dry-run --config scale=decide -- reproduce_all"),
         ("table3", f"{SNAKEMAKE} --dry-run -- reproduce_table3"),
+        ("figures", f"{SNAKEMAKE} --dry-run -- reproduce_figures"),
         ("bench", ".venv/bin/python -m bench.speed --dry-run"),
         ("test", "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --dry-run"),
         ("test-all", 'python -m pytest -n 2 --dist loadfile -m "not gpu" --durations=25 --dry-run'),

@@ -30,7 +30,7 @@ def identify(plan):
     return {key: graph.describe(key).identity for key in graph.jobs if key[0] not in PAGES}
 
 
-PAGES = ("table", "index")  # their identity holds the paths of the parameters
+PAGES = ("table", "figures", "index")  # their identity holds the paths of the parameters
 
 
 @pytest.mark.parametrize(("scale", "source"), RUNS)
