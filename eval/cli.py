@@ -50,6 +50,7 @@ def _grade(options: argparse.Namespace) -> int:
             "these, and leave --shuffle out"
         )
     from eval.comparison import find_kind, format_table
+    from eval.networks.feature_shards import drop_shards
     from eval.pairs import compare
 
     kind = find_kind(options.table) if options.table else None
@@ -82,6 +83,8 @@ def _grade(options: argparse.Namespace) -> int:
     if results and kind is not None:
         with atomic_write(options.table) as file:
             file.write(format_table(results, kind, comparisons).encode())
+    if exit_code == 0:
+        drop_shards(network)
     return exit_code
 
 

@@ -18,7 +18,7 @@ class FeatureNetwork:
     run takes uint8 images [n, h, w, 1 or 3] of any size and returns float32 pool [n, pool_dims],
     spatial [n, spatial_dims] and softmax [n, num_classes]. sha256 is that of the weights' file.
     cache is a folder where features are kept by the content of the images, shards one where those
-    of an unfinished pass are; None for nowhere.
+    of the passes of an unfinished command are; None for nowhere.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """Features of the images that a pass has finished, so that a killed one costs its last shard alone.
 
 A shard is one .npz with what the pass keeps of some images in a row, named after the images, the
-network and the first image. When the pass is over its shards are removed.
+network and the first image. Shards stay when the pass is over, since what is computed of them takes
+long too: whoever has written that down removes them.
 """
 
 import sys
@@ -38,13 +39,23 @@ class FeatureShards:
             kept: by output, float32 [num_images, dims]; is filled as far as shards reach.
         """
         self._folder, self._kept, self.num_done = network.shards, kept, 0
+        self._num_images = image_set.num_images
         self._prefix = f"{identify_features(image_set, network)}-{'-'.join(kept)}-from-"
         while self._folder is not None and self._read(self._folder):
             pass
 
     def keep(self, stop: int) -> None:
         """Write a shard up to an image once it is worth it; a full disk costs the shard alone."""
-        if self._folder is None or stop - self.num_done < SHARD_IMAGES:
+        if stop - self.num_done >= SHARD_IMAGES:
+            self._write(stop)
+
+    def finish(self) -> None:
+        """Write the rest of a pass that has shards; a short pass has none."""
+        if 0 < self.num_done < self._num_images:
+            self._write(self._num_images)
+
+    def _write(self, stop: int) -> None:
+        if self._folder is None:
             return
         rows = slice(self.num_done, stop)
         try:
@@ -55,15 +66,6 @@ class FeatureShards:
             print(f"warning: features are not kept: {error}", file=sys.stderr, flush=True)
             self._folder = None
         self.num_done = stop
-
-    def drop(self) -> None:
-        """Remove the shards, and their folder if it is empty then."""
-        if self._folder is None or not self._folder.is_dir():
-            return
-        for path in self._folder.glob(f"{self._prefix}*.npz"):
-            path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self._folder.rmdir()
 
     def _read(self, folder: Path) -> bool:
         """Read the next shard; a damaged one counts as absent."""
@@ -83,3 +85,13 @@ class FeatureShards:
             self.num_done = rows.stop
             return rows.stop > rows.start
         return False
+
+
+def drop_shards(network: FeatureNetwork) -> None:
+    """Remove all shards of a network's folder, and the folder if it is empty then."""
+    if network.shards is None or not network.shards.is_dir():
+        return
+    for path in network.shards.glob("*-from-*.npz"):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        network.shards.rmdir()

@@ -55,7 +55,7 @@ def compute_features(
     """Run the feature network over all images and keep what is asked for.
 
     Where the network has a cache, features that are there are read instead; where it has a folder
-    for shards, a pass that was killed goes on after its last one.
+    for shards, a pass that was killed goes on after its last one, and one that is over is read.
 
     Args:
         image_set: from open_images.
@@ -87,8 +87,8 @@ def compute_features(
         for name, array in kept.items():
             array[start + rows.start : start + rows.stop] = batch[name]
         shards.keep(start + rows.stop)
+    shards.finish()
     keep_features(image_set, network, kept)
-    shards.drop()
     return Features(image_set.num_images, labels=image_set.labels, **kept)
 
 

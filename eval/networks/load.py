@@ -25,8 +25,8 @@ def load_network(
         device: where torch runs it, such as cpu or cuda:0.
         any_weights: take a frozen graph with other weights than the published ones.
         cache: a folder where features are kept by the content of the images; None for nowhere.
-        shards: a folder for those of an unfinished pass, which the next one goes on from; None for
-            nowhere.
+        shards: a folder for those of an unfinished command, which the next one goes on from
+            (`eval.networks.feature_shards.drop_shards` ends it); None for nowhere.
 
     Raises:
         UserError: no such file, not such a network, or a backend or device that it cannot run on.

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from eval.cli import run
+from eval.metrics import registry
+from eval.networks import feature_shards, features
 from records.errors import UserError
 from tests.eval.conftest import QUICK_SPEC
 
@@ -41,6 +43,30 @@ def test_from_digits_to_numbers(digits_zip, samples_path, tmp_path, capsys):
     first = out.read_bytes()
     assert run([*command, "--intervals", "--json", str(out)]) == 0
     assert out.read_bytes() == first
+
+
+def test_features_stay_until_the_results_are_written(
+    reference_path, samples_path, network_path, tmp_path, monkeypatch
+):
+    """A grading that is killed behind its pass runs the network over no image again."""
+    folder = tmp_path / "shards"
+    monkeypatch.setattr(feature_shards, "SHARD_IMAGES", 100)
+    command = [str(reference_path), str(samples_path), "--weights", str(network_path)]
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "compute_moments", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run([*command, "--metrics", "fid", "--shards", str(folder)])
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) > 1
+    with monkeypatch.context() as patched:
+        patched.setattr(features, "iterate_features", refuse_images)
+        run([*command, "--metrics", "fid", "--shards", str(folder)])
+    assert not folder.exists()
+
+
+def refuse_images(image_set, network, **options):
+    assert image_set.num_images == 0
+    return iter(())
 
 
 @pytest.mark.parametrize(
