@@ -7,7 +7,6 @@ with a part of the reference images, another one each time, as its interval spea
 """
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,17 +18,15 @@ from eval.metrics.reference import Reference
 from eval.metrics.registry import compute_metrics
 from eval.networks.features import Features, compute_features, demand
 from eval.networks.load import load_network
+from eval.pairs import compare_values
 from eval.reference import load_reference
-from records.contributions import compute_joint_variance
-from records.metrics import METRICS
 
 NAMES = ("fid", "sfid", "is", "precision", "recall")
-TWO_SIDED_95 = 1.959964
 
 
 def compare_batches(
     references: Mapping[str, Reference], left: Features, right: Features
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, tuple[float, float, float]]:
     """Compare two batches as a page does: ratios as differences of logarithms, and shares.
 
     Args:
@@ -38,35 +35,39 @@ def compare_batches(
         right: those of the other; image i has the label and the noise of the first's image i.
 
     Returns:
-        By metric, the effect and its standard error.
+        By metric, the effect and both ends of its interval.
     """
     compared = {}
     for metric, reference in references.items():
-        values, parts = [], []
-        for sign, features in ((1.0, left), (-1.0, right)):
-            results, contributions = compute_metrics(reference, features, metrics=[metric])
-            value = results[metric]["value"]
-            share = METRICS[metric].is_share
-            values.append(sign * (value if share else math.log(value)))
-            parts.append((sign if share else sign / value, contributions[metric]))
-        compared[metric] = (sum(values), compute_joint_variance(parts) ** 0.5)
+        both = [compute_metrics(reference, one, metrics=[metric]) for one in (left, right)]
+        effect, ends = compare_values(
+            metric,
+            [results[metric]["value"] for results, _ in both],
+            [contributions[metric] for _, contributions in both],
+            [results[metric]["std_error"] for results, _ in both],
+            num_samples=left.num_images,
+            paired=True,
+        )
+        compared[metric] = (effect, *ends)
     return compared
 
 
-def compute_coverage(compared: Sequence[tuple[float, float]], *, part_drawn: float = 0.0) -> float:
+def compute_coverage(
+    compared: Sequence[tuple[float, float, float]], *, part_drawn: float = 0.0
+) -> float:
     """Compute the share of 95 % intervals that hold the mean effect of all draws.
 
     Args:
-        compared: effect and standard error of each draw.
+        compared: effect and both ends of the interval of each draw.
         part_drawn: the share of all images that one draw takes, 0 to 1. Draws without replacement
             spread less by sqrt(1 - part_drawn), which is put right.
 
     Returns:
         The share, 0 to 1.
     """
-    effects, errors = np.array(compared).T
-    spread = np.abs(effects - effects.mean()) / (1 - part_drawn) ** 0.5
-    return float(np.mean(spread <= TWO_SIDED_95 * errors))
+    effects, low, high = np.array(compared).T
+    truth = effects + (effects.mean() - effects) / (1 - part_drawn) ** 0.5
+    return float(np.mean((low <= truth) & (truth <= high)))
 
 
 def measure_coverage(
@@ -91,11 +92,11 @@ def measure_coverage(
         seed: of the draws.
 
     Returns:
-        By metric: the mean effect, the mean standard error, and the coverage.
+        By metric: the mean effect, the mean half-width of its interval, and the coverage.
     """
     rng = np.random.default_rng(seed)
     pool = demand(reference.pool)
-    draws: dict[str, list[tuple[float, float]]] = {metric: [] for metric in NAMES}
+    draws: dict[str, list[tuple[float, float, float]]] = {metric: [] for metric in NAMES}
     for _ in range(num_draws):
         rows = np.sort(rng.choice(left.num_images, num_images, replace=False))
         part = replace(reference, pool=pool[rng.choice(len(pool), num_reference, replace=False)])
@@ -104,9 +105,9 @@ def measure_coverage(
             draws[name].append(one)
     found: dict[str, dict[str, float]] = {}
     for name, compared in draws.items():
-        effect, error = np.mean(compared, axis=0)
+        effect, low, high = np.mean(compared, axis=0)
         coverage = compute_coverage(compared, part_drawn=num_images / left.num_images)
-        found[name] = {"effect": float(effect), "error": float(error), "coverage": coverage}
+        found[name] = {"effect": effect, "half_width": (high - low) / 2, "coverage": coverage}
     return found
 
 
@@ -132,9 +133,9 @@ def main() -> None:
         name: getattr(args, name) for name in ("num_images", "num_reference", "num_draws", "seed")
     }
     found = measure_coverage(reference, left, right, **settings)
-    print(f"{'metric':12}{'effect':>10}{'std error':>12}{'coverage':>10}")
+    print(f"{'metric':12}{'effect':>10}{'half-width':>12}{'coverage':>10}")
     for name, one in found.items():
-        print(f"{name:12}{one['effect']:>10.4f}{one['error']:>12.4f}{one['coverage']:>10.3f}")
+        print(f"{name:12}{one['effect']:>10.4f}{one['half_width']:>12.4f}{one['coverage']:>10.3f}")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@ the arithmetic is that of `records.contributions`, and docs/statistics.md derive
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eval.metrics.intervals import compute_quantile
 from eval.result import GradingResult
-from records.contributions import compute_sum_variance, identify_noise, is_shuffled
+from records.contributions import Contribution, compute_sum_variance, identify_noise, is_shuffled
 from records.errors import UserError
+from records.inversion import find_ends, weigh_ratio
 from records.metrics import METRICS
 
 
@@ -65,8 +66,9 @@ def compare(result: GradingResult, first: GradingResult, *, paired: bool = False
     """Compare what two batches score against one reference.
 
     With values a and b the statistic is log(a / b), shown as a / b, or a - b of shares. Its
-    interval is +- t sqrt(V), V from what every sample adds to both (`compute_sum_variance`) and t
-    Student's quantile at the number of samples less one.
+    interval holds every x that lies within t sqrt(V) of it, V from what every sample adds to both
+    (`compute_sum_variance`) if x were true (`records.inversion`) and t Student's quantile at the
+    number of samples less one.
 
     Args:
         result: of the batch, with intervals.
@@ -124,21 +126,53 @@ def _compare_metric(
 ) -> Difference | None:
     """Compare one metric; None where a value of 0 has no ratio."""
     both = (result, first)
-    left, right = (one.metrics[name].value for one in both)
+    values = [one.metrics[name].value for one in both]
     is_ratio = METRICS[name].statistic == "ratio"
-    if is_ratio and min(left, right) <= 0:
+    if is_ratio and min(values) <= 0:
         return None
-    variance, _ = compute_sum_variance(
-        (1 / left, -1 / right) if is_ratio else (1.0, -1.0),
+    effect, (low, high) = compare_values(
+        name,
+        values,
         [one.contributions[name] for one in both],
         [one.metrics[name].std_error for one in both],
+        num_samples=min(one.counts["samples"] or 0 for one in both),
         paired=paired,
     )
-    assert variance is not None  # where there are contributions there are standard errors
-    freedom = min(one.counts["samples"] or 0 for one in both) - 1
-    half = compute_quantile(freedom) * math.sqrt(variance)
-    if is_ratio:
-        ratio = left / right
-        return Difference(ratio, (ratio * math.exp(-half), ratio * math.exp(half)))
-    difference = left - right
-    return Difference(difference, (difference - half, difference + half))
+    if not is_ratio:
+        return Difference(effect, (low, high))
+    return Difference(values[0] / values[1], (math.exp(low), math.exp(high)))
+
+
+def compare_values(
+    metric: str,
+    values: Sequence[float],
+    contributions: Sequence[Contribution],
+    errors: Sequence[float | None],
+    *,
+    num_samples: int,
+    paired: bool,
+) -> tuple[float, tuple[float, float]]:
+    """Return the effect of one batch against another, and its interval.
+
+    Args:
+        metric: its name; decides between the logarithm of the ratio and the difference.
+        values, contributions, errors: of both batches.
+        num_samples: in the smaller batch.
+        paired: whether sample i of both has the same label and noise.
+    """
+    left, right = values
+    is_ratio = METRICS[metric].statistic == "ratio"
+    effect = math.log(left / right) if is_ratio else left - right
+    quantile = compute_quantile(num_samples - 1)
+
+    def find_half_width(hypothesis: float) -> float:
+        variance, _ = compute_sum_variance(
+            weigh_ratio(left, right, hypothesis) if is_ratio else (1.0, -1.0),
+            contributions,
+            errors,
+            paired=paired,
+        )
+        assert variance is not None  # where there are contributions there are standard errors
+        return quantile * math.sqrt(variance)
+
+    return effect, find_ends(effect, find_half_width)

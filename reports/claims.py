@@ -2,17 +2,18 @@
 
 A comparison is turned into an effect that is positive exactly when the claim holds
 (`reports.effects`), once for every training seed that its cells have in common. Its 95 % interval
-is mean +- t s, and s^2 has two parts: the sampling error of each seed's effect, from samples that
-are paired by index, and the spread between seeds, pooled over the rows of the same task
-(`reports.seed_variance`). t is Student's quantile at the degrees of freedom of Welch (1947) and
-Satterthwaite (1946). docs/statistics.md derives all of it.
+holds every x within t s of the mean. s^2 is what it would be at x and has two parts: the sampling
+error of each seed's effect, from samples that are paired by index, and the spread between seeds,
+pooled over the rows of the same task (`reports.seed_variance`). t is Student's quantile at the
+degrees of freedom of Welch (1947) and Satterthwaite (1946). docs/statistics.md derives all of it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from reports.effects import average_effects
+from records.inversion import find_ends
+from reports.effects import average_effects, weigh_hypothesis
 from reports.replicates import (
     Replicates,
     compute_sampling_variance,
@@ -84,13 +85,18 @@ def make_spread(
     return Spread(variance, variance**2 / uncertain if uncertain > 0 else math.inf)
 
 
+def compute_half_width(spread: Spread) -> float:
+    """Return t * s, half of the two-sided 95 % interval."""
+    if spread.variance <= 0:
+        return 0.0
+    from scipy.stats import t as student  # late: it takes a while
+
+    return float(student.ppf((1 + CONFIDENCE) / 2, spread.dof)) * math.sqrt(spread.variance)
+
+
 def compute_interval(effect: float, spread: Spread) -> tuple[float, float]:
     """Return effect +- t * s, the two-sided 95 % interval."""
-    if spread.variance <= 0:
-        return effect, effect
-    from scipy.stats import t as student  # late: the only need for scipy in this package
-
-    half = float(student.ppf((1 + CONFIDENCE) / 2, spread.dof)) * math.sqrt(spread.variance)
+    half = compute_half_width(spread)
     return effect - half, effect + half
 
 
@@ -132,14 +138,21 @@ def judge_comparison(
         reason = f"{metric} is 0 in a cell, which has no ratio to others"
         return _result(INCONCLUSIVE, reason=reason)
     effect, effects = average_effects(comparison, values)
-    found = [
-        compute_sampling_variance(row, one.raw_slopes, metric)
-        for row, one in zip(chosen, effects, strict=True)
-    ]
-    variances = [variance for variance, _ in found if variance is not None]
+
+    def find_variances(hypothesis: float) -> list[tuple[float | None, bool]]:
+        return [
+            compute_sampling_variance(
+                row,
+                weigh_hypothesis(comparison, cell, one, one.value + hypothesis - effect),
+                metric,
+            )
+            for row, cell, one in zip(chosen, values, effects, strict=True)
+        ]
+
+    found = find_variances(effect)
     about = {"seeds": len(seeds), "paired": all(paired for _, paired in found)}
     about["effects"] = [one.value for one in effects]
-    if len(variances) < len(found):
+    if any(variance is None for variance, _ in found):
         return _result(INCONCLUSIVE, effect, reason=ERROR_UNKNOWN, **about)
     layout = make_layout(group, models, metric, statistic)
     pooled = None
@@ -147,21 +160,25 @@ def judge_comparison(
         pooled = pool_differences(layout, models_differ=comparison.trained_models_differ)
     elif layout is not None and comparison.trained_models_differ:
         pooled = pool_values(layout)
-    spread = make_spread(
-        sum(variances) / len(variances),
-        chosen[0][0].content.counts.samples,
-        effects[0].slopes,
-        pooled,
-        len(seeds),
-        shared=share_noise([row[0] for row in chosen]),
-    )
-    low, high = compute_interval(effect, spread)
-    about["dof"] = spread.dof if math.isfinite(spread.dof) else None
+
+    def find_spread(hypothesis: float) -> Spread:
+        return make_spread(
+            sum(variance or 0.0 for variance, _ in find_variances(hypothesis)) / len(seeds),
+            chosen[0][0].content.counts.samples,
+            effects[0].slopes,
+            pooled,
+            len(seeds),
+            shared=share_noise([row[0] for row in chosen]),
+        )
+
+    low, high = find_ends(effect, lambda one: compute_half_width(find_spread(one)))
+    dof = find_spread(effect).dof
+    about["dof"] = dof if math.isfinite(dof) else None
     if comparison.trained_models_differ and pooled is None:
         return _result(INCONCLUSIVE, effect, low, high, SEEDS_UNKNOWN, **about)
     verdict = SUPPORTED if low > 0 else CONTRADICTED if high < 0 else INCONCLUSIVE
     reason = CONTAINS_ZERO if verdict == INCONCLUSIVE else None
-    p = compute_p_value(effect, spread)
+    p = compute_p_value(effect, find_spread(0.0))
     return _result(verdict, effect, low, high, reason, p=p, **about)
 
 

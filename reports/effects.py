@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from records.inversion import weigh_ratio
 from specs.page import PageComparison
 from specs.tables import Statistic
 
@@ -67,6 +68,27 @@ def compute_effect(comparison: PageComparison, values: Sequence[float]) -> Effec
         return Effect(effect, (sign, -sign), raw)
     slopes = (sign, -sign * factor)
     return Effect(sign * (left - factor * right) + comparison.margin, slopes, slopes)
+
+
+def weigh_hypothesis(
+    comparison: PageComparison, values: Sequence[float], effect: Effect, hypothesis: float
+) -> tuple[float, ...]:
+    """Return the derivatives of an effect by the cells' values if it were another one.
+
+    They decide its sampling error: of ratios it depends on the ratio (`records.inversion`).
+
+    Args:
+        comparison: what is compared.
+        values: left, right and, for `nearer`, towards.
+        effect: of these values.
+        hypothesis: what the effect would be.
+    """
+    if comparison.statistic != "ratio" or comparison.relation == "nearer":
+        return effect.raw_slopes
+    left, right = values[:2]
+    sign = effect.slopes[0]
+    assumed = math.log(left / right) + sign * (hypothesis - effect.value)
+    return tuple(sign * slope for slope in weigh_ratio(left, right, assumed))
 
 
 def judge_published(comparison: PageComparison, values: Sequence[float | None]) -> bool | None:

@@ -152,9 +152,11 @@ def compute_frechet_contribution(
     """Compute what every sample, and random pairs of them, add to the Fréchet distance.
 
     With reference covariance A A^T, V diag(s^2) V^T = A^T S A and z = diag(s)^(-1/2) V^T A^T x of a
-    centred sample x, its influence is 2 (m - mu) x + |x|^2 - |z|^2 less the mean, as the optimal
+    centred sample x, its derivative is 2 (m - mu) x + |x|^2 - |z|^2 less the mean, as the optimal
     map between the Gaussians is A V diag(1/s) V^T A^T. The second order is h(x, x') = z z' + 1/2
-    sum_ij (z_i z_j - s_i 1_ij) (z'_i z'_j - s_i 1_ij) / (s_i + s_j).
+    sum_ij (z_i z_j - s_i 1_ij) (z'_i z'_j - s_i 1_ij) / (s_i + s_j). The influence of a sample is
+    what leaving it out takes away, n - 1 times: the derivative less h(x, x) / (n - 1). (With 500
+    samples of 112 dimensions the derivative alone makes standard errors up to 5 % too small.)
 
     Args:
         features: samples' features [n, dims].
@@ -173,14 +175,18 @@ def compute_frechet_contribution(
     scales = np.sqrt(squares[kept])
     to_z = factor @ (vectors[:, kept] / np.sqrt(scales))
     influence = np.empty(num_images)
-    single = to_z.astype(np.float32)
+    single, sums = to_z.astype(np.float32), _invert_sums(scales).astype(np.float32)
     for start in range(0, num_images, BLOCK_ROWS):
         x = features[start : start + BLOCK_ROWS] - sample_mu
         z = x.astype(np.float32) @ single
+        squared = z**2
+        lengths = squared.sum(axis=1, dtype=np.float64)
+        curved = np.einsum("ij,ij->i", squared @ sums, squared, dtype=np.float64)
         influence[start : start + len(x)] = (
             2 * (x @ (sample_mu - mu))
             + np.einsum("ij,ij->i", x, x)
-            - np.einsum("ij,ij->i", z, z, dtype=np.float64)
+            - lengths
+            - (lengths + curved) / (2 * (num_images - 1))
         )
     products = _compute_pair_products(features, sample_mu, to_z, scales, seed)
     return Contribution(influence, products)
@@ -194,8 +200,13 @@ def _compute_pair_products(
     z, other_z = ((features[chosen] - mean) @ to_z for chosen in pairs)
     both = z * other_z
     squares = (z**2).sum(axis=1) + (other_z**2).sum(axis=1)
-    curved = ((both @ (1 / np.add.outer(scales, scales))) * both).sum(axis=1)
+    curved = ((both @ _invert_sums(scales)) * both).sum(axis=1)
     return both.sum(axis=1) + (curved - squares / 2 + scales.sum() / 2) / 2
+
+
+def _invert_sums(scales: np.ndarray) -> np.ndarray:
+    """Return 1 / (s_i + s_j)."""
+    return 1 / np.add.outer(scales, scales)
 
 
 def estimate_inception_score(softmax: np.ndarray, split_size: int = SPLIT_SIZE) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from tests.eval.test_pairing import make_features, make_reference
 
 
 def test_coverage_of_known_draws():
-    draws = [(-3.0, 1.0), (-1.0, 1.0), (1.0, 1.0), (3.0, 1.0)]  # their mean is 0
+    draws = [(one, one - 2.0, one + 2.0) for one in (-3.0, -1.0, 1.0, 3.0)]  # their mean is 0
     assert compute_coverage(draws) == 0.5
     # Half of all images in each draw: spread by 1 / sqrt(1 - 0.5), so that 1.0 and 1.5 become
-    # 1.41 and 2.12, on both sides of 1.96.
-    draws = [(-1.5, 1.0), (-1.0, 1.0), (1.0, 1.0), (1.5, 1.0)]
+    # 1.41 and 2.12, on both sides of 2.
+    draws = [(one, one - 2.0, one + 2.0) for one in (-1.5, -1.0, 1.0, 1.5)]
     assert compute_coverage(draws) == 1.0
     assert compute_coverage(draws, part_drawn=0.5) == 0.5
 
@@ -25,8 +25,9 @@ def test_a_batch_and_itself_do_not_differ():
     features, reference = make_features(rng.normal(size=(60, 6)), 1.0), make_reference(rng)
     references = dict.fromkeys(("fid", "is", "recall"), reference)
     compared = compare_batches(references, features, features)
-    assert compared["fid"] == compared["is"] == (0.0, 0.0)
-    assert compared["recall"] == (0.0, pytest.approx(1 / 502))  # one image more that differs
+    assert compared["fid"] == compared["is"] == (0.0, 0.0, 0.0)
+    half = 2.0010 / 502  # one image more that differs; Student's quantile at 59
+    assert compared["recall"] == pytest.approx((0.0, -half, half), rel=1e-4)
 
 
 def test_ratios_and_differences():
@@ -51,5 +52,5 @@ def test_every_metric_is_measured():
         reference, left, right, num_images=100, num_reference=100, num_draws=8, seed=0
     )
     assert list(found) == ["fid", "sfid", "is", "precision", "recall"]
-    assert found["fid"]["effect"] < 0 < found["fid"]["error"]  # 1.2 is nearer to 1
+    assert found["fid"]["effect"] < 0 < found["fid"]["half_width"]  # 1.2 is nearer to 1
     assert all(0 <= one["coverage"] <= 1 for one in found.values())

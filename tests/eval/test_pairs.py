@@ -60,13 +60,16 @@ def test_values_are_ratios_and_differences_with_the_intervals_of_pairs():
     found = compare(LIKE, FIRST).differences
     left, right = (one.values["fid"] for one in (LIKE, FIRST))
     assert found["fid"].value == pytest.approx(left / right)
-    (one, other), both = (r.contributions["fid"] for r in (LIKE, FIRST)), (1 / left, -1 / right)
-    each = both[0] * one.each + both[1] * other.each
-    pairs = both[0] * one.pairs + both[1] * other.pairs
-    curved = 2 * np.mean(pairs**2) / NUM**2
-    half = T * math.sqrt(max(each.var(ddof=1) / NUM - curved, curved))
-    ends = (left / right * math.exp(-half), left / right * math.exp(half))
-    assert found["fid"].interval == pytest.approx(ends)
+    one, other = (r.contributions["fid"] for r in (LIKE, FIRST))
+    assert found["fid"].interval[0] < left / right < found["fid"].interval[1]
+    for ratio in found["fid"].interval:
+        # An end lies as far away as the error reaches if it were the true ratio.
+        middle = (left + ratio * right) / 2
+        each = (one.each - ratio * other.each) / middle
+        pairs = (one.pairs - ratio * other.pairs) / middle
+        curved = 2 * np.mean(pairs**2) / NUM**2
+        half = T * math.sqrt(max(each.var(ddof=1) / NUM - curved, curved))
+        assert abs(math.log(left / right / ratio)) == pytest.approx(half)
     members = [r.contributions["precision"].each for r in (LIKE, FIRST)]
     gains, losses = (int((a & ~b).sum()) for a, b in (members, members[::-1]))
     assert gains and losses
@@ -149,11 +152,12 @@ def test_pairs_are_taken_where_label_and_noise_are_known_to_be_shared(told, othe
     half = T * math.hypot(*errors)
     low, high = found.differences["precision"].interval
     assert (high - low) / 2 == pytest.approx(half)
-    errors = [one.metrics["fid"].std_error / one.values["fid"] for one in (LIKE, FIRST)]
-    value, (low, high) = found.differences["fid"].value, found.differences["fid"].interval
-    assert (low, high) == pytest.approx(
-        (value * math.exp(-T * math.hypot(*errors)), value * math.exp(T * math.hypot(*errors)))
+    (left, error), (right, other) = (
+        (one.values["fid"], one.metrics["fid"].std_error) for one in (LIKE, FIRST)
     )
+    for ratio in found.differences["fid"].interval:
+        half = T * math.hypot(error, ratio * other) / ((left + ratio * right) / 2)
+        assert abs(math.log(left / right / ratio)) == pytest.approx(half)
 
 
 def test_a_shuffled_copy_is_unpaired_and_wider_than_pairs():

@@ -36,6 +36,7 @@ ROOMS = {
 NO_TORCH = ("specs", "adm.published.names", "records", "reports", "workflow")
 # The modules of `records` that take more than numpy, inside their functions, and what they take.
 RECORDS_EXTRA = {
+    "records.inversion": {"scipy"},
     "records.orders": {"tqdm"},
     "records.transfers": {"requests", "urllib3"},
     "records.tracking": {"mlflow", "requests"},

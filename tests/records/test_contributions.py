@@ -55,7 +55,10 @@ def test_recall_adds_what_halves_differ_by():
     other[0, 0] = True  # one half of the other covers all, the other half nothing
     left, right = Contribution(members, halves=halves), Contribution(members, halves=other)
     alone = compute_joint_variance([(1.0, Contribution(members)), (-1.0, Contribution(members))])
-    assert compute_joint_variance([(1.0, left), (-1.0, right)]) == pytest.approx(alone + 1 / 4)
+    assert compute_joint_variance([(1.0, left), (-1.0, right)]) == pytest.approx(alone + 1 / 2)
+    # That of a single batch falls as 1 / n.
+    single = compute_joint_variance([(1.0, Contribution(members))])
+    assert compute_joint_variance([(1.0, right)]) == pytest.approx(single + 1 / 4)
     # What both rows' halves have in common cancels.
     assert compute_joint_variance([(1.0, right), (-1.0, right)]) == pytest.approx(alone)
 

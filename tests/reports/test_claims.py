@@ -127,9 +127,12 @@ def test_paired_cells_have_the_error_of_the_difference(make_cell):
 def test_ratios_have_relative_errors(make_cell):
     cells = [make_cell(8.0, std_error=0.08), make_cell(10.0, std_error=0.2)]
     result = judge(comparison("less", statistic="ratio"), cells)
-    half = student.ppf(0.975, NUM - 1) * math.hypot(0.01, 0.02)
     assert result["effect"] == pytest.approx(math.log(1.25))
-    assert result["high"] == pytest.approx(math.log(1.25) + half)
+    for end in (result["low"], result["high"]):
+        # The error of the ratio if the end were true: of values that have this ratio.
+        middle = (8 * math.exp(end) + 10) / 2
+        half = student.ppf(0.975, NUM - 1) * math.hypot(0.08 * math.exp(end), 0.2) / middle
+        assert abs(end - math.log(1.25)) == pytest.approx(half)
     nothing = judge(comparison("less", statistic="ratio"), [make_cell(0.0), make_cell(1.0)])
     assert nothing["verdict"] == INCONCLUSIVE and "0 in a cell" in nothing["reason"]
 

@@ -67,8 +67,9 @@ def test_deltas_are_differences_with_both_errors(project, make_spec, make_row):
     assert first["cells"][0]["measured"] == 15.0
     cell = second["cells"][0]
     assert cell["is_difference"] and cell["measured"] == -1.0
-    half = student.ppf(0.975, 999) * math.hypot(0.3 / 15, 0.4 / 14)
-    assert cell["high"] == pytest.approx(15 * math.expm1(math.log(14 / 15) + half), abs=1e-3)
+    ratio = 1 + cell["high"] / 15  # its error if it were true reaches to the measured one
+    half = student.ppf(0.975, 999) * math.hypot(0.4, 0.3 * ratio) / ((14 + 15 * ratio) / 2)
+    assert math.log(ratio * 15 / 14) == pytest.approx(half, rel=1e-6)
     assert cell["absolute"]["measured"] == 14.0
 
 
