@@ -135,11 +135,15 @@ def make_sheet(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
 
 def _resize(image: np.ndarray) -> np.ndarray:
     """Enlarge an image to at least TILE_PX, or average it down to at most twice that."""
-    size = max(image.shape[:2])
-    if size <= 2 * TILE_PX:
-        factor = max(1, -(-TILE_PX // size))
-        return image.repeat(factor, axis=0).repeat(factor, axis=1)
-    factor = -(-size // (2 * TILE_PX))
+    factor = max(1, -(-TILE_PX // max(image.shape[:2])))
+    return reduce_image(image.repeat(factor, axis=0).repeat(factor, axis=1), 2 * TILE_PX)
+
+
+def reduce_image(image: np.ndarray, most_px: int) -> np.ndarray:
+    """Average blocks of a larger image, uint8 [h, w, c], so that no side is above `most_px`."""
+    factor = -(-max(image.shape[:2]) // most_px)
+    if factor <= 1:
+        return image
     height, width = (edge // factor for edge in image.shape[:2])
     blocks = image[: height * factor, : width * factor].astype(np.float64)
     blocks = blocks.reshape(height, factor, width, factor, -1).mean(axis=(1, 3))
@@ -147,8 +151,13 @@ def _resize(image: np.ndarray) -> np.ndarray:
 
 
 def encode_png(sheet: np.ndarray) -> str:
-    """Return a sheet as a PNG data URI; equal channels are stored once."""
-    if sheet.shape[-1] == 1 or np.all(sheet == sheet[..., :1]):
+    """Return a sheet of 1 or 3 channels, and maybe alpha, as a PNG data URI.
+
+    Equal channels are stored once.
+    """
+    if sheet.shape[-1] == 4 and np.all(sheet[..., :3] == sheet[..., :1]):
+        sheet = sheet[..., 2:]
+    if sheet.shape[-1] == 1 or (sheet.shape[-1] == 3 and np.all(sheet == sheet[..., :1])):
         sheet = sheet[..., 0]
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, format="PNG", optimize=True)

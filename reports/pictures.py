@@ -46,11 +46,17 @@ def make_pictures(spec: PageSpec, problems: list[str]) -> list[dict[str, Any]]:
 
 def _make_sheet(batch: WantedFile, title: str) -> dict[str, Any] | None:
     """Return the sheet of a batch; one of other settings is a UserError."""
+    check_batch(batch)
+    return make_grid(batch.path, f"Samples of {title}")
+
+
+def check_batch(batch: WantedFile) -> bool:
+    """Tell whether a batch is here; one of other settings is a UserError."""
     found = (read_manifest(batch.path) or {}).get("digest")
     problem = None if found is None else explain_digest(batch, str(found))
     if problem:
         raise UserError(problem)
-    return make_grid(batch.path, f"Samples of {title}")
+    return Path(batch.path).exists()
 
 
 def _real_sheet(wanted: WantedMetrics | None, task_words: str) -> list[dict[str, Any]]:

@@ -39,11 +39,11 @@ class Line(Strict):
 
 
 class Panel(Strict):
-    """A metric against a setting of the rows (`log`: which doubles), or against another metric."""
+    """A metric against a setting of the rows, or against another metric; `log`: of which sides."""
 
     across: str
     up: Metric
-    log: bool = False
+    log: list[Literal["across", "up"]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check(self) -> "Panel":

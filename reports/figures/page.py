@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.figures.plot import STYLES, make_panel_svg
+from reports.figures.strips import make_strips
 from reports.figures.words import (
     describe_finding,
     describe_points,
@@ -13,6 +14,7 @@ from reports.figures.words import (
     list_lacking,
     make_text_table,
 )
+from reports.files import condense
 from reports.format import format_exact
 from reports.render import make_environment
 from specs.figure_page import FigurePage
@@ -35,9 +37,11 @@ def render_figures(
     Returns:
         HTML that needs nothing outside itself.
     """
+    problems = [*problems]
     shown = [
         {
             **figure,
+            "pictures": make_strips(figure, problems) if figure["shows"] == "samples" else [],
             "number": figure_number(figure),
             "measured_by": describe_points(figure),
             "findings": describe_finding(figure),
@@ -49,7 +53,7 @@ def render_figures(
         for figure in figures
     ]
     template = make_environment().get_template("figures.html.j2")
-    return template.render(page=page, figures=shown, problems=problems, links=links)
+    return template.render(page=page, figures=shown, problems=condense(problems), links=links)
 
 
 def make_key(place: int) -> str:
@@ -91,7 +95,7 @@ def render_points(figure: Mapping[str, Any]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
         ["figure", "line", "table", "row", "mark", *settings, "status", "num_samples", "num_seeds",
-         *metrics, "digest"]
+         *metrics, "digest", "samples"]
     )  # fmt: skip
     for line in figure["lines"]:
         for point in line["points"]:
@@ -103,7 +107,8 @@ def render_points(figure: Mapping[str, Any]) -> str:
                     format_exact,
                     [figure["name"], line["label"], point["table"], point["row"], point["mark"],
                      *(point["settings"].get(key) for key in settings), point["status"],
-                     point["num_samples"], point["num_seeds"], *numbers, point["digest"]],
+                     point["num_samples"], point["num_seeds"], *numbers, point["digest"],
+                     (point["samples"] or {}).get("path")],
                 )
             )  # fmt: skip
     return out.getvalue()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from records.metrics import METRICS
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 WIDTH_PX, LEFT_PX, RIGHT_PX, TOP_PX = 330, 46, 14, 22
 HERE_PX, PAPER_PX, LABEL_PX, GAP_PX = 190, 120, 40, 30  # heights; space beneath axes, and above
 FONT_PX, MARKER_PX, SEED_PX, DIAMOND_PX = 11, 6.5, 2.4, 6
-REACH = 0.35  # of an interval beyond all values, in shares of their range, that is shown at most
+REACH = 0.75  # of an interval beyond all values, in shares of their range, that is shown at most
+FEW_LINES, DODGE_PX = 3, 6  # more lines lie side by side, this far apart
 # Told apart by colour, marker and dashes; the seventh line is grey.
 STYLES = (
     ("series-1", "o", "-"), ("series-2", "s", (0, (5, 2))), ("series-3", "^", (0, (1, 1.5))),
@@ -149,10 +151,15 @@ def _draw_axes(
     lines, across, up = found[kind], panel["across"], panel["up"]
     names = _list_names(found) if across not in METRICS else []
     _lay_out(axes, panel, found, kind, names)
-    for place, points in lines.items():
+    left, right = axes.get_xlim()
+    crowded = len(lines) > FEW_LINES and not names and not panel["log"]
+    step = DODGE_PX / (WIDTH_PX - LEFT_PX - RIGHT_PX) * (right - left) * crowded
+    for turn, (place, points) in enumerate(lines.items()):
         color, marker, dashes = STYLES[place % len(STYLES)]
         color = COLOURS[color]
         xs = [names.index(p["x"]["value"]) if names else p["x"]["value"] for p in points]
+        if step:
+            xs = [x + step * (turn - (len(lines) - 1) / 2) for x in xs]
         ys = [p["y"]["value"] for p in points]
         style: dict[str, Any] = {"marker": marker, "markersize": MARKER_PX, "linewidth": 1.8}
         if kind == "published":
@@ -201,11 +208,19 @@ def _lay_out(
     names: Sequence[str],
 ) -> None:
     """Make room for all points; both axes of a panel share a setting, and no metric."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
     across = panel["across"]
-    axes.set_ylim(*_find_limits(found[kind], "y", 0.08))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    if "up" in panel["log"]:
+        axes.set_yscale("log")
+        low, high = _find_limits(found[kind], "y", 0.08, math.log10)
+        axes.set_ylim(10**low, 10**high)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_ylim(*_find_limits(found[kind], "y", 0.08))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     if across in METRICS:
         axes.set_xlim(*_find_limits(found[kind], "x", 0.12))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
@@ -218,13 +233,16 @@ def _lay_out(
         values = sorted(
             {p["x"]["value"] for lines in found.values() for line in lines.values() for p in line}
         )
-        if panel["log"]:
+        if "across" in panel["log"]:
             axes.set_xscale("log", base=2)
             axes.set_xlim(values[0] / 1.3, values[-1] * 1.3)
         else:
-            margin = 0.04 * (values[-1] - values[0]) or 1
+            crowded = max(map(len, found.values())) > FEW_LINES
+            margin = (0.12 if crowded else 0.04) * (values[-1] - values[0]) or 1
             axes.set_xlim(values[0] - margin, values[-1] + margin)
-        axes.xaxis.set_major_locator(FixedLocator(values if panel["log"] else _thin(values)))
+        axes.xaxis.set_major_locator(
+            FixedLocator(values if "across" in panel["log"] else _thin(values))
+        )
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         label = name_axis(across)
@@ -244,14 +262,27 @@ def _thin(values: Sequence[float]) -> list[float]:
     return kept
 
 
-def _find_limits(lines: Mapping[int, Any], side: str, margin: float) -> tuple[float, float]:
-    """Return the ends of an axis: all values, and intervals as far as they do not dwarf these."""
+def _find_limits(
+    lines: Mapping[int, Any],
+    side: str,
+    margin: float,
+    scale: Callable[[float], float] = float,
+) -> tuple[float, float]:
+    """Return the ends of an axis: all values, and intervals as far as they do not dwarf these.
+
+    Args:
+        lines: of `list_places`.
+        side: "x" or "y".
+        margin: space at both ends, in shares of the axis.
+        scale: of the axis; ends are returned on it.
+    """
     places = [one[side] for points in lines.values() for one in points]
-    values = [v for one in places for v in (one["value"], *one["seeds"].values())]
+    values = [scale(v) for one in places for v in (one["value"], *one["seeds"].values())]
     low, high = min(values), max(values)
     size = (high - low) or abs(high) * 0.2 or 1.0
-    low = max(min(one["low"] for one in places), low - REACH * size)
-    high = min(max(one["high"] for one in places), high + REACH * size)
+    ends = [(one["low"], one["high"]) for one in places if scale is float or one["low"] > 0]
+    low = max(min([low, *(scale(one) for one, _ in ends)]), low - REACH * size)
+    high = min(max([high, *(scale(one) for _, one in ends)]), high + REACH * size)
     size = (high - low) or size
     return low - margin * size, high + margin * size
 

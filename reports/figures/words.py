@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from records.metrics import METRICS
-from reports.figures.plot import is_number, list_places, name_axis
+from reports.figures.plot import FEW_LINES, is_number, list_places, name_axis
 from reports.files import MEASURED
 from reports.format import (
     format_count,
@@ -13,8 +13,6 @@ from reports.format import (
     format_published,
     metric_direction,
 )
-
-FEW_LINES = 3
 
 
 def figure_number(figure: Mapping[str, Any]) -> str:
@@ -27,6 +25,8 @@ def describe_points(figure: Mapping[str, Any]) -> str:
     points = [one for line in figure["lines"] for one in line["points"]]
     tasks = dict.fromkeys(f"{one['task']} ({one['task_words']})" for one in points)
     measured = [one for one in points if one["num_seeds"]]
+    if figure["shows"] == "samples":
+        return f"Images: {', '.join(tasks)}."
     samples = sorted({one["num_samples"] for one in measured})
     seeds = sorted({one["num_seeds"] for one in measured})
     if not measured:
@@ -43,51 +43,86 @@ def _join(counts: list[int]) -> str:
 
 
 def describe_finding(figure: Mapping[str, Any]) -> list[str]:
-    """Make sentences of the first panel's numbers: where each line is best, or how it moves."""
-    if not figure["panels"]:
-        return []
-    panel = figure["panels"][0]
+    """Make sentences of the numbers of the first metric: where each line is best, how it moves."""
+    first = figure["panels"][0]["up"] if figure["panels"] else None
+    sentences = []
+    for panel in figure["panels"]:
+        if panel["up"] == first:
+            found = list_places(figure, panel, "measured")
+            lines = {place: points for place, points in found.items() if len(points) > 1}
+            sentences += _describe_lines(figure, panel, lines)
+    return sentences
+
+
+def _describe_lines(
+    figure: Mapping[str, Any], panel: Mapping[str, Any], lines: Mapping[int, Any]
+) -> list[str]:
     across, up = panel["across"], panel["up"]
-    found = list_places(figure, panel, "measured")
-    lines = {place: points for place, points in found.items() if len(points) > 1}
     if across in METRICS:
         return [_describe_move(figure, place, points, panel) for place, points in lines.items()]
-    sentences = []
-    if 0 < len(lines) <= FEW_LINES:
+    if len(lines) <= FEW_LINES:
         published = list_places(figure, panel, "published")
-        for place, points in lines.items():
-            words = f"{METRICS[up].column} of “{figure['lines'][place]['label']}” is best at "
-            words += f"{name_axis(across)} {_describe_best(points, up, 'measured')}"
-            if len(theirs := published.get(place, [])) > 1:
-                words += f"; in the paper at {_describe_best(theirs, up, 'published')}"
-            sentences.append(words + ".")
-    elif lines:
-        better = sum(
-            _is_better(p[-1]["y"]["value"], p[0]["y"]["value"], up) for p in lines.values()
-        )
-        place = min(lines, key=lambda key: _cost(lines[key][-1]["y"]["value"], up))
-        best = lines[place][-1]
-        words = f"From the first to the last point {METRICS[up].column} improves on {better} of "
-        words += (
-            f"{len(lines)} lines; at the last it is best for “{figure['lines'][place]['label']}”"
-        )
-        sentences.append(f"{words} ({_write(best['y'], up, 'measured')}).")
-    return sentences
+        return [
+            _describe_best(figure["lines"][place]["label"], panel, points, published.get(place, []))
+            for place, points in lines.items()
+        ]
+    ends = {place: (points[0], points[-1]) for place, points in lines.items()}
+    num_better = sum(
+        _cost(last["y"]["value"], up) < _cost(first["y"]["value"], up)
+        for first, last in ends.values()
+    )
+    place = min(ends, key=lambda key: _cost(ends[key][1]["y"]["value"], up))
+    return [
+        f"From the first to the last point {METRICS[up].column} improves on {num_better} of "
+        f"{len(lines)} lines; at the last it is {_name_best(up)} for "
+        f"“{figure['lines'][place]['label']}” ({_write(ends[place][1]['y'], up, 'measured')})"
+        f"{_describe_overlap(ends[place][1], [last for _, last in ends.values()], '')}."
+    ]
 
 
 def _cost(value: float, metric: str) -> float:
     return value if METRICS[metric].lower_is_better else -value
 
 
-def _is_better(one: float, two: float, metric: str) -> bool:
-    return _cost(one, metric) < _cost(two, metric)
+def _name_best(metric: str) -> str:
+    return "lowest" if METRICS[metric].lower_is_better else "highest"
 
 
-def _describe_best(points: list[dict[str, Any]], metric: str, kind: str) -> str:
-    best = min(points, key=lambda one: _cost(one["y"]["value"], metric))
-    value = best["x"]["value"]
-    words = f"{value:,g}" if is_number(value) else str(value)
-    return f"{words} ({_write(best['y'], metric, kind)})"
+def _describe_best(
+    label: str, panel: Mapping[str, Any], points: list[dict[str, Any]], published: list[Any]
+) -> str:
+    """Say where a line is best here, which intervals overlap with that, and where in the paper."""
+    across, up = panel["across"], panel["up"]
+    best, paper = (
+        min(found, key=lambda one: _cost(one["y"]["value"], up)) if len(found) > 1 else None
+        for found in (points, published)
+    )
+    assert best is not None
+    words = f"{METRICS[up].column} of “{label}” is {_name_best(up)} at {name_axis(across)} "
+    words += f"{_write_across(best)} ({_write(best['y'], up, 'measured')})"
+    words += _describe_overlap(best, points, f" at {name_axis(across)} ")
+    if paper is not None:
+        words += f"; in the paper at {_write_across(paper)} ({_write(paper['y'], up, 'published')})"
+    return words + "."
+
+
+def _describe_overlap(best: Mapping[str, Any], points: list[dict[str, Any]], where: str) -> str:
+    """Say which other intervals reach that of the best point."""
+    low, high = best["y"]["low"], best["y"]["high"]
+    others = [one for one in points if one is not best]
+    near = [one for one in others if one["y"]["low"] <= high and low <= one["y"]["high"]]
+    if not near:
+        return ", clear of all other intervals"
+    if len(near) == len(others):
+        return ", but all intervals overlap"
+    if not where:
+        return f", but {len(near)} of {len(others)} other intervals overlap with that"
+    return f", but intervals overlap{where}{', '.join(map(_write_across, near))}"
+
+
+def _write_across(one: Mapping[str, Any]) -> str:
+    value = one["x"]["value"]
+    return f"{value:,g}" if is_number(value) else str(value)
 
 
 def _write(found: Mapping[str, Any], metric: str, kind: str) -> str:

@@ -76,7 +76,7 @@ def test_points_are_means_over_seeds_with_the_papers_values_beside(project):
     assert [one["published"] for one in values] == [5.0, 5.0, None, 5.0]
     assert values[0]["low"] < 6.1 < values[0]["high"] and problems == []
     assert describe_finding(figure)[0].startswith(
-        "FID of “conditional” is best at guidance scale 3 (3.60, 95\u00a0% "
+        "FID of “conditional” is lowest at guidance scale 3 (3.60, 95\u00a0% "
     )
     assert "1,000 samples of each of 2 training seeds" in describe_points(figure)
 
@@ -96,7 +96,7 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(project):
         "conditional, cond_1 (not run)",
         "conditional, cond_3 (not run)",
     ]
-    assert "is best at guidance scale 0" in describe_finding(figure)[0]
+    assert "is lowest at guidance scale 0" in describe_finding(figure)[0]
     assert "conditional 0: 6.10, 10: 8.10" in make_panel_svg(figure, 0)
     (project.folder / "cond_1-0.json").write_text("{")
     project.write_metrics("cond_1-1", fid=5.2)
@@ -128,7 +128,7 @@ def test_nothing_measured_is_a_page_of_the_papers_values(project):
     "panel",
     [
         {"across": "guidance_scale", "up": "fid"},
-        {"across": "guidance_scale", "up": "fid", "log": True},
+        {"across": "guidance_scale", "up": "fid", "log": ["across", "up"]},
         {"across": "precision", "up": "fid"},
     ],
 )

@@ -1,0 +1,131 @@
+"""Strips of images: the same samples of several batches, one batch beneath the other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from reports.figures.plot import is_number, name_axis
+from reports.files import attempt
+from reports.grids import encode_png, read_first_images, read_labels, reduce_image
+from reports.pictures import check_batch
+from specs.page import WantedFile
+
+GAP_PX = 1  # between images, transparent
+MOST_PX, SHOWN_PX = 64, 34  # larger images are reduced; smaller ones are enlarged by the browser
+
+
+def make_strips(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str, Any]]:
+    """Cut the same samples out of the batches of each line.
+
+    Args:
+        figure: evaluated (`reports.figures.points.evaluate_figures`), one that shows samples.
+        problems: takes a sentence for each batch that is broken or of other settings.
+
+    Returns:
+        For each line with a batch its label, what its columns are, their samples' numbers, a strip
+        for each batch that is here, and how far apart the first and the last are.
+    """
+    lines = []
+    for line in figure["lines"]:
+        points = [one for one in line["points"] if one["samples"] is not None]
+        batches = [WantedFile.model_validate(one["samples"]) for one in points]
+        labels = [attempt(problems, lambda b=one: _read_labels(b)) for one in batches]
+        known = next((one for one in labels if one is not None), None)
+        indices, columns = choose_columns(known, figure["num_images"])
+        read = [attempt(problems, lambda b=one, i=indices: _read_images(b, i)) for one in batches]
+        found = [
+            (one, images) for one, images in zip(points, read, strict=True) if images is not None
+        ]
+        if found:
+            lines.append(
+                {
+                    "label": line["label"],
+                    "columns": columns,
+                    "indices": indices,
+                    "strips": [make_strip(images, describe(one), columns) for one, images in found],
+                    "change": _describe_change(found[0], found[-1]),
+                }
+            )
+    return lines
+
+
+def choose_columns(labels: np.ndarray | None, num_images: int) -> tuple[list[int], str]:
+    """Choose the samples to show: the first of each class where classes are few, else the first.
+
+    Args:
+        labels: int [n] of a batch, or None.
+        num_images: how many to show at most.
+
+    Returns:
+        Their numbers, and what they are in words.
+    """
+    if labels is not None:
+        classes, first = np.unique(labels, return_index=True)
+        if 1 < len(classes) <= num_images:
+            return [int(one) for one in first], (
+                f"the first sample of each class, {classes[0]} to {classes[-1]}"
+            )
+    return [*range(num_images)], f"the first {num_images} samples"
+
+
+def _read_labels(batch: WantedFile) -> np.ndarray | None:
+    return read_labels(batch.path) if check_batch(batch) else None
+
+
+def _read_images(batch: WantedFile, indices: list[int]) -> np.ndarray | None:
+    """Return some images of a batch; None where it is not here, or has too few."""
+    if not check_batch(batch):
+        return None
+    images = read_first_images(batch.path, max(indices) + 1)
+    return images[indices] if len(images) > max(indices) else None
+
+
+def make_strip(images: np.ndarray, words: str, columns: str) -> dict[str, Any]:
+    """Lay images side by side in their own size, with what a page needs to show them.
+
+    Args:
+        images: uint8 [n, h, w, c] with c 1 or 3.
+        words: what the strip is.
+        columns: what the images are.
+
+    Returns:
+        JSON object with the PNG as data URI, the size at which it is shown, words and description.
+    """
+    tiles = [reduce_image(one, MOST_PX) for one in images]
+    height, width, channels = tiles[0].shape
+    strip = np.zeros((height, len(tiles) * (width + GAP_PX) - GAP_PX, channels + 1), np.uint8)
+    for place, tile in enumerate(tiles):
+        left = place * (width + GAP_PX)
+        strip[:, left : left + width, :-1] = tile
+        strip[:, left : left + width, -1] = 255
+    factor = max(1, round(SHOWN_PX / height))
+    return {
+        "png": encode_png(strip),
+        "width_px": strip.shape[1] * factor,
+        "height_px": strip.shape[0] * factor,
+        "words": words,
+        "alt": f"{words}: {columns}, {images.shape[2]} by {images.shape[1]} pixels each",
+    }
+
+
+def describe(point: Mapping[str, Any]) -> str:
+    """Name a point by the settings that lie across."""
+    return ", ".join(
+        f"{name_axis(key)} {value:g}" if is_number(value) else str(value)
+        for key, value in point["settings"].items()
+    )
+
+
+def _describe_change(
+    first: tuple[Mapping[str, Any], np.ndarray], last: tuple[Mapping[str, Any], np.ndarray]
+) -> str:
+    """Say how far apart the images of two strips are."""
+    (start, one), (end, two) = first, last
+    if one.shape != two.shape or start is end:
+        return ""
+    change = np.abs(one.astype(np.float64) - two).mean() / 255
+    return (
+        f"from {describe(start)} to {describe(end)} a pixel of these images changes by "
+        f"{100 * change:.0f}\u00a0% of its range on average"
+    )

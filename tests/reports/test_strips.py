@@ -1,0 +1,91 @@
+"""Strips of samples: the same samples of every batch, in their own size."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from records.batches import write_batch
+from records.manifest import make_manifest
+from reports.cli import write_figures
+from reports.figures.strips import choose_columns, make_strips
+from tests.reports.test_figures import evaluate, figure_content
+
+LABELS = np.array([1, 1, 0, 2, 0], dtype=np.int64)
+
+
+def write_samples(project, name, brightness=0, num_images=5, digest="d" * 64, labels=LABELS):
+    images = np.arange(num_images, dtype=np.uint8)[:, None, None, None] * 10 + brightness
+    images = np.broadcast_to(images, (num_images, 8, 8, 3)).astype(np.uint8)
+    path = project.folder / f"{name}.npz"
+    about = make_manifest(kind="samples", name=name, digest=digest, inputs={})
+    write_batch(path, images, labels if labels is None else labels[:num_images], about)
+
+
+def picture_content(project, num_images=3):
+    content = figure_content(project)
+    figure = content["figures"][0]
+    figure |= {"shows": "samples", "num_images": num_images, "panels": []}
+    for row in [*content["tables"]["table3"]["rows"], *content["rows"]["table3"]]:
+        row["cells"]["final"]["samples"] = {"path": f"{row['id']}.npz", "digest": "d" * 64}
+    return content
+
+
+def read_strip(strip):
+    data = base64.b64decode(strip["png"].partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_images", "indices"),
+    [(LABELS, 3, [2, 0, 3]), (LABELS, 2, [0, 1]), (None, 4, [0, 1, 2, 3]), (LABELS[:2], 2, [0, 1])],
+)
+def test_columns_are_the_first_of_each_class_where_they_fit(labels, num_images, indices):
+    assert choose_columns(labels, num_images)[0] == indices
+
+
+def test_every_batch_shows_the_same_samples_in_their_own_size(project):
+    for place, name in enumerate(("cond", "cond_1", "cond_3", "cond_10")):
+        write_samples(project, name, brightness=51 * place, labels=LABELS if place else None)
+    figure, problems = evaluate(picture_content(project))
+    (line,) = make_strips(figure, problems)
+    assert problems == [] and line["indices"] == [2, 0, 3]
+    assert [one["words"] for one in line["strips"]] == [
+        f"guidance scale {scale}" for scale in (0, 1, 3, 10)
+    ]
+    strip = read_strip(line["strips"][2])
+    assert strip.shape == (8, 3 * 8 + 2, 2)  # grey and alpha; one transparent pixel between
+    assert strip[0, :8, 0].tolist() == [20 + 102] * 8 and strip[0, 18:, 0].tolist() == [132] * 8
+    assert strip[0, 8].tolist() == [0, 0] and strip[0, 0, 1] == 255
+    assert "60\u00a0%" in line["change"]  # 153 of 255
+
+
+def test_batches_that_are_missing_broken_short_or_of_other_settings_are_left_out(project):
+    write_samples(project, "cond")
+    write_samples(project, "cond_1", digest="e" * 64)
+    (project.folder / "cond_3.npz").write_bytes(b"PK")
+    figure, problems = evaluate(picture_content(project))
+    (line,) = make_strips(figure, problems)
+    assert [one["words"] for one in line["strips"]] == ["guidance scale 0"] and not line["change"]
+    assert any("cond_1.npz" in one for one in problems)
+    assert any("cond_3.npz" in one for one in problems)
+    write_samples(project, "cond_10", num_images=2)
+    assert len(make_strips(figure, problems)[0]["strips"]) == 1
+
+
+def test_a_page_without_any_batch_is_written(project):
+    write_figures(project.write_spec(picture_content(project)), project.folder / "report")
+    page = (project.folder / "report" / "figures.html").read_text()
+    assert "<img" not in page and "Images: imagenet_256" in page
+
+
+def test_the_page_enlarges_strips_without_blurring(project):
+    write_samples(project, "cond")
+    write_figures(project.write_spec(picture_content(project)), project.folder / "report")
+    page = (project.folder / "report" / "figures.html").read_text()
+    (image,) = re.findall(r"<img [^>]*>", page)
+    assert 'width="104" height="32"' in image and "image-rendering: pixelated" in page
+    assert 'alt="guidance scale 0: the first sample of each class, 0 to 2' in image
