@@ -18,7 +18,7 @@ def digest_page_code() -> str:
 
 
 def digest_code(*folders: str) -> str:
-    """Return one digest of the modules, templates and styles in some folders of the project.
+    """Return one digest of the modules, templates, styles and scripts of the project in folders.
 
     Of a module only what Python runs counts; of every other file all its bytes.
     """
@@ -26,7 +26,7 @@ def digest_code(*folders: str) -> str:
         path
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".j2", ".css")
+        if path.suffix in (".py", ".j2", ".css", ".js")
     )
     return digest([[str(path.relative_to(ROOT)), _read_meaning(path)] for path in files])
 
