@@ -3,6 +3,8 @@
 A cell whose model was trained with several seeds shows their mean.
 """
 
+import math
+import statistics
 from typing import Any
 
 from records.metrics import METRICS
@@ -22,16 +24,31 @@ from specs.page import CellAddress, PageComparison, PageRow, PageSpec
 from specs.tables import Statistic
 
 Numbers = dict[str, float | None]
-NOTHING: Numbers = {"measured": None, "low": None, "high": None}
+NOTHING: Numbers = {"measured": None, "std_error": None, "low": None, "high": None}
 
 
 def estimate_cell(
     spec: PageSpec, replicates: CellReplicates, row: PageRow, mark: str, metric: str
 ) -> Numbers:
-    """Return the mean over training seeds as `measured`, and `low` and `high` of its interval.
+    """Return the mean over training seeds as `measured`, its `std_error`, and `low` and `high`.
 
-    With one seed the interval is that of the metrics file: sampling error alone.
+    With one seed error and interval are those of the metrics file: sampling error alone.
+    `num_seeds` says how many there are, `seed_spread` is the standard deviation of their values.
     """
+    cell = replicates[row.id, mark]
+    seeds = list_common_seeds([cell], metric)
+    values = [cell[seed].content.metrics[metric].value for seed in seeds]
+    about = {
+        "num_seeds": len(seeds),
+        "seed_spread": statistics.stdev(values) if seeds[1:] else None,
+    }
+    return {**_estimate_mean(spec, replicates, row, mark, metric), **about}
+
+
+def _estimate_mean(
+    spec: PageSpec, replicates: CellReplicates, row: PageRow, mark: str, metric: str
+) -> Numbers:
+    """Return the mean over training seeds, its standard error and its interval."""
     cell = replicates[row.id, mark]
     seeds = list_common_seeds([cell], metric)
     if len(seeds) < 2:
@@ -55,7 +72,8 @@ def estimate_cell(
     low, high = compute_interval(mean, spread)
     if METRICS[metric].is_share:
         low, high = max(low, 0.0), min(high, 1.0)
-    return {"measured": mean, "low": max(low, 0.0), "high": high}
+    error = math.sqrt(spread.variance)
+    return {"measured": mean, "std_error": error, "low": max(low, 0.0), "high": high}
 
 
 def compare_rows(
@@ -94,14 +112,18 @@ def compare_rows(
 
 
 def estimate_difference(
-    spec: PageSpec, replicates: CellReplicates, row: PageRow, mark: str, metric: str
+    spec: PageSpec,
+    replicates: CellReplicates,
+    row: PageRow,
+    first: PageRow,
+    mark: str,
+    metric: str,
 ) -> Numbers:
     """Return the difference to the first row, of means over training seeds, with its interval.
 
     Of what is compared as a ratio the interval is that of the ratio, times the first row's mean:
     it holds 0 exactly when a claim on the two rows is undecided.
     """
-    first = spec.rows[0]
     cells = [replicates[one.id, mark] for one in (row, first)]
     seeds = list_common_seeds(cells, metric)
     if not seeds:
@@ -113,4 +135,4 @@ def estimate_difference(
     low, high = found["low"], found["high"]
     if low is not None and high is not None and statistic == "ratio":
         low, high = (base * exceed(end) for end in (low, high))
-    return {"measured": sum(values) / len(seeds) - base, "low": low, "high": high}
+    return {**NOTHING, "measured": sum(values) / len(seeds) - base, "low": low, "high": high}

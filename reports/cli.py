@@ -11,10 +11,11 @@ from records.events import EventLog, add_event_options, open_events
 from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
-from reports.export import render_csv, render_latex, render_markdown
+from reports.export import render_csv, render_markdown
 from reports.figures.page import render_figures, render_points
 from reports.figures.points import evaluate_figures
 from reports.files import condense, find_metrics, list_problems
+from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
 from reports.tables import FORMAT, make_table

@@ -1,4 +1,4 @@
-"""How numbers, settings and names are written everywhere; escaping of LaTeX and Markdown."""
+"""How numbers, settings and names are written everywhere; escaping of Markdown."""
 
 import math
 from collections.abc import Mapping
@@ -27,48 +27,61 @@ SOURCE_WORDS = {
     "resample": "samples drawn here from the weights that the authors published",
     "retrain": "models trained here from scratch",
 }
-TEX_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "\u2212": "$-$",
-    "\u2013": "--",
-    "\n": " ",
-}
 MARKDOWN_SPECIAL = "\\`*_{}[]#|~"
 
 
-def format_number(value: float | None, metric: str, *, signed: bool = False) -> str:
-    """Write a measured number: two decimals for FID, sFID and IS, three for precision and recall.
+def count_decimals(low: float | None, high: float | None) -> int | None:
+    """Return the decimals that show an interval's half-width to its second significant digit.
 
-    Numbers below 0.1 keep two significant digits instead, so that a small difference never reads
-    as zero. A missing number is a dash.
+    None where there is no interval, or one of no width.
+    """
+    if low is None or high is None or not 0 < high - low < math.inf:
+        return None
+    exponent = int(f"{(high - low) / 2:.1e}".split("e")[1])
+    return min(max(1 - exponent, 0), 9)
+
+
+def format_number(
+    value: float | None, metric: str, *, signed: bool = False, decimals: int | None = None
+) -> str:
+    """Write a measured number; a missing one is a dash.
+
+    Without decimals it has two for FID, sFID and IS and three for shares; a number below 0.1 keeps
+    two significant digits instead, so that a small difference never reads as zero.
 
     Args:
         value: the number, or None.
-        metric: its name; it decides the decimals.
+        metric: its name.
         signed: write a plus sign too, for differences.
+        decimals: how many, where its interval tells (`count_decimals`).
     """
     if value is None:
         return "\u2013"
-    decimals = 3 if METRICS[metric].is_share else 2
-    size = abs(value)
-    if 1e-9 < size < 0.1:
-        decimals = max(decimals, min(9, 1 - math.floor(math.log10(size))))
+    if decimals is None:
+        decimals = 3 if METRICS[metric].is_share else 2
+        if 1e-9 < abs(value) < 0.1:
+            decimals = max(decimals, min(9, 1 - math.floor(math.log10(abs(value)))))
     text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", "\u2212")
+
+
+def format_measured(cell: Mapping[str, Any], metric: str | None = None) -> tuple[str, str]:
+    """Write a cell's number and its interval, both to the interval's second significant digit.
+
+    Args:
+        cell: `measured`, `low`, `high`; `is_difference` and `metric` where it has them.
+        metric: of a cell that does not name its own.
+
+    Returns:
+        The number, and `low to high`, empty where there is no interval.
+    """
+    name: str = metric or cell["metric"]
+    signed = cell.get("is_difference", False)
+    decimals = count_decimals(cell["low"], cell["high"])
+    number = format_number(cell["measured"], name, signed=signed, decimals=decimals)
+    return number, format_interval(cell["low"], cell["high"], name, signed=signed)
 
 
 def format_published(value: float | None, *, signed: bool = False) -> str:
@@ -84,7 +97,8 @@ def format_interval(
     """Write an interval as `low to high`; empty when it is not known."""
     if low is None or high is None:
         return ""
-    ends = (format_number(end, metric, signed=signed) for end in (low, high))
+    decimals = count_decimals(low, high)
+    ends = (format_number(end, metric, signed=signed, decimals=decimals) for end in (low, high))
     return " to ".join(ends)
 
 
@@ -192,16 +206,19 @@ def describe_effect(comparison: Mapping[str, Any]) -> str:
     metric = comparison["metric"]
     if comparison["statistic"] == "ratio":
         ends = [comparison[key] for key in ("effect", "low", "high") if comparison[key] is not None]
-        effect, *interval = (format_per_cent(100 * exceed(one)) for one in ends)
-        return f"{effect} (95\u00a0%: {' to '.join(interval)})" if interval else effect
-    effect = format_number(comparison["effect"], metric, signed=True)
-    interval = format_interval(comparison["low"], comparison["high"], metric, signed=True)
-    return f"{effect} (95\u00a0%: {interval})" if interval else effect
+        effect, *interval = (100 * exceed(one) for one in ends)
+        decimals = count_decimals(*interval) if interval else None
+        number, *words = (format_per_cent(one, decimals) for one in (effect, *interval))
+        return f"{number} (95\u00a0%: {' to '.join(words)})" if words else number
+    effect = {**comparison, "measured": comparison["effect"], "is_difference": True}
+    number, interval = format_measured(effect, metric)
+    return f"{number} (95\u00a0%: {interval})" if interval else number
 
 
-def format_per_cent(value: float) -> str:
-    """Write by how many per cent one value exceeds another."""
-    return f"{value:+.3g}\u00a0%".replace("-", "\u2212")
+def format_per_cent(value: float, decimals: int | None = None) -> str:
+    """Write by how many per cent one value exceeds another; to three digits without decimals."""
+    form = f"+.{decimals}f" if decimals is not None and abs(value) < 1e6 else "+.3g"
+    return f"{value:{form}}\u00a0%".replace("-", "\u2212")
 
 
 def start_sentence(text: str) -> str:
@@ -214,11 +231,6 @@ def describe_paper(holds: bool | None) -> str:
     if holds is None:
         return "cannot be told from the paper's table"
     return "holds in the paper's table" if holds else "does not hold in the paper's table"
-
-
-def escape_tex(text: str) -> str:
-    """Escape every character that LaTeX would read as a command."""
-    return "".join(TEX_ESCAPES.get(character, character) for character in str(text))
 
 
 def escape_markdown(text: str) -> str:

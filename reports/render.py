@@ -18,6 +18,7 @@ from specs.page import PageLink
 
 FILTERS = {
     "number": words.format_number,
+    "measured": words.format_measured,
     "published": words.format_published,
     "share": words.format_share,
     "count": words.format_count,

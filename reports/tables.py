@@ -23,6 +23,7 @@ from reports.losses import make_losses
 from reports.notes import find_status, list_notes, make_command, make_footnotes
 from reports.numbers import find_measured, make_numbers, summarise_protocol
 from reports.protocol import find_mixtures
+from reports.ranks import rank_rows
 from reports.replicates import CellReplicates, load_losses, load_replicates
 from reports.seeds import describe_seeds
 from specs.page import PageRow, PageSpec
@@ -133,10 +134,11 @@ def _make_cell(
     files: RowMetrics,
     replicates: CellReplicates,
 ) -> dict[str, Any]:
-    """Return one number: published, measured, interval and verdict.
+    """Return one number: published, measured, interval and verdict, and its difference to a row.
 
     In a table of differences the number is the difference that the paper prints, and `absolute` is
     the row's own value, as a cell with the verdict and the other sources, which speak of it alone.
+    In other tables `difference` is the difference to the first measured row of the task.
     """
     content = files[row.id, mark]
     published = find_published(spec, row.id, mark, metric)
@@ -148,7 +150,10 @@ def _make_cell(
         "is_difference": False,
         "status": find_status(row, mark, content),
         **estimate_cell(spec, replicates, row, mark, metric),
+        "digest": content.digest if content else None,
+        "rank": None,
         "absolute": None,
+        "difference": None,
         "agreement": judge_agreement(spec.agreement, spec.source, content, metric, published),
         "others": [
             make_other(source, file, spec.agreement, metric, published)
@@ -156,13 +161,23 @@ def _make_cell(
             if Path(file.path).exists()
         ],
     }
+    own = {**cell, "agreement": None, "others": []}
     if spec.table.layout != "deltas":
-        return cell
-    shown = {**cell, "agreement": None, "others": [], "absolute": cell}
+        first = next((r for r in spec.rows if r.task == row.task and files[r.id, mark]), row)
+        if first.id == row.id or cell["measured"] is None:
+            return cell
+        base = find_published(spec, first.id, mark, metric)
+        step = None if published is None or base is None else published - base
+        difference = estimate_difference(spec, replicates, row, first, mark, metric)
+        return {
+            **cell,
+            "difference": {**own, "published": step, **difference, "is_difference": True},
+        }
+    shown = {**own, "absolute": cell}
     if row.id == spec.rows[0].id:
         return shown
     printed = row.published.get(mark, {}).get(metric)
-    difference = estimate_difference(spec, replicates, row, mark, metric)
+    difference = estimate_difference(spec, replicates, row, spec.rows[0], mark, metric)
     return {**shown, "published": printed, **difference, "is_difference": True}
 
 
@@ -186,6 +201,7 @@ def _make_groups(
                 "num_samples": counts,
                 "rows": mine,
                 "ceiling": ceiling,
+                "orders": rank_rows(mine),
             }
         )
     return groups

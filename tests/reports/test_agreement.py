@@ -107,7 +107,7 @@ def test_sources_stand_side_by_side(spec):
     assert table["agreements"] == {"agrees": 1, "differs": 0}
     page = render_table(table, [], [])
     assert '<span class="agreement agrees">agrees</span>' in page
-    assert "resample <b>5.30</b></span>" in page and "<span>5.28 to 5.32</span>" in page
+    assert "resample <b>5.300</b></span>" in page and "<span>5.280 to 5.320</span>" in page
     assert "100 reference images" in page and "other settings" not in page
     assert "no samples of this row were published" in page
 

@@ -4,9 +4,9 @@ from reports.format import (
     describe_comparison,
     describe_effect,
     escape_markdown,
-    escape_tex,
     format_exact,
     format_interval,
+    format_measured,
     format_number,
     format_published,
     format_seconds,
@@ -32,6 +32,22 @@ def test_numbers(value, metric, text):
     assert format_number(value, metric) == text
 
 
+@pytest.mark.parametrize(
+    "value, half, words",
+    [
+        (12.345, 3.6, ("12.3", "8.7 to 15.9")),
+        (123.45, 36.0, ("123", "87 to 159")),
+        (0.7071, 0.0231, ("0.707", "0.684 to 0.730")),
+        (5.0, 0.0996, ("5.00", "4.90 to 5.10")),
+        (0.5, 0.0, ("0.50", "0.50 to 0.50")),
+    ],
+)
+def test_numbers_are_rounded_to_the_second_digit_of_their_interval(value, half, words):
+    cell = {"measured": value, "low": value - half, "high": value + half, "metric": "fid"}
+    assert format_measured(cell) == words
+    assert format_measured({**cell, "low": None}) == (format_number(value, "fid"), "")
+
+
 def test_differences_carry_their_sign():
     assert format_number(0.5, "fid", signed=True) == "+0.50"
     assert format_number(0.0, "fid", signed=True) == "0.00"
@@ -41,6 +57,7 @@ def test_differences_carry_their_sign():
 
 def test_intervals_shares_and_seconds():
     assert format_interval(1.0, 2.0, "fid") == "1.00 to 2.00"
+    assert format_interval(1.0, 1.0, "fid") == "1.00 to 1.00"
     assert format_interval(None, None, "fid") == ""
     assert format_share(0.5512) == "55.1 %"
     assert [format_seconds(s) for s in (3, 90, 7200)] == ["3.0 s", "1.5 min", "2.0 h"]
@@ -56,13 +73,6 @@ def test_exact_values_lose_nothing():
     assert format_exact(0.1 + 0.2) == "0.3"
     assert format_exact(None) == ""
     assert format_exact(False) == "false"
-
-
-def test_hostile_text_is_harmless_in_latex():
-    assert escape_tex(r"a_b & 50% \input{x} $#~^<>") == (
-        r"a\_b \& 50\% \textbackslash{}input\{x\} \$\#\textasciitilde{}\textasciicircum{}"
-        r"\textless{}\textgreater{}"
-    )
 
 
 def test_hostile_text_is_harmless_in_markdown():
@@ -92,10 +102,10 @@ def test_comparisons_in_words():
 def test_effects_in_words():
     effect = {"metric": "fid", "statistic": "difference", "effect": 1.5, "low": -0.5, "high": 3.5}
     ratio = {**effect, "statistic": "ratio", "effect": 0.1, "low": -0.05, "high": 0.25}
-    assert describe_effect(ratio) == "+10.5\u00a0% (95\u00a0%: \u22124.88\u00a0% to +28.4\u00a0%)"
+    assert describe_effect(ratio) == "+11\u00a0% (95\u00a0%: \u22125\u00a0% to +28\u00a0%)"
     wild = describe_effect({**ratio, "low": -1e33, "high": 1e33})  # a verdict of next to nothing
-    assert wild.startswith("+10.5\u00a0% (95\u00a0%: \u2212100\u00a0% to +1.01e+306")
-    assert describe_effect(effect) == "+1.50 (95\u00a0%: \u22120.50 to +3.50)"
+    assert wild.startswith("+11\u00a0% (95\u00a0%: \u2212100\u00a0% to +1.01e+306")
+    assert describe_effect(effect) == "+1.5 (95\u00a0%: \u22120.5 to +3.5)"
     assert describe_effect({**effect, "low": None, "high": None}) == "+1.50"
     assert describe_effect({**effect, "effect": None}) == ""
 
