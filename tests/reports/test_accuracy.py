@@ -68,7 +68,7 @@ def test_page_says_whom_it_guides_and_what_was_measured(
     html = render_table(evaluate(spec), [], [])
     page = Page(html)
     text = " ".join(page.text.split())
-    assert "<script>" not in html and HOSTILE in text
+    assert html.count("<script>") == 1 and HOSTILE in text  # the page's own
     for words in (
         "after 400 iterations guides",
         "“stack” (other)",

@@ -115,7 +115,7 @@ def test_a_long_label_is_cut(guided_spec):
 def test_hostile_labels_stay_text_on_the_page(guided_spec):
     html = render_table(evaluate(guided_spec(labels={"uncond": HOSTILE})), [], [])
     page = Page(html)
-    assert "script" not in [tag for tag, _ in page.tags] and "<script" not in html
+    assert html.count("<script") == 1  # the page's own
     assert page.text.count(HOSTILE) > 4
 
 
