@@ -39,10 +39,11 @@ CONTAINS_ZERO = "the interval contains zero"
 
 
 class Spread(NamedTuple):
-    """A variance and its degrees of freedom."""
+    """A variance, its degrees of freedom, and the part of it that more samples do not lower."""
 
     variance: float
     dof: float
+    between: float = 0.0
 
 
 def make_spread(
@@ -82,7 +83,8 @@ def make_spread(
     uncertain = (sampling / num) ** 2 / max(num_samples - 1, 1)
     if seeds and seeds.dof > 0:
         uncertain += (squares * seeds.size / num) ** 2 / seeds.dof
-    return Spread(variance, variance**2 / uncertain if uncertain > 0 else math.inf)
+    dof = variance**2 / uncertain if uncertain > 0 else math.inf
+    return Spread(variance, dof, between / num)
 
 
 def compute_half_width(spread: Spread) -> float:
@@ -124,7 +126,8 @@ def judge_comparison(
         models: the trained model of each row of the group.
 
     Returns:
-        verdict, effect, low, high, p, reason (None or words), seeds (how many), paired, dof.
+        verdict, effect, low, high, p, reason (None or words), seeds (how many), paired, dof, and
+        null: the variance, its part between seeds and its degrees of freedom if the effect were 0.
         low and high hold sampling error alone when the seeds' spread is needed but not known.
     """
     metric, statistic = comparison.metric, comparison.statistic
@@ -161,6 +164,8 @@ def judge_comparison(
     elif layout is not None and comparison.trained_models_differ:
         pooled = pool_values(layout)
 
+    shared = share_noise([row[0] for row in chosen])
+
     def find_spread(hypothesis: float) -> Spread:
         return make_spread(
             sum(variance or 0.0 for variance, _ in find_variances(hypothesis)) / len(seeds),
@@ -168,7 +173,7 @@ def judge_comparison(
             effects[0].slopes,
             pooled,
             len(seeds),
-            shared=share_noise([row[0] for row in chosen]),
+            shared=shared,
         )
 
     low, high = find_ends(effect, lambda one: compute_half_width(find_spread(one)))
@@ -178,7 +183,10 @@ def judge_comparison(
         return _result(INCONCLUSIVE, effect, low, high, SEEDS_UNKNOWN, **about)
     verdict = SUPPORTED if low > 0 else CONTRADICTED if high < 0 else INCONCLUSIVE
     reason = CONTAINS_ZERO if verdict == INCONCLUSIVE else None
-    p = compute_p_value(effect, find_spread(0.0))
+    null = find_spread(0.0)
+    p = compute_p_value(effect, null)
+    if math.isfinite(null.dof) and not shared:
+        about["null"] = null._asdict()
     return _result(verdict, effect, low, high, reason, p=p, **about)
 
 
@@ -190,7 +198,7 @@ def _result(
     reason: str | None = None,
     **about: Any,
 ) -> dict[str, Any]:
-    empty = {"p": None, "seeds": 0, "paired": False, "dof": None, "effects": []}
+    empty = {"p": None, "seeds": 0, "paired": False, "dof": None, "effects": [], "null": None}
     numbers = {"effect": effect, "low": low, "high": high}
     return {"verdict": verdict, **numbers, "reason": reason, **empty, **about}
 

@@ -71,7 +71,7 @@ def explain_incomparable(cells: Mapping[str, MetricsFile], varies: Iterable[Topi
 def withdraw(results: Sequence[Mapping[str, Any]], reason: str) -> list[dict[str, Any]]:
     """Take back the verdicts of a claim's comparisons; what was not run stays so."""
     return [
-        {**one, "verdict": INCONCLUSIVE, "reason": reason, "p": None}
+        {**one, "verdict": INCONCLUSIVE, "reason": reason, "p": None, "null": None}
         if one["verdict"] != NOT_RUN
         else dict(one)
         for one in results

@@ -91,13 +91,21 @@ def weigh_hypothesis(
     return tuple(sign * slope for slope in weigh_ratio(left, right, assumed))
 
 
-def judge_published(comparison: PageComparison, values: Sequence[float | None]) -> bool | None:
-    """Say whether published left, right, towards satisfy a comparison; None if one is missing."""
+def compute_published_effect(
+    comparison: PageComparison, values: Sequence[float | None]
+) -> float | None:
+    """Compute the effect of published left, right, towards; None if one is missing."""
     needed = values if comparison.relation == "nearer" else values[:2]
     known = [value for value in needed if value is not None]
     if len(known) < len(needed):
         return None
-    return compute_effect(comparison, known).value > 1e-9  # a tie of decimals stays a tie
+    effect = compute_effect(comparison, known).value
+    return effect + 0.0 if math.isfinite(effect) else None  # not minus 0
+
+
+def holds(effect: float | None) -> bool | None:
+    """Say whether a published effect satisfies its comparison; a tie of decimals does not."""
+    return None if effect is None else effect > 1e-9
 
 
 def average_effects(

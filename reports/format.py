@@ -123,6 +123,11 @@ def format_seconds(value: float | None) -> str:
     return f"{value / 3600:,.1f} h"
 
 
+def format_memory(value_mb: float) -> str:
+    """Write a size in MB, from 1 GB on in GB."""
+    return f"{value_mb:.0f} MB" if value_mb < 1000 else f"{value_mb / 1000:.1f} GB"
+
+
 def format_exact(value: Any) -> str:
     """Write a value for machines: enough digits to lose nothing that matters, empty for None."""
     if value is None:

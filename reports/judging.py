@@ -11,7 +11,7 @@ from reports.claims import (
     judge_comparison,
 )
 from reports.comparable import explain_incomparable, withdraw
-from reports.effects import judge_published
+from reports.effects import compute_published_effect, holds
 from reports.replicates import CellReplicates, average_metric, list_group
 from specs.page import PageClaim, PageSpec
 
@@ -70,7 +70,8 @@ def make_claim(claim: PageClaim, spec: PageSpec, replicates: CellReplicates) -> 
                 **judge_comparison(
                     comparison, chosen, group, {row.id: row.trained for row in spec.rows}
                 ),
-                "holds_in_paper": judge_published(comparison, published),
+                "published_effect": (paper := compute_published_effect(comparison, published)),
+                "holds_in_paper": holds(paper),
             }
         )
     for seed in dict.fromkeys(seed for _, seed in cells):

@@ -9,9 +9,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports import format as words
 from reports.accuracy import collect_ranges, make_accuracy_plot
 from reports.agreement import RULES
-from reports.claims import CONFIDENCE, CONTRADICTED, SUPPORTED, VERDICTS, find_surviving
+from reports.claims import CONFIDENCE, VERDICTS
 from reports.evaluator import describe_evaluator
+from reports.forest import (
+    describe_cells,
+    describe_strip,
+    format_effect,
+    format_effect_interval,
+    make_groups,
+)
 from reports.losses import LOSS_NAMES
+from reports.story import describe_chance, make_facts, make_sentences, mark_surviving
 from reports.tradeoff import make_tradeoffs
 from reports.tradeoff_plot import make_tradeoff_plot
 from specs.page import PageLink
@@ -34,6 +42,9 @@ FILTERS = {
     "evaluator": describe_evaluator,
     "paper": words.describe_paper,
     "sentence": words.start_sentence,
+    "strip_words": describe_strip,
+    "compared": describe_cells,
+    "effect_interval": format_effect_interval,
 }
 
 
@@ -56,6 +67,7 @@ def make_environment() -> Environment:
         table_number=words.table_number,
         verdict_names=VERDICTS,
         loss_names=LOSS_NAMES,
+        format_effect=format_effect,
         collect_ranges=collect_ranges,
         accuracy_plot=make_accuracy_plot,
         make_tradeoffs=make_tradeoffs,
@@ -88,33 +100,21 @@ def render_index(tables: Sequence[Mapping[str, Any]], costs: Mapping[str, Any] |
         tables: evaluated tables in the order of the paper.
         costs: models, rows, stages and totals; None when nothing is known of the cost.
     """
+    tables, costs = mark_surviving(tables), costs or {}
     claims = [claim for table in tables for claim in table["claims"]]
-    counts = [(name, sum(claim["verdict"] == name for claim in claims)) for name in VERDICTS]
-    tested = [claim for claim in claims if claim.get("p") is not None]
-    surviving = find_surviving([claim["p"] for claim in tested])
-    survives = {id(claim): found for claim, found in zip(tested, surviving, strict=True)}
-    marked = [
-        {
-            **table,
-            "claims": [{**claim, "survives": survives.get(id(claim))} for claim in table["claims"]],
-        }
-        for table in tables
-    ]
     template = make_environment().get_template("index.html.j2")
     return template.render(
-        tables=marked,
-        num_tested=len(tested),
-        num_by_chance=(1 - CONFIDENCE) * len(tested),
-        num_decided=sum(one["verdict"] in (SUPPORTED, CONTRADICTED) for one in tested),
-        num_surviving=sum(surviving),
+        tables=tables,
+        facts=make_facts(tables, costs),
+        counts=[(name, sum(one["verdict"] == name for one in claims)) for name in VERDICTS[:3]],
+        sentences=make_sentences(tables),
+        groups=make_groups(tables),
+        chance=describe_chance(tables, CONFIDENCE),
         scales=list(dict.fromkeys(table["scale"] for table in tables)),
         sources=list(dict.fromkeys(table["source"] for table in tables)),
         scale_notes=list(dict.fromkeys(note for table in tables for note in table["scale_notes"])),
-        verdict_counts=[(name, count) for name, count in counts if count],
-        num_claims=len(claims),
-        costs=costs,
-        cost_tables=make_cost_tables(costs or {}),
-        cost_totals=make_cost_totals(costs or {}),
+        cost_tables=make_cost_tables(costs),
+        cost_totals=make_cost_totals(costs),
     )
 
 

@@ -1,7 +1,9 @@
 """What the jobs of a scale cost: read it from manifests, add it up, print it."""
 
 import csv
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +47,41 @@ def read_runs(plan: Plan) -> dict[str, dict[str, Any]]:
         artefact = next(iter(graph.write(key).values()))
         times = logs / f"{name}.times"
         if (manifest := read_manifest(artefact)) and manifest.get("run"):
-            runs[name] = manifest["run"]
+            runs[name] = {**manifest["run"], "machine": _name_machine(manifest)}
         elif times.exists():
             peak = read_peak_memory_mb(benchmarks / f"{name}.tsv")
             runs[name] = {**read_times(times), "peak_memory_mb": peak}
     return runs
 
 
+def _name_machine(manifest: Mapping[str, Any]) -> str | None:
+    if manifest.get("platform") is None or manifest.get("cpus") is None:
+        return None
+    device = manifest.get("device", "cpu")
+    return f"{manifest['platform']}, {manifest['cpus']} CPUs" + f", {device}" * (device != "cpu")
+
+
+def add_up_wall_seconds(runs: Iterable[Mapping[str, Any]]) -> float:
+    """Return for how long at least one job ran; jobs whose end is not known are left out."""
+    spans = sorted(
+        (end - run["wall_seconds"], end)
+        for run in runs
+        if "ended" in run
+        for end in [datetime.fromisoformat(run["ended"]).timestamp()]
+    )
+    total, reached = 0.0, 0.0
+    for start, end in spans:
+        total += max(end - max(start, reached), 0.0)
+        reached = max(end, reached)
+    return round(total, 1)
+
+
 def make_costs(plan: Plan) -> dict[str, Any]:
     """Collect iterations, images and measured seconds per model and row.
 
     Returns:
-        JSON object with `models`, `rows`, `stages` and totals; work that has not been done at this
-        scale is left out.
+        JSON object with `models`, `rows`, `stages`, totals, the machine and the end of the last
+        job; work that has not been done at this scale is left out.
     """
     measured = read_runs(plan)
 
@@ -81,13 +105,24 @@ def make_costs(plan: Plan) -> dict[str, Any]:
         stage = stages.setdefault(key.split("/")[0], {"jobs": 0, "cpu_seconds": 0.0})
         stage["jobs"] += 1
         stage["cpu_seconds"] = round(stage["cpu_seconds"] + job["cpu_seconds"], 1)
+    pages = ("table/", "index", "figures/")  # written again without a new number
+    numbers = [job for key, job in measured.items() if not key.startswith(pages)]
     return {
         "models": models,
         "rows": rows,
         "stages": stages,
+        "last_ended": max((job["ended"] for job in numbers if "ended" in job), default=None),
+        "machine": _list_machines(measured.values()),
+        "total_wall_seconds": add_up_wall_seconds(measured.values()),
         "total_cpu_seconds": add_up(measured).get("cpu_seconds", 0.0),
         "peak_memory_mb": max((job["peak_memory_mb"] for job in measured.values()), default=0.0),
     }
+
+
+def _list_machines(runs: Iterable[Mapping[str, Any]]) -> str | None:
+    """Name the machines of all jobs, those of the most jobs first; None where none is known."""
+    found = Counter(run["machine"] for run in runs if run.get("machine"))
+    return "; ".join(name for name, _ in found.most_common()) or None
 
 
 def format_costs(costs: dict[str, Any]) -> str:

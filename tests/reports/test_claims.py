@@ -88,10 +88,11 @@ def test_spread_adds_sampling_and_what_seeds_add_beyond_it():
     assert spread.dof == pytest.approx(spread.variance**2 / uncertain)
     # Less sampling error than the pool has is not credited: what is left is the pool's spread.
     small = make_spread(0.001, NUM, (1.0, -1.0), seeds, 3)
-    assert small == pytest.approx((2 * 0.5 / 3, 12), rel=0.01)
+    assert small[:2] == pytest.approx((2 * 0.5 / 3, 12), rel=0.01)
+    assert small.between == spread.between == pytest.approx(2 * 0.3 / 3)
     # Seeds that spread less than sampling alone add nothing.
     assert make_spread(0.3, NUM, (1.0,), SeedVariance(0.1, 12, 0.2), 3).variance == 0.3 / 3
-    assert make_spread(0.3, NUM, (1.0,), None, 1) == pytest.approx((0.3, 999))
+    assert make_spread(0.3, NUM, (1.0,), None, 1) == pytest.approx((0.3, 999, 0))
 
 
 def test_noise_that_all_seeds_share_neither_falls_nor_spreads_with_them():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from reports.effects import compute_effect, judge_published
+from reports.effects import compute_effect, compute_published_effect, holds
 from specs.page import CellAddress, PageComparison
 
 
@@ -57,7 +57,9 @@ def test_effects_are_positive_when_the_claim_holds():
 @pytest.mark.parametrize("statistic", ["ratio", "difference"])
 def test_published_numbers_are_judged_without_intervals(statistic):
     def judge(*arguments, values, **options):
-        return judge_published(comparison(*arguments, statistic=statistic, **options), values)
+        return holds(
+            compute_published_effect(comparison(*arguments, statistic=statistic, **options), values)
+        )
 
     assert judge("less", values=[4.59, 10.94]) is True
     assert judge("greater", values=[4.59, 10.94]) is False
@@ -67,6 +69,8 @@ def test_published_numbers_are_judged_without_intervals(statistic):
 
 
 def test_published_distances_are_judged():
-    assert judge_published(comparison("nearer", 0.5), [12.0, 26.21, 10.94]) is True
-    assert judge_published(comparison("nearer", 0.5), [12.0, 26.21, None]) is None
-    assert judge_published(comparison("greater", margin=0.02), [0.63, 0.65]) is False
+    assert holds(compute_published_effect(comparison("nearer", 0.5), [12.0, 26.21, 10.94])) is True
+    assert holds(compute_published_effect(comparison("nearer", 0.5), [12.0, 26.21, None])) is None
+    assert (
+        holds(compute_published_effect(comparison("greater", margin=0.02), [0.63, 0.65])) is False
+    )

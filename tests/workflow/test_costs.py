@@ -5,7 +5,7 @@ import pytest
 from records.files import write_json
 from records.manifest import manifest_path
 from workflow.cli import main
-from workflow.costs import format_costs, make_costs, read_times
+from workflow.costs import add_up_wall_seconds, format_costs, make_costs, read_times
 from workflow.settings import load_plan
 
 
@@ -44,6 +44,23 @@ def test_costs_list_what_was_done(plan):
     assert costs["peak_memory_mb"] == 118.0
     text = format_costs(costs)
     assert "sum of the jobs' CPU time: 0.6 minutes" in text and "arch_heads" in text
+
+
+def test_jobs_side_by_side_share_their_wall_time(plan):
+    ends = {"12:00:10": 10.0, "12:00:14": 8.0, "12:01:00": 5.0}
+    runs = [
+        {"ended": f"2026-01-02T{end}+00:00", "wall_seconds": seconds}
+        for end, seconds in ends.items()
+    ]
+    assert add_up_wall_seconds([*runs, {"wall_seconds": 99.0}]) == 14.0 + 5.0
+    files = plan.layout
+    for path, run in zip((files.metrics("t3_cond"), files.page("table3")), runs, strict=False):
+        run |= {"cpu_seconds": 1.0, "peak_memory_mb": 1.0}
+        manifest = {"format": 1, "run": run, "platform": "Linux x86_64", "cpus": 2}
+        write_json(manifest_path(path), manifest)
+    costs = make_costs(plan)
+    assert costs["total_wall_seconds"] == 14.0 and costs["machine"] == "Linux x86_64, 2 CPUs"
+    assert costs["last_ended"] == "2026-01-02T12:00:10+00:00"  # of a number, not of its page
 
 
 def test_the_logs_of_times_of_an_earlier_version_are_read(plan, tmp_path):
