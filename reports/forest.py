@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from reports import format as words
-from reports.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, PUBLISHED_ONLY, SUPPORTED
+from reports.claims import (
+    CONTAINS_ZERO,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_RUN,
+    PUBLISHED_ONLY,
+    SUPPORTED,
+)
 from reports.deciding import describe_need, find_claim_need
 
 Axis: TypeAlias = tuple[str, str, str]  # of a table's name, metric and statistic
@@ -19,7 +26,7 @@ FACTORS = (1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1000)  # ends of an axis o
 GROUPS = {
     SUPPORTED: ("Supported", "The whole interval is on the claim’s side."),
     CONTRADICTED: ("Contradicted", "The whole interval is on the other side."),
-    INCONCLUSIVE: ("Undecided", "The interval reaches to both sides: this run cannot tell."),
+    INCONCLUSIVE: ("Undecided", "The interval reaches to both sides, or the error is not known."),
     NOT_RUN: ("Not run", "A row that the claim compares has not been measured."),
     PUBLISHED_ONLY: ("Not tested here", "They need samples that this source does not have."),
 }
@@ -54,6 +61,8 @@ def _make_item(
     claim: Mapping[str, Any], table: Mapping[str, Any], ends: Mapping[Axis, tuple[float, str]]
 ) -> dict[str, Any]:
     decider = claim["comparisons"][claim["deciding"]]
+    if decider["verdict"] == INCONCLUSIVE and decider["reason"] != CONTAINS_ZERO:
+        decider = {**decider, "low": None, "high": None}  # no interval was judged
     drawn = decider["effect"] is not None and claim["verdict"] != PUBLISHED_ONLY
     need = find_claim_need(claim["comparisons"]) if claim["verdict"] == INCONCLUSIVE else None
     return {

@@ -76,3 +76,14 @@ def test_every_verdict_has_its_group_and_every_claim_is_plotted_as_it_is_judged(
         )
         assert 0 < strip["low"] < strip["effect"] < strip["high"] < 270
     assert "times as many samples would contradict the claim" in groups[2]["claims"][0]["need"]
+
+
+def test_an_interval_that_was_not_judged_is_not_plotted(project, make_spec, make_row, make_claim):
+    rows = [
+        make_row(name, project.write_metrics(name, fid=fid)) for name, fid in (("a", 1), ("b", 2))
+    ]
+    claim = make_claim("fid", "a", "less", "b", differ=True)  # trained with one seed each
+    (group,) = make_groups([evaluate(make_spec(rows, claims=[claim]))])
+    strip = group["claims"][0]["strip"]
+    assert group["verdict"] == "inconclusive" and group["claims"][0]["need"] == ""
+    assert strip["low"] is strip["high"] is None and strip["effect"] > strip["zero"]

@@ -151,7 +151,7 @@ def test_index_puts_claims_first_and_links_them(spec):
         "The spread between training seeds is not known.",
         "Only source rescore can test this.",
         "Not run: “late”.",
-        "CPU time 2.0 h",
+        "CPU time2.0 h",
         "1.5 min",
     ):
         assert found in words
