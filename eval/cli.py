@@ -190,10 +190,7 @@ def _reference(options: argparse.Namespace) -> None:
     if Path(options.out).suffix != ".npz":
         raise UserError(f"--out {options.out}: a reference batch is an .npz; name it so")
     _set_threads(options.threads)
-    from records.manifest import manifest_path
-
-    outputs = [options.out, manifest_path(options.out), options.events]
-    _check_paths([options.data], outputs, [options.weights])
+    _check_paths([options.data], _list_artefact(options), [options.weights])
     network = _load_network(options)
     from eval.reference import make_reference
 
@@ -212,13 +209,23 @@ def _reference(options: argparse.Namespace) -> None:
     )
 
 
+def _nearest(options: argparse.Namespace) -> None:
+    """Find the real images that are nearest to samples, for pictures of both."""
+    _set_threads(options.threads)
+    _check_paths([options.reference, options.samples], _list_artefact(options), [options.weights])
+    from eval.nearest import OPTIONS, write_nearest
+
+    rest: dict[str, Any] = {key: getattr(options, key) for key in OPTIONS}
+    places = (options.reference, options.samples, _load_network(options), options.out)
+    write_nearest(*places, **rest, events=open_events(options))
+
+
 def _network(options: argparse.Namespace) -> None:
     """Train a small-scale feature network."""
     _set_threads(1)
-    from records.manifest import make_manifest, manifest_path, write_manifest
+    from records.manifest import make_manifest, write_manifest
 
-    outputs = [options.out, manifest_path(options.out), options.events]
-    _check_paths([options.data], outputs, [options.spec])
+    _check_paths([options.data], _list_artefact(options), [options.spec])
     spec = read_json(options.spec, "feature network spec")
     from eval.images.open import open_images, read_all
     from eval.networks.small import save_small_network
@@ -290,6 +297,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "": _grade,
     "reference": _reference,
     "ceiling": _ceiling,
+    "nearest": _nearest,
     "network": _network,
     "weights": _weights,
     "audit": _audit,
@@ -329,6 +337,13 @@ def _list_outputs(options: argparse.Namespace) -> list[Any]:
     path = options.json
     beside = [manifest_path(path), find_contributions(path)] if path not in (None, "-") else []
     return [path, *beside, options.events]
+
+
+def _list_artefact(options: argparse.Namespace) -> list[Any]:
+    """List what a command with --out writes: an artefact, its manifest, events."""
+    from records.manifest import manifest_path
+
+    return [options.out, manifest_path(options.out), options.events]
 
 
 def _load_network(

@@ -98,6 +98,12 @@ def make_parser(command: str, descriptions: Mapping[str, str | None]) -> argpars
             parser, 10_000, "random images stored for precision and recall; statistics use all"
         )
         add("--out", metavar="REF.npz", required=True, help="the file to write")
+    elif command == "nearest":
+        add("reference", metavar="REFERENCE", help="real images, as in grading")
+        add("samples", metavar="SAMPLES", help="the samples")
+        add("--num-images", type=POSITIVE, default=10, help="how many samples (default 10)")
+        add("--num-neighbours", type=POSITIVE, default=5, help="images of each (default 5)")
+        add("--out", metavar="NEAREST.npz", required=True, help="the file to write")
     elif command == "network":
         add("data", metavar="DATA", help="labelled zip of PNGs with dataset.json")
         add("--spec", metavar="SPEC.json", required=True, help="how to train it")
@@ -143,13 +149,13 @@ def _add_shared_options(parser: argparse.ArgumentParser, command: str) -> None:
             metavar="NAMES",
             help=f"with commas, out of {', '.join(PAPER)} (the default) and {', '.join(EXTRAS)}",
         )
-    if command in ("", "ceiling", "reference"):
+    if command in ("", "ceiling", "reference", "nearest"):
         add("--digest", help="of the spec that asked for it, written into the result")
-    if command in ("", "ceiling", "reference", "network", "weights"):
+    if command in ("", "ceiling", "reference", "nearest", "network", "weights"):
         add_event_options(parser)
     if command in ("", "ceiling", "reference"):
         add("--seed", type=NOT_NEGATIVE, default=0, help="of random draws (default 0)")
-    if command in ("", "ceiling", "reference", "selftest"):
+    if command in ("", "ceiling", "reference", "nearest", "selftest"):
         add(
             "--weights",
             metavar="NET",

@@ -8,18 +8,22 @@ from pydantic import Field, model_validator
 from records.files import read_json
 from specs.datasets import Name
 from specs.figures import FigureHead
-from specs.page import PageRow, PageSpec
+from specs.page import PageRow, PageSpec, WantedFile
 from specs.strict import Spec, Strict, validated
 from specs.tables import Source
 
 
 class FigurePoint(Strict):
-    """A row at a mark, where each of the settings across has a value."""
+    """A row at a mark, where each of the settings across has a value.
+
+    `nearest` is the file of its samples with the real images that are nearest to them.
+    """
 
     table: Name
     row: Name
     mark: str
     settings: dict[str, bool | int | float | str | list[int] | None]
+    nearest: WantedFile | None = None
 
 
 class FigureLine(Strict):

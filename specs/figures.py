@@ -56,22 +56,32 @@ class Panel(Strict):
 
 
 class FigureHead(Strict):
-    """What a figure is called; `arxiv_v4` is the paper's number, null for what it has none for."""
+    """What a figure is called; `arxiv_v4` is the paper's number, null for what it has none for.
+
+    It shows numbers in `panels`, the first `num_images` samples of each row, or beside them as many
+    real images as `num_neighbours` says, the nearest ones.
+    """
 
     arxiv_v4: Positive | None
     title: str
     about: str
-    shows: Literal["numbers", "samples"]
+    shows: Literal["numbers", "samples", "nearest"]
     panels: list[Panel]
     num_images: Positive | None
+    num_neighbours: Positive | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "FigureHead":
         if (self.shows == "numbers") != bool(self.panels):
-            raise ValueError(f"panels: got {len(self.panels)}; numbers need some, samples none")
-        if (self.shows == "samples") != (self.num_images is not None):
+            raise ValueError(f"panels: got {len(self.panels)}; numbers need some, images none")
+        if (self.shows == "numbers") == (self.num_images is not None):
             raise ValueError(
-                f"num_images: got {self.num_images}; samples need a number, numbers null"
+                f"num_images: got {self.num_images}; images need a number, numbers null"
+            )
+        if (self.shows == "nearest") != (self.num_neighbours is not None):
+            raise ValueError(
+                f"num_neighbours: got {self.num_neighbours}; a figure that shows the nearest "
+                "needs a number, others have none"
             )
         return self
 

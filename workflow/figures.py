@@ -1,9 +1,12 @@
 """The figures of a plan: the rows that they add to tables, what their page reads and shows."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+from records.files import digest
 from specs.figure_page import FigureLine, FigurePage, FigurePoint, PageFigure
 from specs.figures import ACROSS, AddedRow, Figure, Line
+from specs.page import WantedFile
 from specs.row_facts import describe_row
 from specs.sampling import SamplerSettings
 from specs.strict import validated
@@ -15,6 +18,8 @@ from workflow.table_spec import (
     make_table_spec,
     seed_variants,
 )
+
+NEAREST_RECIPE = 1
 
 
 def extend_table(plan: Plan, name: str) -> Table:
@@ -49,29 +54,66 @@ def figure_inputs(plan: Plan) -> dict[str, list[str]]:
     """Return the files that the page of figures is made from."""
     tables = [extend_table(plan, name) for name in list_tables(plan)]
     samples = list(dict.fromkeys(one for table in tables for one in list_samples(plan, table)))
-    pictured = [
-        next(iter(seed_variants(plan, table, point.row, point.mark).values()), None)
-        for figure in plan.figures.values()
-        if figure.shows == "samples"
-        for point in _list_points(plan, figure)
-        for table in [extend_table(plan, point.table)]
-    ]
     return {
         "metrics": [plan.layout.metrics(one) for one in samples],
         "samples": [
-            plan.layout.samples(plan.samples[one]).file for one in dict.fromkeys(pictured) if one
+            plan.layout.samples(plan.samples[one]).file for one in list_batches(plan, "samples")
         ],
+        "nearest": [plan.layout.nearest(one) for one in list_batches(plan, "nearest")],
     }
 
 
 def list_tables(plan: Plan) -> list[str]:
     """Return the tables whose rows are points of figures, in their order."""
-    used = {point.table for one in plan.figures.values() for point in _list_points(plan, one)}
-    return [name for name in plan.tables if name in used]
+    cells = [one for figure in plan.figures.values() for one in _list_cells(plan, figure.lines)]
+    return [name for name in plan.tables if name in {cell.table for cell in cells}]
 
 
-def _list_points(plan: Plan, figure: Figure) -> list[FigurePoint]:
-    return [point for line in figure.lines for point in _make_points(plan, figure, line)]
+def list_batches(plan: Plan, shows: str) -> dict[str, Figure]:
+    """Return the batches whose images figures of a kind show, with the first such figure."""
+    found: dict[str, Figure] = {}
+    for figure in plan.figures.values():
+        for cell in _list_cells(plan, figure.lines) if figure.shows == shows else ():
+            if (sample := _find_batch(plan, cell)) is not None:
+                found.setdefault(sample, figure)
+    return found
+
+
+def make_nearest_spec(plan: Plan, sample: str) -> dict[str, Any]:
+    """Return what the nearest real images of a batch depend on."""
+    figure = list_batches(plan, "nearest")[sample]
+    return {
+        "recipe": NEAREST_RECIPE,
+        "reference": plan.reference_spec(plan.samples[sample].task),
+        "samples": plan.samples[sample].digest,
+        "num_images": figure.num_images,
+        "num_neighbours": figure.num_neighbours,
+    }
+
+
+class Cell(NamedTuple):
+    """A row at a mark."""
+
+    table: str
+    row: str
+    mark: str
+
+
+def _list_cells(plan: Plan, lines: Iterable[Line]) -> list[Cell]:
+    """Return the cells that are the points of some lines."""
+    homes = {row: name for name in plan.tables for row in extend_table(plan, name).rows}
+    return [
+        Cell(homes[row], row, mark)
+        for line in lines
+        for row in line.rows
+        for mark in line.marks or plan.tables[homes[row]].marks[-1:]
+    ]
+
+
+def _find_batch(plan: Plan, cell: Cell) -> str | None:
+    """Return the batch of a cell's first training seed; None where the source has none."""
+    table = extend_table(plan, cell.table)
+    return next(iter(seed_variants(plan, table, cell.row, cell.mark).values()), None)
 
 
 def _make_figure(plan: Plan, name: str, figure: Figure) -> PageFigure:
@@ -92,22 +134,15 @@ def _make_points(plan: Plan, figure: Figure, line: Line) -> list[FigurePoint]:
     keys = {panel.across for panel in figure.panels} & set(ACROSS)
     keys |= {key for row in _list_added(plan, line) for key in row.sampler}
     points = []
-    for row_id in line.rows:
-        name, row = _find_row(plan, row_id)
-        for mark in line.marks or plan.tables[name].marks[-1:]:
-            settings = _describe(plan, row, mark)
-            chosen = {key: settings[key] for key in sorted(keys)}
-            points.append(FigurePoint(table=name, row=row_id, mark=mark, settings=chosen))
+    for cell in _list_cells(plan, [line]):
+        settings = _describe(plan, extend_table(plan, cell.table).rows[cell.row], cell.mark)
+        point = {**cell._asdict(), "settings": {key: settings[key] for key in sorted(keys)}}
+        if figure.shows == "nearest" and (sample := _find_batch(plan, cell)) is not None:
+            point["nearest"] = WantedFile(
+                path=plan.layout.nearest(sample), digest=digest(make_nearest_spec(plan, sample))
+            )
+        points.append(FigurePoint(**point))
     return points
-
-
-def _find_row(plan: Plan, row_id: str) -> tuple[str, Row]:
-    """Return the table and the row of an id."""
-    for name in plan.tables:
-        rows = extend_table(plan, name).rows
-        if row_id in rows:
-            return name, rows[row_id]
-    raise KeyError(row_id)  # `load_figures_at` has refused it
 
 
 def _describe(plan: Plan, row: Row, mark: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from specs.schedule import space_timesteps
 from workflow.accuracy import MAX_IMAGES, NUM_RANGES
 from workflow.availability import list_artefacts
 from workflow.forecast_facts import Speed, load_published
-from workflow.graph import CEILING_IMAGES, Graph
+from workflow.grading_jobs import CEILING_IMAGES
+from workflow.graph import Graph
 from workflow.job import Key
 from workflow.plan import Plan
 from workflow.targets import find_files, find_tables
@@ -116,6 +117,10 @@ def compute_job_cost(
             return JobCost(compute_feature_flops(plan, count_ceiling_images(plan, name)))
         case "evaluate":
             return JobCost(compute_feature_flops(plan, plan.samples[name].num_samples))
+        case "nearest":
+            num_images = compute_set_size(plan, plan.samples[name].task)[0]
+            stored = min(plan.scale.evaluation.reference_images, num_images or math.inf)
+            return JobCost(compute_feature_flops(plan, stored))
         case "import_weights":
             return JobCost(kept_bytes=FLOAT32_BYTES * counts[name]["num_parameters"])
         case "train":

@@ -9,33 +9,31 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from records.files import canonical_json, digest, sha256_file
+from records.files import canonical_json, sha256_file
 from specs.datasets import OwnImagesSpec, name_held_out
 from specs.evaluation import Inception
 from specs.models import GuideSpec
 from specs.sampling import SampleSpec
+from workflow import grading_jobs as grading
 from workflow.accuracy import make_accuracy_spec
 from workflow.availability import list_artefacts
 from workflow.code_digest import digest_page_code
 from workflow.fetching import name_file
-from workflow.figures import figure_inputs, make_figure_page
+from workflow.figures import figure_inputs, list_batches, make_figure_page
 from workflow.job import Job, Key, Kind
+from workflow.job_events import record_events, tag_events
 from workflow.layout import Layout, Stored
 from workflow.losses import has_loss, make_loss_spec
 from workflow.own_images import find_images, list_missing
-from workflow.plan import FIGURES, Plan, find_pages
+from workflow.plan import FIGURES, Plan
 from workflow.table_spec import make_table_spec, table_inputs
-
-# Real images in each half of a ceiling at most: as many as the paper's samples in a row. Sets that
-# are smaller, or already graded, stay as they are.
-CEILING_IMAGES = 50_000
 
 
 def _make_images(plan: Plan, task: str) -> Job:
     """Make a set of images: digits, or the user's own, which are the same wherever they are."""
     spec = plan.datasets[task]
     identity = {"spec": canonical_json(spec.content())}
-    options = _record(plan, f"dataset-{task}")
+    options = record_events(plan, f"dataset-{task}")
     if not isinstance(spec, OwnImagesSpec):
         return Job(identity, options=options)
     options += ["--path", str(find_images(plan, spec.place))]
@@ -46,7 +44,7 @@ def _make_images(plan: Plan, task: str) -> Job:
 def _fetch(plan: Plan, published: str, suffix: str) -> Job:
     """Fetch a published file."""
     artefact = list_artefacts(plan.released)[published + suffix]
-    record = _record(plan, f"fetch-{(published + suffix).replace('/', '-')}")
+    record = record_events(plan, f"fetch-{(published + suffix).replace('/', '-')}")
     options = ["--artefact", name_file(artefact), *_list_terms(artefact), *record]
     return Job({"folder": plan.layout.downloads}, options=options)
 
@@ -64,7 +62,7 @@ def _make_network(plan: Plan) -> Job:
         dataset = plan.datasets[network.task].content()
         identity = {"spec": canonical_json(spec), "dataset": canonical_json(dataset)}
         reads = {"data": [files.data(network.task)]}
-        return Job(identity, reads=reads, options=_record(plan, "network"))
+        return Job(identity, reads=reads, options=record_events(plan, "network"))
     artefact = list_artefacts(plan.released)[plan.released.inception_graph.path]
     # A file of the user's own comes from nowhere (`eval weights` in the rule).
     terms = [] if os.environ.get("ADM_INCEPTION") else _list_terms(artefact)
@@ -75,97 +73,8 @@ def _make_network(plan: Plan) -> Job:
             "artefact": name_file({**artefact, "sha256": network.sha256}),
             "folder": files.downloads,
         },
-        options=[*terms, *_record(plan, "network")],
+        options=[*terms, *record_events(plan, "network")],
     )
-
-
-def _make_reference(plan: Plan, task: str) -> Job:
-    """Make the reference batch of a task from its images."""
-    files, evaluation = plan.layout, plan.scale.evaluation
-    identity = {
-        "spec": canonical_json(plan.reference_spec(task)),
-        "num_images": evaluation.reference_images,
-        "seed": evaluation.seed,
-    }
-    options = ["--digest", digest(identity), *_evaluation_options(plan)]
-    return Job(
-        reads={"data": [files.data(task)], "weights": [files.network(plan.scale.network)]},
-        identity=identity,
-        digest=digest(identity),
-        options=[*options, *_record(plan, f"reference-{task}")],
-    )
-
-
-def _grade_real_images(plan: Plan, task: str) -> Job:
-    """Grade real images of a task against others of it."""
-    files, options = plan.layout, ["--num-images", str(CEILING_IMAGES)]
-    return Job(
-        reads={"data": [files.data(task)], "weights": [files.network(plan.scale.network)]},
-        identity=_identify_metrics(plan, plan.reference_spec(task)),
-        options=[*options, *_grading_options(plan), *_record(plan, f"ceiling-{task}")],
-    )
-
-
-def _evaluate(plan: Plan, sample: str) -> Job:
-    """Grade a batch of samples."""
-    batch, files = plan.samples[sample], plan.layout
-    if plan.scale.evaluation.reference == "released":
-        reference = files.released(plan.released.references[batch.task].path)
-    else:
-        reference = files.reference(batch.task)
-    drawn = isinstance(
-        batch, SampleSpec
-    )  # a published batch's hash was checked when it was fetched
-    options = ["--samples-digest", batch.digest] if drawn else []
-    return Job(
-        reads={
-            "reference": [reference],
-            "samples": [files.samples(batch)],
-            "weights": [files.network(plan.scale.network)],
-        },
-        identity=_identify_metrics(plan, plan.metric_spec(sample)),
-        options=[
-            *options,
-            *("--shards", files.features(sample)),
-            *_grading_options(plan),
-            *_record(plan, f"evaluate-{sample}", sample),
-        ],
-    )
-
-
-def _identify_metrics(plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
-    evaluation = plan.scale.evaluation
-    metrics = ",".join(evaluation.metrics)
-    return {"digest": digest(spec), "metrics": metrics, "seed": evaluation.seed}
-
-
-def _grading_options(plan: Plan) -> list[str]:
-    """Say how a command grades; the digest says how it takes distances too."""
-    half = plan.scale.evaluation.half_distances
-    return [*_evaluation_options(plan), *(["--half-distances"] if half else [])]
-
-
-def _evaluation_options(plan: Plan) -> list[str]:
-    """Say how a command runs the feature network."""
-    scale, network = plan.scale, plan.scale.network
-    options = ["--device", plan.device, "--threads", str(scale.compute.threads)]
-    options += ["--batch-size", str(scale.evaluation.batch_size)]
-    if isinstance(network, Inception):  # its hash was checked when it was fetched
-        options += ["--backend", network.backend, "--any-weights"]
-    return options
-
-
-def _tag(plan: Plan, name: str = "") -> list[str]:
-    """Put scale, source, and the pages of a model, a batch or a table, into events."""
-    tags = {"scale": plan.scale.name, "source": plan.source}
-    if pages := {name} & {*plan.tables} or find_pages(plan, name):
-        tags["pages"] = ",".join(sorted(pages))
-    return [word for key, value in tags.items() for word in ("--tag", f"{key}={value}")]
-
-
-def _record(plan: Plan, job: str, name: str = "") -> list[str]:
-    """Record events in a file to which one job writes; `name` is as of `_tag`."""
-    return ["--events", plan.layout.events(job), *_tag(plan, name)]
 
 
 def _import_weights(plan: Plan, model: str, mark: str) -> Job:
@@ -178,7 +87,7 @@ def _import_weights(plan: Plan, model: str, mark: str) -> Job:
             "iteration": plan.marks[model][mark],
             "scale": plan.settings["scale"],
         },
-        options=_record(plan, f"import-{model}-{mark}", model),
+        options=record_events(plan, f"import-{model}-{mark}", model),
     )
 
 
@@ -198,7 +107,7 @@ def _train(plan: Plan, model: str, mark: str) -> Job:
             "events": files.events(f"train-{model}"),
             "save_every_seconds": plan.scale.compute.save_every_seconds,
         },
-        options=["--device", plan.device, "--drop-state", str(drop), *_tag(plan, model)],
+        options=["--device", plan.device, "--drop-state", str(drop), *tag_events(plan, model)],
     )
 
 
@@ -214,7 +123,7 @@ def _measure_accuracy(plan: Plan, classifier: str, mark: str) -> Job:
         options=[
             "--device",
             plan.device,
-            *_record(plan, f"accuracy-{classifier}-{mark}", classifier),
+            *record_events(plan, f"accuracy-{classifier}-{mark}", classifier),
         ],
     )
 
@@ -230,7 +139,7 @@ def _measure_loss(plan: Plan, model: str, mark: str) -> Job:
         identity={"spec": canonical_json(spec.content())},
         options=[
             *("--device", plan.device, "--batch-size", str(plan.scale.evaluation.batch_size)),
-            *_record(plan, f"loss-{model}-{mark}", model),
+            *record_events(plan, f"loss-{model}-{mark}", model),
         ],
     )
 
@@ -255,7 +164,7 @@ def _sample(plan: Plan, sample: str) -> Job:
             *(word for one in guides for word in ("--classifier", one.file)),
             *(word for one in bases for word in ("--low-res", one.file)),
             *("--device", plan.device, "--images-per-shard", str(settings.images_per_shard)),
-            *_record(plan, f"sample-{sample}", sample),
+            *record_events(plan, f"sample-{sample}", sample),
         ],
     )
 
@@ -271,7 +180,7 @@ def _make_table(plan: Plan, table: str) -> Job:
             "others": lambda: [sha256_file(path) for path in inputs["others"]],
             **_identify_pages(plan),
         },
-        options=_record(plan, f"table-{table}", table),
+        options=record_events(plan, f"table-{table}", table),
     )
 
 
@@ -280,14 +189,14 @@ def _make_figures(plan: Plan) -> Job:
     return Job(
         gathers=figure_inputs(plan),
         identity={"spec": lambda: make_figure_page(plan).digest, **_identify_pages(plan)},
-        options=_record(plan, FIGURES),
+        options=record_events(plan, FIGURES),
     )
 
 
 def _make_index(plan: Plan) -> Job:
     """Write the first page, and what the jobs cost."""
     pages = {"tables": [plan.layout.page(one, "json") for one in plan.shown_tables]}
-    return Job(_identify_pages(plan), gathers=pages, options=_record(plan, "index"))
+    return Job(_identify_pages(plan), gathers=pages, options=record_events(plan, "index"))
 
 
 def _identify_pages(plan: Plan) -> dict[str, Any]:
@@ -308,14 +217,15 @@ def make_kinds(plan: Plan) -> dict[str, Kind]:
         "dataset": Kind(task, _make_images, Layout.data, "data"),
         "prepare": Kind(task, _make_images, Layout.data, "data"),
         "network": Kind((), _make_network, partial(Layout.network, network=plan.scale.network)),
-        "reference": Kind(task, _make_reference, Layout.reference, on_device=True),
-        "ceiling": Kind(task, _grade_real_images, Layout.ceiling, on_device=True),
+        "reference": Kind(task, grading.make_reference, Layout.reference, on_device=True),
+        "ceiling": Kind(task, grading.grade_real_images, Layout.ceiling, on_device=True),
         "import_weights": Kind(weights, _import_weights, Layout.weights, "import"),
         "train": Kind(weights, _train, Layout.weights, on_device=True),
         "accuracy": Kind(accuracy, _measure_accuracy, Layout.accuracy, on_device=True),
         "loss": Kind(weights, _measure_loss, Layout.losses, on_device=True),
         "sample": Kind(sample, _sample, Layout.drawn, on_device=True),
-        "evaluate": Kind(sample, _evaluate, Layout.metrics, on_device=True),
+        "evaluate": Kind(sample, grading.evaluate, Layout.metrics, on_device=True),
+        "nearest": Kind(sample, grading.find_nearest, Layout.nearest, on_device=True),
         "table": Kind(("table",), _make_table, Layout.pages),
         "figures": Kind((), _make_figures, partial(Layout.figures, names=list(plan.figures))),
         "index": Kind((), _make_index, Layout.first_page),
@@ -349,6 +259,8 @@ def list_jobs(plan: Plan) -> Iterator[Key]:
         yield "evaluate", sample
         if isinstance(batch, SampleSpec):
             yield "sample", sample
+    for sample in list_batches(plan, "nearest"):
+        yield "nearest", sample
     for table in plan.shown_tables:
         yield "table", table
     if plan.figures:

@@ -147,6 +147,10 @@ class Layout:
     def metrics(self, sample: str) -> str:
         return f"{self.made}/metrics/{sample}.json"
 
+    def nearest(self, sample: str) -> str:
+        """Return samples with the real images that are nearest to them."""
+        return f"{self.made}/nearest/{sample}.npz"
+
     def ceiling(self, task: str) -> str:
         """Return the metrics of real images against real images."""
         return f"{self.root}/metrics/real-{task}.json"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.figures.plot import STYLES, make_panel_svg
-from reports.figures.strips import make_strips
+from reports.figures.strips import make_nearest, make_strips
 from reports.figures.words import (
     describe_finding,
     describe_points,
@@ -18,6 +18,12 @@ from reports.files import condense
 from reports.format import format_exact
 from reports.render import make_environment
 from specs.figure_page import FigurePage
+
+PICTURES = {
+    "numbers": lambda *_: [],
+    "samples": make_strips,
+    "nearest": make_nearest,
+}
 
 
 def render_figures(
@@ -41,7 +47,7 @@ def render_figures(
     shown = [
         {
             **figure,
-            "pictures": make_strips(figure, problems) if figure["shows"] == "samples" else [],
+            "pictures": PICTURES[figure["shows"]](figure, problems),
             "number": figure_number(figure),
             "measured_by": describe_points(figure),
             "findings": describe_finding(figure),

@@ -41,6 +41,8 @@ def make_panel_svg(figure: Mapping[str, Any], place: int) -> str:
     panel = figure["panels"][place]
     across, up = panel["across"], panel["up"]
     found = {kind: list_places(figure, panel, kind) for kind in ("measured", "published")}
+    if not any(len(points) > 1 for points in found["published"].values()):
+        found["published"] = {}  # a single value shows neither direction nor order
     heights = [HERE_PX] * bool(found["measured"]) + [PAPER_PX] * bool(found["published"])
     height = TOP_PX + sum(heights) + LABEL_PX * len(heights) + GAP_PX * (len(heights) - 1)
 
@@ -88,6 +90,8 @@ def list_places(
                 points.append({"x": x, "y": y, "point": point})
         if panel["across"] not in METRICS and all(is_number(one["x"]["value"]) for one in points):
             points.sort(key=lambda one: one["x"]["value"])
+            if len(points) > 1 and points[0]["x"]["value"] == points[-1]["x"]["value"]:
+                continue  # it varies in what another panel shows
         if points:
             lines[line["place"]] = points
     return lines

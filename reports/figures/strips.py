@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from records.batches import read_arrays
+from records.errors import UserError
 from reports.figures.plot import is_number, name_axis
 from reports.files import attempt
 from reports.grids import encode_png, read_first_images, read_labels, reduce_image
@@ -12,6 +14,7 @@ from reports.pictures import check_batch
 from specs.page import WantedFile
 
 GAP_PX = 1  # between images, transparent
+NEAREST = ("samples", "neighbours", "distances", "own_distances")
 MOST_PX, SHOWN_PX = 64, 34  # larger images are reduced; smaller ones are enlarged by the browser
 
 
@@ -48,6 +51,63 @@ def make_strips(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str
                 }
             )
     return lines
+
+
+def make_nearest(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str, Any]]:
+    """Lay samples and the real images nearest to them side by side, as `make_strips` does.
+
+    Args:
+        figure: evaluated, one that shows the nearest images.
+        problems: takes a sentence for each file that is broken or of other settings.
+    """
+    lines = []
+    for line in figure["lines"]:
+        for point in line["points"]:
+            found = attempt(problems, lambda p=point: _read_nearest(p["nearest"]))
+            if found is not None:
+                samples, neighbours = found["samples"], found["neighbours"]
+                columns = f"the first {len(samples)} samples"
+                ranks = enumerate(neighbours.swapaxes(0, 1))
+                named = [("samples", samples), *((_name_rank(rank), one) for rank, one in ranks)]
+                lines.append(
+                    {
+                        "label": line["label"],
+                        "columns": columns,
+                        "strips": [make_strip(images, words, columns) for words, images in named],
+                        "change": _describe_distances(found),
+                    }
+                )
+    return lines
+
+
+def _read_nearest(wanted: Mapping[str, str] | None) -> dict[str, np.ndarray] | None:
+    """Read samples and their nearest images; None where they are not here."""
+    if wanted is None or not check_batch(WantedFile.model_validate(wanted)):
+        return None
+    try:
+        found = read_arrays(wanted["path"], NEAREST)
+        if found["samples"].shape[:1] + found["neighbours"].shape[1:2] != found["distances"].shape:
+            raise ValueError("counts differ")
+    except (ValueError, OSError, KeyError) as error:
+        raise UserError(
+            f"{wanted['path']}: its images cannot be read ({error}); run reproduce_figures again"
+        ) from None
+    return found
+
+
+def _name_rank(rank: int) -> str:
+    return "nearest real image" if rank == 0 else f"{rank + 1}. nearest"
+
+
+def _describe_distances(found: Mapping[str, np.ndarray]) -> str:
+    """Say how near samples are to real images, measured by how near these are to each other."""
+    nearest, own = found["distances"][:, 0], found["own_distances"]
+    num_nearer = int((nearest < own).sum())
+    ratio = float(np.median(nearest / np.maximum(own, np.finfo(np.float64).tiny)))
+    return (
+        f"{num_nearer} of {len(nearest)} samples lie nearer to a real image than any other real "
+        f"image does; at the median it is {ratio:.2f} times as far away"
+    )
 
 
 def choose_columns(labels: np.ndarray | None, num_images: int) -> tuple[list[int], str]:

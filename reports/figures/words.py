@@ -25,7 +25,7 @@ def describe_points(figure: Mapping[str, Any]) -> str:
     points = [one for line in figure["lines"] for one in line["points"]]
     tasks = dict.fromkeys(f"{one['task']} ({one['task_words']})" for one in points)
     measured = [one for one in points if one["num_seeds"]]
-    if figure["shows"] == "samples":
+    if not figure["panels"]:
         return f"Images: {', '.join(tasks)}."
     samples = sorted({one["num_samples"] for one in measured})
     seeds = sorted({one["num_seeds"] for one in measured})

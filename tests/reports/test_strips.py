@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from records.batches import write_batch
-from records.manifest import make_manifest
+from records.batches import write_arrays, write_batch
+from records.manifest import make_manifest, write_manifest
 from reports.cli import write_figures
-from reports.figures.strips import choose_columns, make_strips
+from reports.figures.strips import choose_columns, make_nearest, make_strips
 from tests.reports.test_figures import evaluate, figure_content
 
 LABELS = np.array([1, 1, 0, 2, 0], dtype=np.int64)
@@ -89,3 +89,48 @@ def test_the_page_enlarges_strips_without_blurring(project):
     (image,) = re.findall(r"<img [^>]*>", page)
     assert 'width="104" height="32"' in image and "image-rendering: pixelated" in page
     assert 'alt="guidance scale 0: the first sample of each class, 0 to 2' in image
+
+
+def nearest_content(project, digest="d" * 64, **arrays):
+    content = picture_content(project)
+    content["figures"][0] |= {"shows": "nearest", "num_images": 2, "num_neighbours": 3}
+    point = content["figures"][0]["lines"][0]["points"][0]
+    point["nearest"] = {"path": "nearest.npz", "digest": "d" * 64}
+    shapes = {"samples": (2, 8, 8, 3), "neighbours": (2, 3, 8, 8, 1)}
+    images = {name: np.full(shape, 9, np.uint8) for name, shape in shapes.items()}
+    images["neighbours"][1, 2] = 200
+    stored = {
+        **images,
+        "distances": np.array([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]]),
+        "own_distances": np.array([2.0, 4.0]),
+        **arrays,
+    }
+    write_arrays(project.folder / "nearest.npz", stored)
+    manifest = make_manifest(kind="nearest", name="nearest", digest=digest, inputs={})
+    write_manifest(project.folder / "nearest.npz", manifest)
+    return content
+
+
+def test_the_nearest_images_are_beneath_their_samples(project):
+    figure, problems = evaluate(nearest_content(project))
+    (line,) = make_nearest(figure, problems)
+    words = [one["words"] for one in line["strips"]]
+    assert words == ["samples", "nearest real image", "2. nearest", "3. nearest"]
+    last = read_strip(line["strips"][3])
+    assert last[0, 0, 0] == 9 and last[0, 9, 0] == 200  # of the second sample
+    assert line["change"].startswith("1 of 2 samples lie nearer to a real image")
+    assert "0.88 times as far away" in line["change"]  # the median of 1/2 and 5/4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"digest": "e" * 64}, "made for another row or scale"),
+        ({"samples": np.zeros((3, 8, 8, 3), np.uint8)}, "counts differ"),
+        ({"distances": np.ones((2, 4))}, "counts differ"),
+    ],
+)
+def test_neighbours_of_other_settings_or_broken_are_left_out(project, options, words):
+    figure, problems = evaluate(nearest_content(project, **options))
+    assert make_nearest(figure, problems) == []
+    assert any(words in one for one in problems)

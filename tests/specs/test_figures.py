@@ -37,7 +37,8 @@ def test_an_added_row_is_its_like_but_for_what_is_given():
         (on("guidance", heading="x"), "guidance: heading: unknown key"),
         (on("guidance", scales="digits"), "guidance: scales: "),
         (on("guidance", panels=[]), "guidance: panels: got 0; numbers need some"),
-        (on("guidance", num_images=3), "guidance: num_images: got 3; samples need a number"),
+        (on("guidance", num_images=3), "guidance: num_images: got 3; images need a number"),
+        (on("samples", num_neighbours=3), "samples: num_neighbours: got 3; a figure that shows"),
         (
             on("guidance", "panels", 0, across="guidance_scael"),
             "guidance: panels: 0: across: got 'guidance_scael'; needed: a setting or a metric; "

@@ -1,4 +1,27 @@
-# The page of all figures, with the points that each plots.
+# The page of all figures, with the points that each plots, and the real images nearest to samples.
+
+if "nearest" in RULES:
+
+    rule nearest:
+        input:
+            unpack(RULES["nearest"].find_inputs),
+        output:
+            **RULES["nearest"].outputs,
+        log:
+            RULES["nearest"].log,
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            **RULES["nearest"].resources,
+        params:
+            **RULES["nearest"].params,
+        shell:
+            run(
+                "python -m eval nearest {input.reference:q} {input.samples:q} --weights {input.weights:q}"
+                " --out {output.file:q} --num-images {params.num_images:q} --num-neighbours {params.num_neighbours:q}"
+                " --digest {params.digest:q} {params.run_options:q}"
+            )
 
 
 rule figures:
