@@ -11,6 +11,7 @@ from reports.tables import make_table
 from specs.page import PageSpec
 from specs.results import MetricsFile
 from specs.strict import validated
+from tests.reports.browser import launch
 
 DEFAULT = {"fid": 10.0, "precision": 0.6}
 
@@ -102,6 +103,12 @@ def read_page(spec):
 def evaluate(spec):
     """The table of a page."""
     return make_table(read_page(spec))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launch() as found:
+        yield found
 
 
 @pytest.fixture
