@@ -120,7 +120,8 @@ def write_index(
     if repeated:
         raise UserError(f"{', '.join(repeated)} given twice; name every table once")
     costs = None if costs_path is None else load_costs(costs_path)
-    write_text(Path(out_dir) / "index.html", render_index(tables, costs))
+    has_figures = (Path(out_dir) / "figures.html").exists()
+    write_text(Path(out_dir) / "index.html", render_index(tables, costs, has_figures=has_figures))
 
 
 def write_figures(
@@ -144,7 +145,12 @@ def write_figures(
         for problem in condense(list(dict.fromkeys(problems))):
             print(f"warning: {problem}", file=sys.stderr)
         folder = Path(out_dir)
-        links = [("index", "All tables")] if (folder / "index.html").exists() else []
+        pages = {one.name: one.title for table in page.tables.values() for one in table.pages}
+        links = [
+            (name, title.partition(":")[0])
+            for name, title in {"index": "Overview", **pages}.items()
+            if (folder / f"{name}.html").exists()
+        ]
         text = render_figures(page, figures, condense(list(dict.fromkeys(problems))), links)
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for figure in figures:

@@ -93,18 +93,25 @@ def render_table(
     return template.render(table=table, grids=grids, pages=pages)
 
 
-def render_index(tables: Sequence[Mapping[str, Any]], costs: Mapping[str, Any] | None) -> str:
+def render_index(
+    tables: Sequence[Mapping[str, Any]],
+    costs: Mapping[str, Any] | None,
+    *,
+    has_figures: bool = False,
+) -> str:
     """Write the page that leads to all tables: their claims first, then what they cost.
 
     Args:
         tables: evaluated tables in the order of the paper.
         costs: models, rows, stages and totals; None when nothing is known of the cost.
+        has_figures: whether the page of figures lies beside it.
     """
     tables, costs = mark_surviving(tables), costs or {}
     claims = [claim for table in tables for claim in table["claims"]]
     template = make_environment().get_template("index.html.j2")
     return template.render(
         tables=tables,
+        has_figures=has_figures,
         facts=make_facts(tables, costs),
         counts=[(name, sum(one["verdict"] == name for one in claims)) for name in VERDICTS[:3]],
         sentences=make_sentences(tables),

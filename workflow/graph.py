@@ -196,7 +196,9 @@ def _make_figures(plan: Plan) -> Job:
 def _make_index(plan: Plan) -> Job:
     """Write the first page, and what the jobs cost."""
     pages = {"tables": [plan.layout.page(one, "json") for one in plan.shown_tables]}
-    return Job(_identify_pages(plan), gathers=pages, options=record_events(plan, "index"))
+    figures = os.path.exists(plan.layout.page(FIGURES))  # it has a link when there is such a page
+    identity = {"figures": figures, **_identify_pages(plan)}
+    return Job(identity, gathers=pages, options=record_events(plan, "index"))
 
 
 def _identify_pages(plan: Plan) -> dict[str, Any]:

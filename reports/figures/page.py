@@ -10,7 +10,6 @@ from reports.figures.strips import make_nearest, make_strips
 from reports.figures.words import (
     describe_finding,
     describe_points,
-    figure_number,
     list_lacking,
     make_text_table,
 )
@@ -48,7 +47,6 @@ def render_figures(
         {
             **figure,
             "pictures": PICTURES[figure["shows"]](figure, problems),
-            "number": figure_number(figure),
             "measured_by": describe_points(figure),
             "findings": describe_finding(figure),
             "lacking": list_lacking(figure),

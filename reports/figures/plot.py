@@ -23,8 +23,8 @@ FEW_LINES, DODGE_PX = 3, 6  # more lines lie side by side, this far apart
 # Told apart by colour, marker and dashes; the seventh line is grey.
 STYLES = (
     ("series-1", "o", "-"), ("series-2", "s", (0, (5, 2))), ("series-3", "^", (0, (1, 1.5))),
-    ("series-4", "v", (0, (6, 2, 1, 2))), ("series-5", "P", (0, (3, 1.5))), ("series-6", "X", "-"),
-    ("soft", "o", (0, (1, 3))),
+    ("series-4", "v", (0, (6, 2, 1, 2))), ("series-5", "P", (0, (3, 1.5))),
+    ("series-6", "X", (0, (9, 2))), ("soft", "o", (0, (1, 3))),
 )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _draw_axes(
         if kind == "published":
             style = {"marker": "D", "markersize": DIAMOND_PX, "linewidth": 1.2}
         else:
-            _draw_intervals(axes, points, xs, color, across in METRICS)
+            _draw_intervals(axes, points, xs, color, across in METRICS, dots=not step)
         joined = dashes if not names else "none"
         axes.plot(xs, ys, color=color, linestyle=joined, markeredgewidth=0, zorder=3, **style)
     if across in METRICS:
@@ -189,7 +189,12 @@ def _list_names(found: Mapping[str, Any]) -> list[str]:
 
 
 def _draw_intervals(
-    axes: Axes, points: Sequence[Mapping[str, Any]], xs: Sequence[float], color: str, both: bool
+    axes: Axes,
+    points: Sequence[Mapping[str, Any]],
+    xs: Sequence[float],
+    color: str,
+    both: bool,
+    dots: bool,
 ) -> None:
     """Draw 95 % intervals as thin bars, and the values of single training seeds as dots."""
     for x, one in zip(xs, points, strict=True):
@@ -198,10 +203,10 @@ def _draw_intervals(
         axes.plot((x, x), (y["low"], y["high"]), **bar)
         if both:
             axes.plot((one["x"]["low"], one["x"]["high"]), (y["value"], y["value"]), **bar)
-        elif len(y["seeds"]) > 1:
-            dots = {"marker": "o", "markersize": SEED_PX, "linestyle": "none", "alpha": 0.6}
+        elif dots and len(y["seeds"]) > 1:
+            small = {"marker": "o", "markersize": SEED_PX, "linestyle": "none", "alpha": 0.6}
             values = [*y["seeds"].values()]
-            axes.plot([x] * len(values), values, color=color, markeredgewidth=0, **dots)
+            axes.plot([x] * len(values), values, color=color, markeredgewidth=0, **small)
 
 
 def _lay_out(

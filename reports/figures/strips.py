@@ -124,7 +124,7 @@ def choose_columns(labels: np.ndarray | None, num_images: int) -> tuple[list[int
         classes, first = np.unique(labels, return_index=True)
         if 1 < len(classes) <= num_images:
             return [int(one) for one in first], (
-                f"the first sample of each class, {classes[0]} to {classes[-1]}"
+                f"the first sample of each class ({classes[0]} to {classes[-1]})"
             )
     return [*range(num_images)], f"the first {num_images} samples"
 

@@ -15,11 +15,6 @@ from reports.format import (
 )
 
 
-def figure_number(figure: Mapping[str, Any]) -> str:
-    """Return the paper's number of a figure, and what the others are."""
-    return f"Figure {figure['arxiv_v4']}" if figure["arxiv_v4"] else "Without a number in the paper"
-
-
 def describe_points(figure: Mapping[str, Any]) -> str:
     """Say how the points of a figure were measured: images, samples, training seeds."""
     points = [one for line in figure["lines"] for one in line["points"]]

@@ -88,7 +88,7 @@ def test_the_page_enlarges_strips_without_blurring(project):
     page = (project.folder / "report" / "figures.html").read_text()
     (image,) = re.findall(r"<img [^>]*>", page)
     assert 'width="104" height="32"' in image and "image-rendering: pixelated" in page
-    assert 'alt="guidance scale 0: the first sample of each class, 0 to 2' in image
+    assert 'alt="guidance scale 0: the first sample of each class (0 to 2)' in image
 
 
 def nearest_content(project, digest="d" * 64, **arrays):
