@@ -1,11 +1,15 @@
-"""`python -m adm nll` and `invert`: what a model makes of given images."""
+"""`python -m adm nll`, `invert` and `interpolate`: what a model makes of given images."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adm.cli_named import add_list_options
+from records.batches import write_arrays
 from records.errors import UserError
+from records.events import add_event_options, open_events
 from records.files import atomic_write, check_writable, write_json
+from records.manifest import write_manifest
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options
 
 if TYPE_CHECKING:
@@ -15,7 +19,7 @@ GRID_IMAGES = 8  # in each of the two halves of a row
 
 
 def add_commands(commands: Any) -> None:
-    """Add nll and invert."""
+    """Add nll, invert and interpolate."""
     nll = commands.add_parser("nll", help="bound the bits per dimension of images")
     nll.add_argument("--out", required=True, help="JSON file to write")
     invert = commands.add_parser("invert", help="find the noise from which DDIM draws images")
@@ -23,7 +27,14 @@ def add_commands(commands: Any) -> None:
         "--out", required=True, help="latents, images and reconstructions (.npz) to write"
     )
     invert.add_argument("--grid", help="picture (.png): each image beside its reconstruction")
-    for command in (nll, invert):
+    between = commands.add_parser("interpolate", help="draw what lies between pairs of images")
+    between.add_argument("--out", required=True, help="images on the way (.npz) to write")
+    between.add_argument(
+        "--num-steps", type=POSITIVE, default=7, help="images from one to the other (7)"
+    )
+    between.add_argument("--digest", help="of the spec that asked for it, for the manifest")
+    add_event_options(between)
+    for command in (nll, invert, between):
         command.add_argument(
             "name_or_file", metavar="NAME", help="published name (ADM_...) or weights file"
         )
@@ -116,4 +127,19 @@ def _invert(args: argparse.Namespace) -> None:
     )
 
 
-COMMANDS = {"nll": _measure_nll, "invert": _invert}
+def _interpolate(args: argparse.Namespace) -> None:
+    """Write the images between pairs, with their manifest."""
+    from adm.published.read import interpolate_images
+
+    if not args.out.endswith(".npz"):
+        raise UserError("interpolate: give an .npz as --out")
+    about = {"name": Path(args.out).stem, "digest": args.digest, "spec": None}
+    with open_events(args).record(kind="picture", job="interpolate", **about) as usage:
+        reading = _open(args)
+        found = interpolate_images(reading, args.num_steps)
+        write_arrays(args.out, found)
+        write_manifest(args.out, {**reading.manifest, "digest": args.digest}, usage)
+    print(f"{args.out}: {found['strips'].shape[1]} pairs, {args.num_steps} images each")
+
+
+COMMANDS = {"nll": _measure_nll, "invert": _invert, "interpolate": _interpolate}

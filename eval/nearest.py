@@ -60,7 +60,7 @@ def write_nearest(
     check_sizes(str(samples_path), samples.shape[:2], str(reference_path), reference.shape[:2])
     name = Path(out).stem
     events = events or EventLog(None)
-    with events.record(kind="row", job="nearest", name=name, digest=digest, spec=None) as usage:
+    with events.record(kind="picture", job="nearest", name=name, digest=digest, spec=None) as usage:
         pools = [
             demand(
                 compute_features(

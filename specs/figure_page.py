@@ -16,14 +16,14 @@ from specs.tables import Source
 class FigurePoint(Strict):
     """A row at a mark, where each of the settings across has a value.
 
-    `nearest` is the file of its samples with the real images that are nearest to them.
+    `pictures` is the file of what is shown of it besides its samples.
     """
 
     table: Name
     row: Name
     mark: str
     settings: dict[str, bool | int | float | str | list[int] | None]
-    nearest: WantedFile | None = None
+    pictures: WantedFile | None = None
 
 
 class FigureLine(Strict):

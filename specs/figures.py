@@ -58,17 +58,19 @@ class Panel(Strict):
 class FigureHead(Strict):
     """What a figure is called; `arxiv_v4` is the paper's number, null for what it has none for.
 
-    It shows numbers in `panels`, the first `num_images` samples of each row, or beside them as many
-    real images as `num_neighbours` says, the nearest ones.
+    It shows numbers in `panels`, or the first `num_images` samples of each row, or these beside as
+    many real images as `num_neighbours` says, the nearest ones, or `num_images` pairs of real
+    images with what DDIM draws between them, in `num_steps` steps.
     """
 
     arxiv_v4: Positive | None
     title: str
     about: str
-    shows: Literal["numbers", "samples", "nearest"]
+    shows: Literal["numbers", "samples", "nearest", "between"]
     panels: list[Panel]
     num_images: Positive | None
     num_neighbours: Positive | None = None
+    num_steps: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "FigureHead":
@@ -78,11 +80,12 @@ class FigureHead(Strict):
             raise ValueError(
                 f"num_images: got {self.num_images}; images need a number, numbers null"
             )
-        if (self.shows == "nearest") != (self.num_neighbours is not None):
-            raise ValueError(
-                f"num_neighbours: got {self.num_neighbours}; a figure that shows the nearest "
-                "needs a number, others have none"
-            )
+        for key, shows in (("num_neighbours", "nearest"), ("num_steps", "between")):
+            if (self.shows == shows) != ((count := getattr(self, key)) is not None):
+                raise ValueError(
+                    f"{key}: got {count}; a figure that shows {shows} needs a number, others have "
+                    "none"
+                )
         return self
 
 

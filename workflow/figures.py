@@ -19,7 +19,7 @@ from workflow.table_spec import (
     seed_variants,
 )
 
-NEAREST_RECIPE = 1
+NEAREST_RECIPE = BETWEEN_RECIPE = 1
 
 
 def extend_table(plan: Plan, name: str) -> Table:
@@ -60,6 +60,7 @@ def figure_inputs(plan: Plan) -> dict[str, list[str]]:
             plan.layout.samples(plan.samples[one]).file for one in list_batches(plan, "samples")
         ],
         "nearest": [plan.layout.nearest(one) for one in list_batches(plan, "nearest")],
+        "between": [plan.layout.between(one) for one in list_batches(plan, "between")],
     }
 
 
@@ -70,8 +71,13 @@ def list_tables(plan: Plan) -> list[str]:
 
 
 def list_batches(plan: Plan, shows: str) -> dict[str, Figure]:
-    """Return the batches whose images figures of a kind show, with the first such figure."""
+    """Return the batches whose images figures of a kind show, with the first such figure.
+
+    What lies between real images takes those, which retraining alone needs.
+    """
     found: dict[str, Figure] = {}
+    if shows == "between" and plan.source != "retrain":
+        return found
     for figure in plan.figures.values():
         for cell in _list_cells(plan, figure.lines) if figure.shows == shows else ():
             if (sample := _find_batch(plan, cell)) is not None:
@@ -88,6 +94,19 @@ def make_nearest_spec(plan: Plan, sample: str) -> dict[str, Any]:
         "samples": plan.samples[sample].digest,
         "num_images": figure.num_images,
         "num_neighbours": figure.num_neighbours,
+    }
+
+
+def make_between_spec(plan: Plan, sample: str) -> dict[str, Any]:
+    """Return what the images depend on that a batch's model draws between real ones."""
+    figure, drawn = list_batches(plan, "between")[sample], plan.drawn(sample)
+    return {
+        "recipe": BETWEEN_RECIPE,
+        "model": drawn.model.content(),
+        "dataset": plan.datasets[plan.training_data(drawn.model.name)].content(),
+        "respacing": drawn.sampler.respacing,
+        "num_images": 2 * (figure.num_images or 0),
+        "num_steps": figure.num_steps,
     }
 
 
@@ -137,9 +156,14 @@ def _make_points(plan: Plan, figure: Figure, line: Line) -> list[FigurePoint]:
     for cell in _list_cells(plan, [line]):
         settings = _describe(plan, extend_table(plan, cell.table).rows[cell.row], cell.mark)
         point = {**cell._asdict(), "settings": {key: settings[key] for key in sorted(keys)}}
-        if figure.shows == "nearest" and (sample := _find_batch(plan, cell)) is not None:
-            point["nearest"] = WantedFile(
+        sample = _find_batch(plan, cell)
+        if figure.shows == "nearest" and sample is not None:
+            point["pictures"] = WantedFile(
                 path=plan.layout.nearest(sample), digest=digest(make_nearest_spec(plan, sample))
+            )
+        elif sample in list_batches(plan, "between") and figure.shows == "between":
+            point["pictures"] = WantedFile(
+                path=plan.layout.between(sample), digest=digest(make_between_spec(plan, sample))
             )
         points.append(FigurePoint(**point))
     return points

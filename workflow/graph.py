@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from records.files import canonical_json, sha256_file
+from records.files import canonical_json, digest, sha256_file
 from specs.datasets import OwnImagesSpec, name_held_out
 from specs.evaluation import Inception
 from specs.models import GuideSpec
@@ -19,7 +19,7 @@ from workflow.accuracy import make_accuracy_spec
 from workflow.availability import list_artefacts
 from workflow.code_digest import digest_page_code
 from workflow.fetching import name_file
-from workflow.figures import figure_inputs, list_batches, make_figure_page
+from workflow.figures import figure_inputs, list_batches, make_between_spec, make_figure_page
 from workflow.job import Job, Key, Kind
 from workflow.job_events import record_events, tag_events
 from workflow.layout import Layout, Stored
@@ -169,6 +169,25 @@ def _sample(plan: Plan, sample: str) -> Job:
     )
 
 
+def _interpolate(plan: Plan, sample: str) -> Job:
+    """Draw what lies between real images with the model of a batch."""
+    files, model, spec = plan.layout, plan.drawn(sample).model, make_between_spec(plan, sample)
+    return Job(
+        reads={
+            "weights": [files.weights(model.name, model.mark)],
+            "data": [files.data(plan.training_data(model.name))],
+        },
+        identity={
+            "digest": digest(spec),
+            **{key: spec[key] for key in ("num_images", "num_steps", "respacing")},
+        },
+        options=[
+            *("--device", plan.device, "--batch-size", str(plan.scale.sampling.batch_size)),
+            *record_events(plan, f"between-{sample}", sample),
+        ],
+    )
+
+
 def _make_table(plan: Plan, table: str) -> Job:
     """Write the pages of a table."""
     inputs = table_inputs(plan, table)
@@ -228,6 +247,7 @@ def make_kinds(plan: Plan) -> dict[str, Kind]:
         "sample": Kind(sample, _sample, Layout.drawn, on_device=True),
         "evaluate": Kind(sample, grading.evaluate, Layout.metrics, on_device=True),
         "nearest": Kind(sample, grading.find_nearest, Layout.nearest, on_device=True),
+        "between": Kind(sample, _interpolate, Layout.between, on_device=True),
         "table": Kind(("table",), _make_table, Layout.pages),
         "figures": Kind((), _make_figures, partial(Layout.figures, names=list(plan.figures))),
         "index": Kind((), _make_index, Layout.first_page),
@@ -263,6 +283,8 @@ def list_jobs(plan: Plan) -> Iterator[Key]:
             yield "sample", sample
     for sample in list_batches(plan, "nearest"):
         yield "nearest", sample
+    for sample in list_batches(plan, "between"):
+        yield "between", sample
     for table in plan.shown_tables:
         yield "table", table
     if plan.figures:

@@ -151,6 +151,10 @@ class Layout:
         """Return samples with the real images that are nearest to them."""
         return f"{self.made}/nearest/{sample}.npz"
 
+    def between(self, sample: str) -> str:
+        """Return what a batch's model draws between real images."""
+        return f"{self.made}/between/{sample}.npz"
+
     def ceiling(self, task: str) -> str:
         """Return the metrics of real images against real images."""
         return f"{self.root}/metrics/real-{task}.json"

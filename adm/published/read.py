@@ -152,6 +152,68 @@ def measure_bpd(reading: Reading, *, seed: int) -> dict[str, np.ndarray]:
     return {key: np.concatenate(values) for key, values in found.items()}
 
 
+def interpolate_images(reading: Reading, num_steps: int) -> dict[str, np.ndarray]:
+    """Draw what lies between two images: between the latents from which DDIM draws both.
+
+    Latents are joined by arcs, as the noise that they stand for lies near a sphere (Song et al.
+    2021, appendix D.5): z(a) = sin((1 - a) w) / sin(w) z_0 + sin(a w) / sin(w) z_1 with the angle w
+    between z_0 and z_1.
+
+    Args:
+        reading: an unconditional model, and images of which each two make a pair.
+        num_steps: latents on the way, both ends among them.
+
+    Returns:
+        `strips` uint8 [num_steps, pairs, h, w, c]; `images` uint8 [2, pairs, h, w, c], both ends as
+        they came; `fractions` float64 [num_steps]; `indices` int64 [2, pairs].
+
+    Raises:
+        UserError: an odd number of images, fewer than two steps, or a model that takes labels or
+            small images.
+    """
+    shape, num_images = reading.model.architecture, len(reading.indices)
+    if shape.num_classes is not None or shape.low_res_px is not None:
+        raise UserError(
+            f"{reading.model.spec.name}: draws with labels or small images, and what lies between "
+            "two of those is not defined; interpolate with an unconditional model"
+        )
+    if num_images % 2 or num_steps < 2:
+        raise UserError(
+            f"interpolate: got {num_images} images and {num_steps} steps; needed: pairs of images, "
+            "and 2 steps or more"
+        )
+    found = invert_images(reading)
+    pairs = {name: one.reshape(-1, 2, *one.shape[1:]).swapaxes(0, 1) for name, one in found.items()}
+    fractions = np.linspace(0, 1, num_steps)
+    start, end = map(torch.from_numpy, pairs["latents"])
+    strips = []
+    for fraction in fractions:
+        latents = join_by_arc(start, end, float(fraction)).to(reading.device)
+        drawn = sample_ddim(reading.model, reading.schedule, latents, variance=reading.variance)
+        strips.append(to_uint8(drawn.cpu()).numpy())
+    return {
+        "strips": np.stack(strips),
+        "images": pairs["images"],
+        "fractions": fractions,
+        "indices": pairs["indices"],
+    }
+
+
+def join_by_arc(start: Tensor, end: Tensor, fraction: float) -> Tensor:
+    """Return the latents at a fraction of the arcs between others, each [n, c, h, w]."""
+    first, last = (one.flatten(1).double() for one in (start, end))
+    cosine = torch.nn.functional.cosine_similarity(first, last).clamp(-1, 1)
+    angle = cosine.arccos().view(-1, *[1] * (start.dim() - 1))
+    weights = [torch.sin((1 - fraction) * angle), torch.sin(fraction * angle)]
+    straight = angle.sin() < 1e-6  # equal latents, or opposite ones
+    ends = [1 - fraction, fraction]
+    parts = [
+        torch.where(straight, torch.full_like(angle, share), weight / angle.sin()) * one
+        for share, weight, one in zip(ends, weights, (start, end), strict=True)
+    ]
+    return (parts[0] + parts[1]).to(start.dtype)
+
+
 def invert_images(reading: Reading) -> dict[str, np.ndarray]:
     """Find the noise from which DDIM draws each image, and draw it again from there.
 

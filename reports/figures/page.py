@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.figures.plot import STYLES, make_panel_svg
-from reports.figures.strips import make_nearest, make_strips
+from reports.figures.strips import make_between, make_nearest, make_strips
 from reports.figures.words import (
     describe_finding,
     describe_points,
@@ -22,6 +22,7 @@ PICTURES = {
     "numbers": lambda *_: [],
     "samples": make_strips,
     "nearest": make_nearest,
+    "between": make_between,
 }
 
 

@@ -90,7 +90,7 @@ def _make_point(
         "num_seeds": len(cell),
         "digest": content.digest if content else None,
         "samples": wanted.samples and wanted.samples.content(),
-        "nearest": point.nearest and point.nearest.content(),
+        "pictures": point.pictures and point.pictures.content(),
         "values": values,
     }
 

@@ -1,6 +1,6 @@
 """Strips of images: the same samples of several batches, one batch beneath the other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from specs.page import WantedFile
 
 GAP_PX = 1  # between images, transparent
 NEAREST = ("samples", "neighbours", "distances", "own_distances")
+BETWEEN = ("strips", "images", "fractions")
 MOST_PX, SHOWN_PX = 64, 34  # larger images are reduced; smaller ones are enlarged by the browser
 
 
@@ -63,7 +64,7 @@ def make_nearest(figure: Mapping[str, Any], problems: list[str]) -> list[dict[st
     lines = []
     for line in figure["lines"]:
         for point in line["points"]:
-            found = attempt(problems, lambda p=point: _read_nearest(p["nearest"]))
+            found = attempt(problems, lambda p=point: _read_pictures(p["pictures"], NEAREST))
             if found is not None:
                 samples, neighbours = found["samples"], found["neighbours"]
                 columns = f"the first {len(samples)} samples"
@@ -80,14 +81,57 @@ def make_nearest(figure: Mapping[str, Any], problems: list[str]) -> list[dict[st
     return lines
 
 
-def _read_nearest(wanted: Mapping[str, str] | None) -> dict[str, np.ndarray] | None:
-    """Read samples and their nearest images; None where they are not here."""
+def make_between(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str, Any]]:
+    """Lay out what lies between pairs of real images, as `make_strips` does.
+
+    Args:
+        figure: evaluated, one that shows what lies between.
+        problems: takes a sentence for each file that is broken or of other settings.
+    """
+    lines = []
+    for line in figure["lines"]:
+        for point in line["points"]:
+            found = attempt(problems, lambda p=point: _read_pictures(p["pictures"], BETWEEN))
+            if found is not None:
+                columns = f"{found['strips'].shape[1]} random pairs of real images"
+                last, ends = len(found["strips"]) - 1, found["images"]
+                words = ["drawn again", *(f"{n}/{last} of the way" for n in range(1, last))]
+                named = [*zip([*words, "drawn again"], found["strips"], strict=True)]
+                named = [("real image", ends[0]), *named, ("real image", ends[1])]
+                lines.append(
+                    {
+                        "label": line["label"],
+                        "columns": columns,
+                        "strips": [make_strip(images, words, columns) for words, images in named],
+                        "change": _describe_return(found),
+                    }
+                )
+    return lines
+
+
+def _describe_return(found: Mapping[str, np.ndarray]) -> str:
+    """Say how near images that are drawn from their own latents come to themselves."""
+    drawn = found["strips"][[0, -1]].astype(np.float64)
+    far = 100 * np.abs(drawn - found["images"]).mean() / 255
+    return (
+        "an image that is drawn again from its own latent differs by "
+        f"{far:.1f}\u00a0% of a pixel's range on average"
+    )
+
+
+def _read_pictures(
+    wanted: Mapping[str, str] | None, names: Sequence[str]
+) -> dict[str, np.ndarray] | None:
+    """Read arrays of images and what belongs to them; None where they are not here."""
     if wanted is None or not check_batch(WantedFile.model_validate(wanted)):
         return None
     try:
-        found = read_arrays(wanted["path"], NEAREST)
-        if found["samples"].shape[:1] + found["neighbours"].shape[1:2] != found["distances"].shape:
-            raise ValueError("counts differ")
+        found = read_arrays(wanted["path"], names)
+        images, counted = (found[names[place]] for place in (0, -1))
+        if names is BETWEEN and images.shape[1:] != found["images"].shape[1:]:
+            raise ValueError(f"strips {images.shape} between images {found['images'].shape}")
+        if len(images) != len(counted):
+            raise ValueError(f"{len(images)} {names[0]} and {len(counted)} {names[-1]}")
     except (ValueError, OSError, KeyError) as error:
         raise UserError(
             f"{wanted['path']}: its images cannot be read ({error}); run reproduce_figures again"

@@ -11,7 +11,7 @@ from PIL import Image
 from records.batches import write_arrays, write_batch
 from records.manifest import make_manifest, write_manifest
 from reports.cli import write_figures
-from reports.figures.strips import choose_columns, make_nearest, make_strips
+from reports.figures.strips import choose_columns, make_between, make_nearest, make_strips
 from tests.reports.test_figures import evaluate, figure_content
 
 LABELS = np.array([1, 1, 0, 2, 0], dtype=np.int64)
@@ -95,7 +95,7 @@ def nearest_content(project, digest="d" * 64, **arrays):
     content = picture_content(project)
     content["figures"][0] |= {"shows": "nearest", "num_images": 2, "num_neighbours": 3}
     point = content["figures"][0]["lines"][0]["points"][0]
-    point["nearest"] = {"path": "nearest.npz", "digest": "d" * 64}
+    point["pictures"] = {"path": "nearest.npz", "digest": "d" * 64}
     shapes = {"samples": (2, 8, 8, 3), "neighbours": (2, 3, 8, 8, 1)}
     images = {name: np.full(shape, 9, np.uint8) for name, shape in shapes.items()}
     images["neighbours"][1, 2] = 200
@@ -126,11 +126,44 @@ def test_the_nearest_images_are_beneath_their_samples(project):
     ("options", "words"),
     [
         ({"digest": "e" * 64}, "made for another row or scale"),
-        ({"samples": np.zeros((3, 8, 8, 3), np.uint8)}, "counts differ"),
-        ({"distances": np.ones((2, 4))}, "counts differ"),
+        ({"samples": np.zeros((3, 8, 8, 3), np.uint8)}, "3 samples and 2 own_distances"),
     ],
 )
 def test_neighbours_of_other_settings_or_broken_are_left_out(project, options, words):
     figure, problems = evaluate(nearest_content(project, **options))
     assert make_nearest(figure, problems) == []
     assert any(words in one for one in problems)
+
+
+def between_content(project, **arrays):
+    content = picture_content(project)
+    content["figures"][0] |= {"shows": "between", "num_images": 2, "num_steps": 3}
+    point = content["figures"][0]["lines"][0]["points"][0]
+    point["pictures"] = {"path": "between.npz", "digest": "d" * 64}
+    strips = np.full((3, 2, 8, 8, 1), 51, np.uint8)
+    images = np.zeros((2, 2, 8, 8, 1), np.uint8)
+    stored = {"strips": strips, "images": images, "fractions": np.array([0, 0.5, 1]), **arrays}
+    write_arrays(project.folder / "between.npz", stored)
+    manifest = make_manifest(kind="interpolate", name="x", digest="d" * 64, inputs={})
+    write_manifest(project.folder / "between.npz", manifest)
+    return content
+
+
+def test_what_lies_between_two_images_stands_between_them(project):
+    figure, problems = evaluate(between_content(project))
+    (line,) = make_between(figure, problems)
+    words = [one["words"] for one in line["strips"]]
+    assert words == ["real image", "drawn again", "1/2 of the way", "drawn again", "real image"]
+    assert "differs by 20.0\u00a0%" in line["change"]
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"fractions": np.zeros(4)}, {"images": np.zeros((2, 3, 8, 8, 1), np.uint8)}],
+)
+def test_pictures_that_do_not_fit_together_are_left_out_and_the_page_is_written(project, arrays):
+    content = between_content(project, **arrays)
+    figure, problems = evaluate(content)
+    assert make_between(figure, problems) == [] and "between.npz" in problems[-1]
+    write_figures(project.write_spec(content), project.folder / "report")
+    assert "Nothing of it was drawn yet" in (project.folder / "report" / "figures.html").read_text()

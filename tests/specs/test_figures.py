@@ -44,6 +44,8 @@ def test_an_added_row_is_its_like_but_for_what_is_given():
             "guidance: panels: 0: across: got 'guidance_scael'; needed: a setting or a metric; "
             "did you mean 'guidance_scale'?",
         ),
+        (on("between", num_steps=1), "between: num_steps: "),
+        (on("between", num_steps=None), "between: num_steps: got None; a figure that shows betw"),
         (on("guidance", "panels", 0, up="fiid"), "guidance: panels: 0: up: "),
         (
             on("guidance", "lines", 0, rows=["t3_cnd"]),

@@ -1,4 +1,4 @@
-# The page of all figures, with the points that each plots, and the real images nearest to samples.
+# The page of all figures, with the points that each plots, and the pictures that it shows.
 
 if "nearest" in RULES:
 
@@ -21,6 +21,30 @@ if "nearest" in RULES:
                 "python -m eval nearest {input.reference:q} {input.samples:q} --weights {input.weights:q}"
                 " --out {output.file:q} --num-images {params.num_images:q} --num-neighbours {params.num_neighbours:q}"
                 " --digest {params.digest:q} {params.run_options:q}"
+            )
+
+
+if "between" in RULES:
+
+    rule between:
+        input:
+            unpack(RULES["between"].find_inputs),
+        output:
+            **RULES["between"].outputs,
+        log:
+            RULES["between"].log,
+        conda:
+            "../../environment.yml"
+        threads: PLAN.scale.compute.threads
+        resources:
+            **RULES["between"].resources,
+        params:
+            **RULES["between"].params,
+        shell:
+            run(
+                "python -m adm interpolate {input.weights:q} {input.data:q} --out {output.file:q}"
+                " --num-images {params.num_images:q} --num-steps {params.num_steps:q} --respacing {params.respacing:q}"
+                " --digest {params.digest:q} --threads {threads:q} {params.run_options:q}"
             )
 
 

@@ -11,6 +11,7 @@ from adm.networks.model import make_network
 from adm.process.diffusion import from_uint8
 from adm.process.likelihood import compute_bpd
 from adm.process.seeds import make_generator
+from adm.published.read import join_by_arc
 from adm.weights.files import load_network_of, save_weights
 from records.manifest import read_manifest
 from specs.schedule import make_schedule
@@ -101,3 +102,55 @@ def test_a_classifier_reads_no_bits(case, tmp_path, capsys):
     words = ["nll", folder / "classifier.safetensors", data, "--out", tmp_path / "x.json"]
     assert main(list(map(str, words))) == 2
     assert "not one diffusion model or upsampler; name one" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def unconditional(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unconditional")
+    spec = make_spec(architecture={"num_classes": None})
+    torch.manual_seed(0)
+    model = make_network(spec.architecture)
+    weights = [one + 0.02 * torch.randn_like(one) for one in model.parameters()]
+    path = folder / "diffusion.safetensors"
+    save_weights(path, model, weights, spec=spec, mark="final", iteration=1)
+    return folder, make_data(folder)
+
+
+def test_between_images_lie_both_drawn_again_and_what_is_on_the_arc(unconditional, tmp_path):
+    options = ("--num-images", 6, "--respacing", 50, "--seed", 1)
+    more = ("--num-steps", 5, "--digest", "d" * 64)
+    assert run(unconditional, "interpolate", tmp_path / "between.npz", *options, *more) == 0
+    assert run(unconditional, "invert", tmp_path / "invert.npz", *options) == 0
+    with np.load(tmp_path / "between.npz") as found, np.load(tmp_path / "invert.npz") as own:
+        assert found["strips"].shape == (5, 3, 8, 8, 1)
+        again = found["strips"][[0, -1]].astype(int)
+        for end in (0, 1):
+            np.testing.assert_array_equal(found["images"][end], own["images"][end::2])
+            assert np.abs(again[end] - own["reconstructions"][end::2]).max() <= 1
+        np.testing.assert_array_equal(found["indices"], own["indices"].reshape(3, 2).T)
+    assert read_manifest(tmp_path / "between.npz")["digest"] == "d" * 64
+
+
+def test_an_arc_between_orthogonal_latents_keeps_their_length():
+    start, end = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    start[:, 0, 0, 0], end[:, 0, 1, 1] = 3.0, 3.0
+    end[1] = start[1]  # the same latent twice: the way is nowhere
+    halfway = join_by_arc(start, end, 0.5)
+    torch.testing.assert_close(halfway[0].norm(), torch.tensor(3.0))
+    torch.testing.assert_close(halfway[0, 0, 0, 0], torch.tensor(3 / 2**0.5))
+    torch.testing.assert_close(halfway[1], start[1])
+    torch.testing.assert_close(join_by_arc(start, end, 0.0), start)
+    torch.testing.assert_close(join_by_arc(start, end, 1.0), end)
+
+
+def test_what_cannot_be_interpolated(case, unconditional, tmp_path, capsys):
+    out = tmp_path / "x.npz"
+    for files, more, words in (
+        (case, ("--num-images", 2), "interpolate with an unconditional model"),
+        (unconditional, ("--num-images", 3), "got 3 images and 7 steps; needed: pairs of images"),
+        (unconditional, ("--num-images", 2, "--num-steps", 1), "1 steps"),
+    ):
+        assert run(files, "interpolate", out, *more) == 2
+        assert words in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+    assert run(unconditional, "interpolate", tmp_path / "x.json") == 2
