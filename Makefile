@@ -203,6 +203,23 @@ figures: $(TABLES_STAMP)
 	$(SNAKEMAKE) $(ARGS) -- reproduce_figures
 	@echo "figures: results/digits/report/figures.html"
 
+# The report that these take: make site REPORT=results/decide/report
+REPORT ?= results/digits/report
+## site: the report with all that it links to, in a folder that a web server or GitHub Pages can show: site/
+.PHONY: site
+site: env
+	@$(PY) -m reports site $(REPORT) --out site
+
+## pdf: all tables of the report in one PDF beside its pages, tables.pdf; needs Chromium
+.PHONY: pdf
+pdf: env
+	@$(PY) -m reports pdf $(REPORT) --out $(REPORT)/tables.pdf
+
+## screenshots: the pictures of the README, in light and dark; needs Chromium
+.PHONY: screenshots
+screenshots: env
+	@$(PY) -m reports screenshots $(REPORT) --out docs/images
+
 ## ui: what the jobs recorded (settings, losses, metrics), on MLflow's own page; another port: ARGS="--port 5001"
 .PHONY: ui
 ui: env

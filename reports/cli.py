@@ -1,4 +1,7 @@
-"""Command line: `table` evaluates one table and writes its files, `index` writes the first page."""
+"""Command line: `table` evaluates one table and writes its files, `index` writes the first page.
+
+`site`, `pdf` and `screenshots` make other things of finished pages.
+"""
 
 import argparse
 import sys
@@ -11,6 +14,7 @@ from records.events import EventLog, add_event_options, open_events
 from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
+from reports.browser import print_pdf, take_screenshots
 from reports.export import render_csv, render_markdown
 from reports.figures.page import render_figures, render_points
 from reports.figures.points import evaluate_figures
@@ -18,6 +22,7 @@ from reports.files import condense, find_metrics, list_problems
 from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
+from reports.site import make_site
 from reports.tables import FORMAT, make_table
 from specs.figure_page import load_figure_page
 from specs.page import PageSpec, load_page
@@ -177,6 +182,14 @@ def make_parser() -> argparse.ArgumentParser:
     index.add_argument("--costs", help="JSON of iterations, seconds and samples")
     for command in (table, figures, index):
         add_event_options(command)
+    for name, words in (
+        ("site", "copy a finished report, and what it links to, for a web server"),
+        ("pdf", "print all tables into one PDF"),
+        ("screenshots", "picture the pages for the README"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("report", type=Path, help="folder of a finished report")
+        command.add_argument("--out", type=Path, required=True, help="file or folder to write")
     return parser
 
 
@@ -187,6 +200,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_table(args.spec, args.out_dir, open_events(args))
     elif args.command == "figures":
         write_figures(args.spec, args.out_dir, open_events(args))
+    elif args.command == "site":
+        num_files, num_bytes = make_site(args.report.absolute(), args.out.absolute())
+        print(f"{args.out}: {num_files} files, {num_bytes / 1e6:.1f} MB")
+    elif args.command == "pdf":
+        print_pdf(args.report, args.out)
+        print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
+    elif args.command == "screenshots":
+        for path in take_screenshots(args.report, args.out):
+            print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
     else:
         about = {"kind": "page", "name": "index", "digest": None, "spec": None}
         with open_events(args).record(job="index", **about):

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from snakemake.io import ancient
+from snakemake.io import ancient, report
 
 from workflow.finished_work import find_differences, is_whole
 from workflow.forecast import compute_resources
@@ -61,6 +61,19 @@ class RuleParts:
             name: ancient(paths) if name in job.reads else paths
             for name, paths in job.inputs.items()
         }
+
+    def show_page(self, output: str, category: str, name: str) -> dict[str, Any]:
+        """Return the outputs, of which `snakemake --report` shows a page with the rule's caption.
+
+        Args:
+            output: the name of the page's output.
+            category: where the report lists it.
+            name: how it is called there; may hold wildcards.
+        """
+        caption = f"../report/{self.rule}.rst"
+        labels = {"page": name}
+        page = report(self.outputs[output], caption=caption, category=category, labels=labels)
+        return {**self.outputs, output: page}
 
     def find_differences(self, wildcards: Any) -> list[str] | None:
         """Return `finished_work.find_differences` of a job, which is looked for once."""

@@ -10,8 +10,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)[1]
-TARGETS = ["help", "env", "constraints", "reproduce", "decide", "table1 .. table6", "figures", "ui"]
-TARGETS += ["bench", "bench-eval", "test", "test-all", "check", "format", "clean", "clean-results"]
+TARGETS = ["help", "env", "constraints", "reproduce", "decide", "table1 .. table6", "figures"]
+TARGETS += [
+    "site",
+    "pdf",
+    "screenshots",
+    "ui",
+    "bench",
+    "bench-eval",
+    "test",
+    "test-all",
+    "check",
+    "format",
+    "clean",
+    "clean-results",
+]
 
 EVERYTHING = ".[dev,tensorflow,tracking,versioning]"
 

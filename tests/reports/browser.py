@@ -8,20 +8,12 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+from reports.browser import CHROMIUM
+
+needs_chromium = pytest.mark.skipif(
+    not any(map(shutil.which, CHROMIUM)), reason="chromium is not installed"
+)
 MODES = ("light", "dark")
-
-
-@contextmanager
-def launch():
-    """Start the system's Chromium, without its sandbox, which a container does not allow."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager
@@ -29,7 +21,7 @@ def open_page(browser, address, *, width_px=1280, height_px=800, mode="light", *
     """Open a page, which at the end must have had no error, and no request that failed.
 
     Args:
-        browser: of `launch`.
+        browser: of `reports.browser.launch`.
         address: a path, or an address of a server.
         width_px, height_px: of the window.
         mode: light or dark.

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from records.batches import write_batch
+from reports.browser import launch
 from reports.tables import make_table
 from specs.page import PageSpec
 from specs.results import MetricsFile
 from specs.strict import validated
-from tests.reports.browser import launch
 
 DEFAULT = {"fid": 10.0, "precision": 0.6}
 

@@ -146,6 +146,14 @@ def test_index_refuses_what_is_not_a_table(project, metrics):
         load_table("metrics.json")
 
 
+def test_index_links_the_figures_that_are_there(project, spec_path):
+    run("table", "--spec", spec_path, "--out-dir", ".")
+    for found in (False, True):
+        write_index(["table3.json"], ".", None)
+        assert ('href="figures.html"' in (project.folder / "index.html").read_text()) == found
+        (project.folder / "figures.html").touch()
+
+
 def test_index_refuses_a_table_twice(project, spec_path):
     run("table", "--spec", spec_path, "--out-dir", ".")
     with pytest.raises(UserError, match="table3 given twice"):

@@ -100,6 +100,18 @@ def test_every_page_is_there(finished):
     assert metrics["name"] == "t3_cond" and metrics["counts"]["samples"] == 12
 
 
+def test_a_report_by_snakemake_holds_the_pages_with_captions(finished, tmp_path):
+    path = tmp_path / "report.zip"
+    process = snakemake(finished, "--report", str(path), *MINI, "reproduce_all")
+    assert process.returncode == 0, process.stderr
+    with zipfile.ZipFile(path) as found:
+        pages = {name.rpartition("/")[2] for name in found.namelist()}
+        text = found.read("report/report.html").decode()
+    assert pages == {"report.html", "index.html", *(f"table{one}.html" for one in range(1, 6))}
+    assert "how many of the paper" in text and "A table of the paper beside" in text
+    assert '"Overview"' in text and '"Tables"' in text
+
+
 def test_another_device_makes_nothing_stale(finished):
     config = [*MINI[:-1], "device=cuda", "--"]
     process = snakemake(finished, "--dry-run", "--quiet", "rules", *config, "reproduce_all")

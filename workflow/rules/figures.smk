@@ -52,7 +52,7 @@ rule figures:
     input:
         unpack(RULES["figures"].find_inputs),
     output:
-        **RULES["figures"].outputs,
+        **RULES["figures"].show_page("page", "Figures", "figures"),
     log:
         RULES["figures"].log,
     localrule: True

@@ -5,7 +5,7 @@ rule table:
     input:
         unpack(RULES["table"].find_inputs),
     output:
-        **RULES["table"].outputs,
+        **RULES["table"].show_page("html", "Tables", "{table}"),
     log:
         RULES["table"].log,
     localrule: True
@@ -28,7 +28,7 @@ rule index:
     input:
         unpack(RULES["index"].find_inputs),
     output:
-        **RULES["index"].outputs,
+        **RULES["index"].show_page("page", "Overview", "index"),
     log:
         RULES["index"].log,
     localrule: True
