@@ -45,11 +45,11 @@ def render_csv(table: Mapping[str, Any]) -> str:
     writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for line in _list_csv_lines(table):
-        writer.writerow({key: _write(line[key]) for key in CSV_COLUMNS if key in line})
+        writer.writerow({key: write_exact(line[key]) for key in CSV_COLUMNS if key in line})
     return file.getvalue()
 
 
-def _write(value: Any) -> str:
+def write_exact(value: Any) -> str:
     """Write a value with all its digits; text is never a formula."""
     if isinstance(value, float):
         return repr(value)

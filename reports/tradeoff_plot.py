@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.format import metric_direction, metric_name
 from reports.label_places import place_labels
-from reports.svg import clean_text, render_svg
+from reports.svg import COLOURS, clean_text, render_svg
 from reports.tradeoff import METRICS, TITLES, write_value
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ FONT_PX, LINE_PX, SWATCH_PX = 11, 17, 34  # letters, lines of the legend, and it
 NARROW_PX, WIDE_PX = 6.4, 11.0  # a letter; a Chinese or Japanese one
 BETTER_PX = 62  # at the upper right, for which way is better
 MARKER_PX, HOLLOW_PX, HEAD_PX = 7, 10, 9
-INK, SOFT, GRID = "#1c2126", "#59636e", "#e3e7eb"
-# Told apart by colour (Okabe and Ito's for colour-blind readers, darkened), marker and dashes.
+INK, SOFT, GRID = (COLOURS[name] for name in ("ink", "soft", "line"))
+# Told apart by colour, marker and dashes.
 STYLES = (
-    ("#0068a8", "o", "-"), ("#b34a00", "s", (0, (5, 2))), ("#00755a", "^", (0, (1, 1.5))),
-    ("#8a3f74", "D", (0, (6, 2, 1, 2))),
+    ("series-1", "o", "-"), ("series-2", "s", (0, (5, 2))), ("series-3", "^", (0, (1, 1.5))),
+    ("series-4", "D", (0, (6, 2, 1, 2))),
 )  # fmt: skip
 
 
@@ -101,14 +101,15 @@ def _draw_better(axes: Axes, top_px: float) -> None:
 
 def _make_style(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a line is drawn: published points are hollow, and large enough to be rings."""
-    color, marker, dashes = STYLES[line["place"] % len(STYLES)]
+    series, marker, dashes = STYLES[line["place"] % len(STYLES)]
+    color = COLOURS[series]
     hollow = line["kind"] == "published"
     return {
         "color": color,
         "marker": marker,
         "markersize": HOLLOW_PX if hollow else MARKER_PX,
         "markeredgewidth": 1.4 if hollow else 0,
-        "markerfacecolor": "#fff" if hollow else color,
+        "markerfacecolor": COLOURS["paper"] if hollow else color,
         "zorder": 2 if hollow else 3,
         "linestyle": dashes,
         "linewidth": 1.0 if hollow else 1.8,
@@ -165,15 +166,15 @@ def _label_points(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
             segments += [_find_pixels(axes, bar) for bar in bars]
         taken += [box for segment in segments for box in _cover_segment(*segment)]
         for point, pixel in zip(line["points"], pixels, strict=True):
-            labels.setdefault((line["place"], point["words"]), (pixel, _make_style(line)["color"]))
+            labels.setdefault((line["place"], point["words"]), pixel)
     words = [words for _, words in labels]
-    pixels = [pixel for pixel, _ in labels.values()]
+    pixels = [*labels.values()]
     sizes = [(_estimate_width(one), FONT_PX) for one in words]
     frame = axes.bbox.x0, axes.bbox.y0, axes.bbox.x1, axes.bbox.y1
     places = place_labels(pixels, sizes, taken, frame)
-    for one, (x, y), (_, color) in zip(words, places, labels.values(), strict=True):
+    for one, (x, y) in zip(words, places, strict=True):
         # The letters of most fonts rise from a fifth of the line's height.
-        text = {"color": color, "size": FONT_PX, "va": "baseline", "transform": None}
+        text = {"color": INK, "size": FONT_PX, "va": "baseline", "transform": None}
         axes.text(x, y + 0.15 * FONT_PX, one, **text)
 
 

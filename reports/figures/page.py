@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.export import write_exact
 from reports.figures.plot import STYLES, make_panel_svg
 from reports.figures.strips import make_between, make_nearest, make_strips
 from reports.figures.words import (
@@ -14,7 +15,6 @@ from reports.figures.words import (
     make_text_table,
 )
 from reports.files import condense
-from reports.format import format_exact
 from reports.render import make_environment
 from specs.figure_page import FigurePage
 
@@ -82,7 +82,7 @@ def make_key(place: int) -> str:
 
 
 def render_points(figure: Mapping[str, Any]) -> str:
-    """Write the points of a figure as CSV, one a line, every number in full."""
+    """Write the points of a figure as CSV, one a line, every number in full, no text a formula."""
     out = io.StringIO()
     settings = make_text_table(figure)["settings"]
     parts = ("", "_low", "_high", "_published")
@@ -109,7 +109,7 @@ def render_points(figure: Mapping[str, Any]) -> str:
             numbers += [v["seeds"].get(seed) for v in values for seed in seeds]
             writer.writerow(
                 map(
-                    format_exact,
+                    write_exact,
                     [figure["name"], line["label"], point["table"], point["row"], point["mark"],
                      *(point["settings"].get(key) for key in settings), point["status"],
                      point["num_samples"], point["num_seeds"], *numbers, point["digest"],

@@ -156,10 +156,16 @@ def test_every_colour_of_a_figure_is_one_of_the_page():
 def test_the_csv_holds_every_number_in_full(project):
     figure, _ = evaluate(figure_content(project, rows=("cond", "cond_1", "cond_3")))
     rows = list(csv.DictReader(io.StringIO(render_points(figure))))
-    assert [row["guidance_scale"] for row in rows] == ["0", "1", "3", "10"]
+    assert [float(row["guidance_scale"]) for row in rows] == [0, 1, 3, 10]
     assert [row["fid"] for row in rows] == ["6.1", "5.1", "3.6", ""]
     assert [row["fid_seed1"] for row in rows] == ["6.2", "5.2", "3.7", ""]
-    assert rows[3]["status"] == "not run" and rows[3]["fid_published"] == "5"
+    assert rows[3]["status"] == "not run" and rows[3]["fid_published"] == "5.0"
+
+
+def test_no_label_is_a_formula_in_a_spreadsheet(project):
+    figure, _ = evaluate(figure_content(project, label="=HYPERLINK(A1)"))
+    rows = list(csv.DictReader(io.StringIO(render_points(figure))))
+    assert {row["line"] for row in rows} == {"'=HYPERLINK(A1)"}
 
 
 def test_words_of_parameters_are_escaped(project):

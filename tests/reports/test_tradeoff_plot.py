@@ -59,7 +59,7 @@ def test_lines_differ_in_more_than_colour_and_paper_from_here(guided_spec):
     assert len(set(re.findall(r"stroke-dasharray: ([\d.,]+)", text))) >= 2
     shapes = {one.get("id"): one.get("d") for one in draw(spec).iter("path") if one.get("id")}
     assert len(set(shapes.values())) == len(shapes) >= 4
-    assert "fill: #ffffff" in text  # the published ones are hollow
+    assert "fill: var(--paper)" in text  # the published ones are hollow
     names = [one for one in list_texts(draw(spec)) if one.startswith(("cond", "uncond"))]
     assert names == [
         "uncond, here", "cond, here", "uncond, in the paper", "cond, in the paper",
