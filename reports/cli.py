@@ -69,7 +69,7 @@ def _write_pages(spec: PageSpec, out: Mapping[str, Path]) -> None:
     table["flags"] = condense([*dict.fromkeys([*table["flags"], *problems])])
     for problem in condense(list_problems(spec.list_metrics()) + problems):
         print(f"warning: {problem}", file=sys.stderr)
-    page = render_table(table, pictures, spec.pages)
+    page = render_table(table, pictures, spec.pages, out["html"].parent)
     write_text(out["csv"], render_csv(table))
     write_text(out["md"], render_markdown(table))
     write_text(out["tex"], render_latex(table))

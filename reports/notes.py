@@ -12,12 +12,13 @@ PUBLISHED_VALUE = "published value"
 NO_SOURCE = "not available"
 
 
-def make_command(spec: PageSpec) -> str:
-    """Return the command that runs what a table lacks."""
+def make_command(spec: PageSpec, target: str | None = None) -> str:
+    """Return the command that makes what a table lacks, or a file of it."""
+    target = target or f"reproduce_{spec.table.name}"
     if (spec.scale, spec.source) == ("digits", "retrain"):
-        return f"snakemake --cores all reproduce_{spec.table.name}"
+        return f"snakemake --cores all {target}"
     options = f"scale={spec.scale} source={spec.source}"
-    return f"snakemake --cores all --config {options} -- reproduce_{spec.table.name}"
+    return f"snakemake --cores all --config {options} -- {target}"
 
 
 def find_status(row: PageRow, mark: str, content: MetricsFile | None) -> str:

@@ -1,10 +1,13 @@
 """Where each number of a table came from: its protocol, and what all of them share."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from records.tracking import STORE
 from reports.cells import RowMetrics
 from reports.files import load_metrics
+from reports.notes import make_command
 from reports.protocol import NOT_RECORDED, flatten, make_headline
 from specs.page import PageSpec
 from specs.results import MetricsFile
@@ -38,6 +41,9 @@ def make_numbers(
                 number["after"] = spec.table.after[mark]
                 number["recipe_words"] = row.recipe_words
                 number["shared_with"] = cell.shared_with
+                number["run"] = cell.run
+                number["command"] = make_command(spec, cell.metrics.path) if cell.metrics else ""
+                number["tracked"] = find_tracked(spec, cell.shared_with or f"{row.id}-{mark}")
                 number["seeds"] = [
                     {
                         "name": other.name,
@@ -68,6 +74,9 @@ def _make_number(anchor: str, label: str, task: str, content: MetricsFile) -> di
         "recipe_words": None,
         "shared_with": None,
         "seeds": [],
+        "run": {},
+        "command": "",
+        "tracked": "",
         "digest": content.digest,
         "counts": content.counts.content(),
         "headline": make_headline(content),
@@ -77,6 +86,13 @@ def _make_number(anchor: str, label: str, task: str, content: MetricsFile) -> di
             for metric, found in sorted(content.metrics.items())
         ],
     }
+
+
+def find_tracked(spec: PageSpec, run: str) -> str:
+    """Say where MLflow has a run, where results were copied there."""
+    if not (Path(spec.root).parent / STORE).exists():
+        return ""
+    return f"experiment {spec.scale}-{spec.source}, run {run}"
 
 
 def summarise_protocol(spec: PageSpec, files: RowMetrics) -> list[tuple[str, str]]:

@@ -19,8 +19,9 @@ def make_pictures(spec: PageSpec, problems: list[str]) -> list[dict[str, Any]]:
             with other settings.
 
     Returns:
-        Per task its words and its sheets, real images first where the reference is a batch that
-        lies here. Rows that share one batch share its sheet.
+        Per task its words, its sheets, real images first where the reference is a batch that lies
+        here, and the names of rows whose images are not here (`lacking`). Rows that share one batch
+        share its sheet.
     """
     tasks = dict.fromkeys(row.task for row in spec.rows)
     groups = []
@@ -29,6 +30,7 @@ def make_pictures(spec: PageSpec, problems: list[str]) -> list[dict[str, Any]]:
         ceiling, words = spec.ceilings.get(task), rows[0].task_words
         sheets = attempt(problems, lambda c=ceiling, w=words: _real_sheet(c, w)) or []
         batches: dict[WantedFile, list[str]] = {}
+        lacking: list[str] = []
         for row in rows:
             for mark in spec.table.marks:
                 batch = row.cells[mark].samples
@@ -39,8 +41,11 @@ def make_pictures(spec: PageSpec, problems: list[str]) -> list[dict[str, Any]]:
             grid = attempt(problems, lambda b=batch, t=title: _make_sheet(b, t))
             if grid is not None:
                 sheets.append({"title": title, **grid})
-        if sheets:
-            groups.append({"task": task, "task_words": rows[0].task_words, "sheets": sheets})
+            else:
+                lacking.append(title)
+        if sheets or lacking:
+            about = {"task": task, "task_words": rows[0].task_words}
+            groups.append({**about, "sheets": sheets, "lacking": lacking})
     return groups
 
 

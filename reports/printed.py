@@ -13,8 +13,8 @@ from reports.format import (
 )
 
 VIEWS = {
-    "values": "The measured values themselves",
-    "differences": "Differences to the first row that was measured",
+    "values": "Measured values",
+    "differences": "Differences to the first measured row",
 }
 
 

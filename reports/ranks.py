@@ -14,10 +14,11 @@ def rank_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     intervals overlap are not told apart. Ranks are written into the rows' own values as `rank`.
 
     Returns:
-        For each column in which two or more rows were measured and published: `metric`, `after`,
-        the numbers of pairs in the paper's order (`same`), in the opposite one (`reversed`) and
-        `undecided` (their intervals overlap); pairs that the paper does not order are left out.
-        `rows` has label, place in the paper and here (from 1, ties share the mean) and rank.
+        For each column in which rows with two or more published values were measured: `metric`,
+        `after`, the numbers of pairs in the paper's order (`same`), in the opposite one
+        (`reversed`) and `undecided` (their intervals overlap); pairs that the paper does not order
+        are left out. `num_rows`, and `rows` with label, place in the paper and here (from 1) and
+        rank.
     """
     orders = []
     for place in range(len(rows[0]["cells"])):
@@ -30,7 +31,7 @@ def rank_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for row, cell in zip(rows, cells, strict=True)
             if cell["rank"] is not None and cell["published"] is not None
         ]
-        if len(known) > 1:
+        if len({cell["published"] for _, cell in known}) > 1:
             orders.append(_compare(known))
     return orders
 
@@ -61,19 +62,17 @@ def _compare(known: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         {"label": label, "paper": paper, "here": own, "rank": cell["rank"]}
         for (label, cell), paper, own in zip(known, papers, here, strict=True)
     ]
-    return {"metric": metric, "after": after, **counts, "rows": rows}
+    return {"metric": metric, "after": after, **counts, "num_rows": len(rows), "rows": rows}
 
 
-def _place(values: Sequence[float]) -> list[float]:
-    """Return the place of each value, smallest first, from 1; equal ones share their mean."""
-    return [
-        1 + sum(other < value for other in values) + (sum(o == value for o in values) - 1) / 2
-        for value in values
-    ]
+def _place(values: Sequence[float]) -> list[int]:
+    """Return the place of each value, smallest first, from 1; equal ones stay in their order."""
+    order = sorted(range(len(values)), key=lambda one: values[one])
+    return [1 + order.index(one) for one in range(len(values))]
 
 
 def describe_order(order: dict[str, Any]) -> str:
     """Say how many pairs of rows are in the paper's order."""
     num_pairs = order["same"] + order["reversed"] + order["undecided"]
-    words = f"{order['same']} of {num_pairs} pairs in the paper's order"
+    words = f"{order['same']} of {num_pairs} pairs in the paper’s order"
     return f"{words}, {order['reversed']} reversed, {order['undecided']} undecided"

@@ -1,5 +1,6 @@
 """Pages from evaluated tables."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports import format as words
 from reports.accuracy import collect_ranges, make_accuracy_plot
 from reports.agreement import RULES
+from reports.cell_plots import find_marks, make_plots
 from reports.claims import CONFIDENCE, VERDICTS
 from reports.evaluator import describe_evaluator
+from reports.export import render_csv, render_markdown
 from reports.forest import (
     describe_cells,
     describe_strip,
@@ -18,7 +21,10 @@ from reports.forest import (
     format_effect_interval,
     make_groups,
 )
+from reports.latex import render_latex
 from reports.losses import LOSS_NAMES
+from reports.printed import VIEWS, list_views, take_view
+from reports.ranks import describe_order
 from reports.story import describe_chance, make_facts, make_sentences, mark_surviving
 from reports.tradeoff import make_tradeoffs
 from reports.tradeoff_plot import make_tradeoff_plot
@@ -36,6 +42,7 @@ FILTERS = {
     "metric_name": words.metric_name,
     "metric_direction": words.metric_direction,
     "statistic": words.statistic_name,
+    "order": describe_order,
     "comparison": words.describe_comparison,
     "effect": words.describe_effect,
     "per_cent": words.format_per_cent,
@@ -70,6 +77,11 @@ def make_environment() -> Environment:
         format_effect=format_effect,
         collect_ranges=collect_ranges,
         accuracy_plot=make_accuracy_plot,
+        find_marks=find_marks,
+        make_plots=make_plots,
+        take_view=take_view,
+        list_views=list_views,
+        view_names=VIEWS,
         make_tradeoffs=make_tradeoffs,
         tradeoff_plot=make_tradeoff_plot,
     )
@@ -77,7 +89,10 @@ def make_environment() -> Environment:
 
 
 def render_table(
-    table: Mapping[str, Any], grids: Sequence[Mapping[str, Any]], pages: Sequence[PageLink]
+    table: Mapping[str, Any],
+    grids: Sequence[Mapping[str, Any]],
+    pages: Sequence[PageLink],
+    folder: str | Path = ".",
 ) -> str:
     """Write the page of one table.
 
@@ -85,12 +100,19 @@ def render_table(
         table: evaluated table (reports.tables.make_table).
         grids: groups of sheets of images (reports.pictures.make_pictures).
         pages: the pages that the source has.
+        folder: where the page is stored; files that are there are linked from it.
 
     Returns:
         HTML that needs nothing outside itself.
     """
+    texts = {"LaTeX": render_latex(table), "Markdown": render_markdown(table)}
+    texts["CSV"] = render_csv(table)
     template = make_environment().get_template("table.html.j2")
-    return template.render(table=table, grids=grids, pages=pages)
+
+    def link(path: str) -> str | None:
+        return Path(os.path.relpath(path, folder)).as_posix() if Path(path).exists() else None
+
+    return template.render(table=table, grids=grids, pages=pages, texts=texts, link=link)
 
 
 def render_index(

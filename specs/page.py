@@ -47,7 +47,7 @@ class PageCell(Strict):
 
     `metrics` is the file of the first training seed, whose samples are shown, `seeds` has those of
     all; `shared_with` names the row that the samples were drawn for, `others` the files of other
-    sources, which may not be there.
+    sources, `run` by role the files of the jobs behind `metrics`; both may not be there.
     """
 
     metrics: WantedMetrics | None
@@ -55,6 +55,7 @@ class PageCell(Strict):
     shared_with: str | None
     seeds: list[SeedMetrics]
     others: dict[Source, WantedMetrics]
+    run: dict[str, str] = Field(default={})
 
 
 class PageRow(Strict):

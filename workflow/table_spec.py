@@ -263,6 +263,7 @@ def _cell(plan: Plan, table: Table, row_id: str, mark: str) -> PageCell:
             for seed, one in samples.items()
         ],
         others=find_others(plan, table, row_id, mark),
+        run=list_run(plan, first) if first else {},
     )
 
 
@@ -275,6 +276,29 @@ def _name_samples(plan: Plan, sample: str) -> WantedFile:
     """Name a batch of samples with the digest that it must have."""
     batch = plan.samples[sample]
     return WantedFile(path=plan.layout.samples(batch).file, digest=batch.digest)
+
+
+def list_run(plan: Plan, sample: str) -> dict[str, str]:
+    """Name the files of the jobs behind the metrics of a batch, by what they are."""
+    files, batch = plan.layout, plan.samples[sample]
+    found = {"metrics": files.metrics(sample), "samples": files.samples(batch).file}
+    jobs = {"grading": ("evaluate", sample, sample)}
+    if isinstance(batch, PublishedSamples):
+        found["origin of the samples"] = files.manifest(batch.released)
+    else:
+        found["manifest of the samples"] = files.drawn(sample)["protocol"]
+        if batch.low_res is not None:
+            found["samples of the base"] = files.samples(plan.samples[batch.low_res.name]).file
+        jobs["sampling"] = ("sample", sample, sample)
+        for role, one in (("model", batch.model), ("classifier", batch.classifier)):
+            if one is not None:
+                found[f"weights of the {role}"] = files.weights(one.name, one.mark).file
+                if plan.source == "retrain":
+                    jobs[f"training of the {role}"] = ("train", one.name, f"{one.name}-{one.mark}")
+    for what, (job, name, log) in jobs.items():
+        found[f"log of {what}"] = f"{files.logs}/{job}/{log}.log"
+        found[f"events of {what}"] = files.events(f"{job}-{name}")
+    return found
 
 
 def _assumed(plan: Plan, row: Row) -> list[str]:

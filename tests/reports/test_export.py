@@ -83,7 +83,7 @@ def test_other_sources_are_lines_of_the_csv(compared):
 
 
 def test_markdown_judges_values_and_names_other_sources(compared):
-    differences, values = render_markdown(compared).split("## The measured values themselves")
+    differences, values = render_markdown(compared).split("## Measured values")
     assert "differs" not in differences and "rescore" not in differences
     assert "| b | no | 14.00 | 15.100 (15.080 to 15.120; differs) |" in values.replace(" – |", "")
     assert "| b: rescore | no | 14.00 | 14.001 (13.981 to 14.021; agrees) |" in values
