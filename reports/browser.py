@@ -20,7 +20,7 @@ NAMES = re.compile(r'( id="|url\(#|aria-labelledby=")')  # known within one page
 SCREENSHOTS = {  # by file: page, what is at its top, height in pixels
     "index": ("index.html", None, 900),
     "table3": ("table3.html", "#numbers", 900),
-    "sweep": ("figures.html", "#guidance_scale", 900),
+    "sweep": ("figures.html", "#guidance", 900),
 }
 
 

@@ -57,7 +57,7 @@ def test_labels_and_claims_have_the_numbers_of_their_scale():
     text = digits["table2"].claims["t2_32_beats_128_channels_per_head"].text
     assert text == "Fewer channels per head improve FID: 8 over 32."
     text = digits["table4"].claims["t4_256_guidance_helps"].text
-    assert text == "Guidance improves FID on imagenet_256 (8x8 digits, all classes)."
+    assert text == "Guidance improves FID on imagenet_256 (8×8 digits, all classes)."
 
 
 def test_another_guidance_scale_changes_setting_label_and_claim_together(tmp_path):

@@ -37,7 +37,7 @@ def test_a_stack_is_guided_by_the_classifier_of_its_base(plan):
     classifiers = make_table_spec(plan, "table5").classifiers
     entry = next(one for one in classifiers if one.name == "classifier_64")
     assert entry.rows == [GuidedRow(task="imagenet_256", label="ADM-G, ADM-U")]
-    assert entry.task == "imagenet_64" and entry.task_words == "4x4 digits, all classes"
+    assert entry.task == "imagenet_64" and entry.task_words == "4×4 digits, all classes"
 
 
 def test_a_page_is_made_from_the_accuracy_of_its_classifiers(plan):

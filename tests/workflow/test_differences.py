@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from reports.export import render_latex, render_markdown
+from reports.export import render_markdown
+from reports.latex import render_latex
 from reports.render import render_table
 from reports.tables import make_table
 from tests.workflow.conftest import ROOT
@@ -17,7 +18,7 @@ DIGITS = load_plan({"results": "nowhere"})
 # What the paper ran and the digits did not; numbers of the paper's tables have two decimals.
 NOT_RUN = re.compile(
     r"\b(250|1000|25) (DDIM |sampling )?steps|\b(700|1200|250|1980|4360)K\b|\b(160|192) |"
-    r"\b(64|128|256|512)x(64|128|256|512)\b|\b(64|128) (base )?channels|batch 256|50,000"
+    r"\b(64|128|256|512)[x×](64|128|256|512)\b|\b(64|128) (base )?channels|batch 256|50,000"
 )
 
 
@@ -46,7 +47,7 @@ def test_no_label_head_or_claim_states_a_protocol_that_was_not_run(name):
 
 
 def test_the_check_would_find_it():
-    for words in ("ADM-G (25 steps)", "FID at 700K", "with 250 sampling steps", "ImageNet 128x128"):
+    for words in ("ADM-G (25 steps)", "FID at 700K", "with 250 sampling steps", "ImageNet 128×128"):
         assert NOT_RUN.search(words)
 
 
@@ -56,7 +57,7 @@ def test_what_differs_is_listed_with_the_paper_s_first():
     assert found["iterations"] == ("700,000 and 1,200,000", "175 and 300")
     assert found["channels"] == ("160; 128", "40; 32")
     assert found["attention at (px)"] == ("16; 32, 16, 8", "4; 8, 4, 2")
-    assert found["images"] == ("ImageNet 128x128", "8x8 digits, all classes")
+    assert found["images"] == ("ImageNet 128×128", "8×8 digits, all classes")
     assert found["samples per row"] == ("50,000", "500 of each of 3 training seeds")
     assert "features" in found
     assert "learning rate" not in found  # the paper does not print it for these models
@@ -101,8 +102,8 @@ def test_claims_that_only_published_values_test_speak_of_the_paper():
     claims = {claim.id: claim for claim in make_table_spec(DIGITS, "table4").claims}
     assert "with 25 sampling steps" in claims["t4_128_25_steps"].text
     assert claims["t4_horse_beats_stylegan2"].sources == []
-    assert "LSUN horses 256x256" in claims["t4_horse_beats_stylegan2"].text
-    assert "8x8 digits" in claims["t4_128_guidance_helps"].text
+    assert "LSUN horses 256×256" in claims["t4_horse_beats_stylegan2"].text
+    assert "8×8 digits" in claims["t4_128_guidance_helps"].text
 
 
 def test_tables_of_one_s_own_rows_have_nothing_to_differ_from(tmp_path):
