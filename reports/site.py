@@ -1,7 +1,8 @@
 """A copy of a report that a web server can show: its pages, and the files that they link to.
 
-Pages stay as they are, except for links. Those to files outside the report's folder lead into
-`files/`; those to files that are missing or too large for a site lead nowhere.
+Pages stay as they are, except for links. Of the files outside the report's folder a site has the
+records (JSON) that pages link to, in `files/`; links to images, weights, logs, and to what is
+missing, become text.
 """
 
 import re
@@ -16,7 +17,7 @@ from records.files import atomic_write
 
 LINK = re.compile(r'(<a\b[^>]*?) href="([^"]*)"')
 MARK = ".nojekyll"  # tells GitHub Pages to serve all files as they are; here, that a folder is ours
-MAX_BYTES = 200_000  # of a file that is no page of the report
+MAX_BYTES = 200_000  # of a record
 
 
 def make_site(report: Path, out: Path) -> tuple[int, int]:
@@ -101,4 +102,5 @@ def _walk(folder: Path, name: str) -> Iterator[str]:
 def _belongs(path: Path, report: Path) -> bool:
     if not path.is_relative_to(report.parent) or not path.is_file():
         return False
-    return path.is_relative_to(report) or path.stat().st_size <= MAX_BYTES
+    is_record = path.suffix == ".json" and path.stat().st_size <= MAX_BYTES
+    return path.is_relative_to(report) or is_record

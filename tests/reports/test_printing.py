@@ -2,13 +2,14 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from records.errors import UserError, main_guard
-from reports.browser import join_tables, launch, print_pdf, take_screenshots
+from reports.browser import SCREENSHOTS, join_tables, launch, print_pdf, take_screenshots
 from reports.cli import main
-from tests.reports.browser import needs_chromium
+from tests.reports.browser import MODES, needs_chromium
 
 
 @pytest.fixture
@@ -41,6 +42,14 @@ def test_without_a_report_or_a_browser_nothing_is_written(tmp_path, monkeypatch)
     with pytest.raises(UserError, match="no Chromium on the PATH"), launch():
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_shows_all_screenshots():
+    root = Path(__file__).resolve().parents[2]
+    shown = re.findall(r'"(docs/images/[^"]+)"', (root / "README.md").read_text())
+    named = [f"docs/images/{name}-{mode}.png" for name in SCREENSHOTS for mode in MODES]
+    assert sorted(shown) == sorted(named)
+    assert all((root / one).stat().st_size < 300_000 for one in shown)
 
 
 @pytest.mark.slow

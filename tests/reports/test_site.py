@@ -21,14 +21,18 @@ def report(tmp_path):
     files = {
         "report/index.html": '<a href="table3.html#a">3</a> <a id="x" href="sub/page.html">s</a>',
         "report/table3.html": """<p id="a"><a href="table3.csv">CSV</a> <a href="#a">a</a>
-            <a href="../retrain/metrics/a%20b.json">run</a> <a href="../retrain/model.bin">large</a>
+            <a href="../retrain/metrics/a%20b.json">run</a>
+            <a href="../retrain/large.json">large</a>
             <a href="../retrain/gone.json">gone</a> <a href="../../../secret.txt">out</a></p>""",
-        "report/sub/page.html": '<a href="../index.html">up</a> <a href="../../retrain/log">l</a>',
+        "report/sub/page.html": '<a href="../index.html">up</a>'
+        '<a href="../../retrain/log.json">l</a>'
+        '<a href="../../retrain/log">log</a>',
         "report/table3.csv": "row\n",
         "report/unlinked.txt": "",
         "retrain/metrics/a b.json": "{}",
+        "retrain/log.json": "[]",
         "retrain/log": "done",
-        "retrain/model.bin": "x" * (MAX_BYTES + 1),
+        "retrain/large.json": "1" * (MAX_BYTES + 1),
         "../../secret.txt": "secret",
     }
     for name, text in files.items():
@@ -43,7 +47,7 @@ def test_a_site_holds_pages_and_what_they_link_to(report, tmp_path):
     num_files, num_bytes = make_site(report, out)
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert found == [
-        ".nojekyll", "files/retrain/log", "files/retrain/metrics/a b.json", "index.html",
+        ".nojekyll", "files/retrain/log.json", "files/retrain/metrics/a b.json", "index.html",
         "sub/page.html", "table3.csv", "table3.html",
     ]  # fmt: skip
     assert num_files == 6 and num_bytes == sum((out / one).stat().st_size for one in found)
@@ -52,7 +56,8 @@ def test_a_site_holds_pages_and_what_they_link_to(report, tmp_path):
     assert '<a href="files/retrain/metrics/a%20b.json">run</a>' in page
     assert "<a>large</a>" in page and "<a>gone</a>" in page and "<a>out</a>" in page
     assert '<a href="#a">a</a>' in page
-    assert '<a href="../files/retrain/log">' in (out / "sub" / "page.html").read_text()
+    page = (out / "sub" / "page.html").read_text()
+    assert '<a href="../files/retrain/log.json">' in page and "<a>log</a>" in page
 
 
 def test_a_site_takes_the_place_of_an_earlier_one_and_of_nothing_else(report, tmp_path, capsys):
