@@ -41,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", required=True, help="averaged weights to write (safetensors)")
     add_event_options(train)
     train.add_argument("--save-every-seconds", type=POSITIVE, default=600)
+    train.add_argument("--log-every-iterations", type=POSITIVE, default=50)
     train.add_argument(
         "--drop-state",
         type=whole_number(at_least=0, at_most=1),
@@ -173,6 +174,7 @@ def _train(args: argparse.Namespace, spec: ModelSpec) -> None:
         device=args.device,
         threads=args.threads,
         save_every_seconds=args.save_every_seconds,
+        log_every_iterations=args.log_every_iterations,
         keep_state=not args.drop_state,
     )
 

@@ -210,7 +210,9 @@ def _add_models(plan: Plan) -> None:
             spec = make_model_spec(plan.scale, name, model, model.seeds[0])
             changes = {"seed": None, "released": found[1].path}
             training = spec.training.model_copy(update=changes)
-            plan.models[name] = spec.model_copy(update={"training": training})
+            # How this project trains does not concern them.
+            changes = {"recipe": PUBLISHED_RECIPE, "training": training}
+            plan.models[name] = spec.model_copy(update=changes)
             last = max(model.marks, key=lambda mark: model.marks[mark])
             plan.marks[name] = {last: model.marks[last]}
 

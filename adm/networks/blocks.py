@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adm.networks.dropout import SampleDropout
+
 SQRT_HALF = math.sqrt(0.5)
 Made = TypeVar("Made", bound=nn.Module)
 
@@ -172,7 +174,7 @@ class ResidualBlock(nn.Module):
         self.out_layers = nn.Sequential(
             GroupNorm(num_groups, width_out),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            SampleDropout(dropout),
             zeroed(nn.Conv2d(width_out, width_out, 3, padding=1)),
         )
         same = width_in == width_out

@@ -35,7 +35,7 @@ def count_flops(shape: Architecture) -> dict[str, int | None]:
         `guidance_flops`, a classifier forward and backward to its input alone, else None.
     """
     with torch.device("meta"):
-        model = make_network(shape)
+        model = make_network(shape).eval()  # dropout costs nothing
         x_t = torch.zeros(1, shape.in_channels, shape.image_size_px, shape.image_size_px)
         t, y = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
         inputs: dict[str, Tensor] = {}
@@ -45,7 +45,7 @@ def count_flops(shape: Architecture) -> dict[str, int | None]:
             small = shape.low_res_px
             inputs["low_res"] = torch.zeros(1, shape.in_channels, small, small)
         training = _count(lambda: model(x_t, t, **inputs).sum().backward())
-        model.eval().requires_grad_(False)
+        model.requires_grad_(False)
         forward = _count(lambda: model(x_t, t, **inputs))
         guidance = None
         if isinstance(shape, ClassifierArchitecture):

@@ -113,6 +113,7 @@ def load_training_batch(
     iteration: int,
     flip: bool,
     random_crop: bool,
+    rows: range | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Load the batch of an iteration, augmented: a function of the seed and the iteration only.
 
@@ -124,27 +125,29 @@ def load_training_batch(
         iteration: counted from 0.
         flip: mirror each image left to right with probability 1/2.
         random_crop: see `crop_image`.
+        rows: which samples of the batch are loaded; None for all.
 
     Returns:
-        uint8 [batch_size, image_size_px, image_size_px, 3]; int64 labels [batch_size] or None.
+        uint8 [rows, image_size_px, image_size_px, 3]; int64 labels [rows] or None.
     """
+    part = slice(None) if rows is None else slice(rows.start, rows.stop)
     indices = compute_batch_indices(
         len(dataset), batch_size=batch_size, seed=seed, iteration=iteration
-    )
+    )[part]
     if random_crop:
         generator = make_generator("training", seed, "crop", iteration)
-        fractions = torch.rand(batch_size, 3, generator=generator, dtype=torch.float64).tolist()
+        fractions = torch.rand(batch_size, 3, generator=generator, dtype=torch.float64)[part]
         images = np.stack(
             [
                 crop_image(dataset.read(int(index)), image_size_px=image_size_px, fractions=three)
-                for index, three in zip(indices, fractions, strict=True)
+                for index, three in zip(indices, fractions.tolist(), strict=True)
             ]
         )
     else:
         images = dataset.load(indices)
     if flip:
         generator = make_generator("training", seed, "flip", iteration)
-        mirrored = torch.rand(batch_size, generator=generator).numpy() < 0.5
+        mirrored = torch.rand(batch_size, generator=generator).numpy()[part] < 0.5
         images[mirrored] = images[mirrored, :, ::-1]
     return images, None if dataset.labels is None else dataset.labels[indices]
 
@@ -196,6 +199,7 @@ def make_inputs(
     spec: ModelSpec,
     iteration: int,
     device: str,
+    rows: range,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     """Make what a training step takes from the batch of an iteration.
 
@@ -205,6 +209,7 @@ def make_inputs(
         spec: model spec.
         iteration: counted from 0; it decides t and eps.
         device: where they go; each kind of device draws its own noise.
+        rows: which samples of the batch these are.
 
     Returns:
         x_start [n, c, h, w] in [-1, 1], y int64 [n] or None, t int64 [n] uniform, eps like x_start.
@@ -214,6 +219,7 @@ def make_inputs(
     x_start = from_uint8(pixels)
     y = None if shape.num_classes is None else torch.from_numpy(labels).to(device)
     generator = make_generator("training", training.seed, "noise", iteration, device=device)
-    t = torch.randint(training.num_timesteps, (len(x_start),), generator=generator, device=device)
-    eps = torch.randn(x_start.shape, generator=generator, device=device)
-    return x_start, y, t, eps
+    num, part = training.batch_size, slice(rows.start, rows.stop)
+    t = torch.randint(training.num_timesteps, (num,), generator=generator, device=device)
+    eps = torch.randn((num, *x_start.shape[1:]), generator=generator, device=device)
+    return x_start, y, t[part], eps[part]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,20 @@ from adm.training.adamw import AdamW
 from adm.training.batches import iterate_batches, make_inputs, open_dataset
 from adm.training.ema import make_ema
 from adm.training.losses import make_loss_fn
+from adm.training.marks import find_kept, is_kept, write_out
 from adm.training.meter import Meter, make_progress_bar
 from adm.training.precision import LossScale, check_precision, use_exact_float32
+from adm.training.ranks import Ranks, join_ranks
 from adm.training.state import TrainState, drop_state, find_run, load_state, save_state
 from adm.training.step import compute_learning_rate, train_step
 from adm.training.watchdog import Diverged, Watchdog
-from adm.weights.files import load_weights, read_header, save_weights
-from adm.weights.tensors import verify_tensors
+from adm.weights.files import save_weights
 from records.errors import UserError
 from records.events import EventLog
-from records.files import link_or_copy, remove_leftovers, sha256_file, write_json
+from records.files import link_or_copy, remove_leftovers
 from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
-from records.manifest import (
-    hash_artefact,
-    make_manifest,
-    manifest_path,
-    read_manifest,
-    write_manifest,
-)
+from records.manifest import hash_artefact, make_manifest, write_manifest
 from records.usage import Usage
 from specs.models import ModelSpec
 
@@ -105,6 +101,41 @@ def train(
         Diverged: loss or gradients stopped being finite.
         Stopped: SIGTERM, SIGUSR1 or Ctrl-C came; the state is saved.
     """
+    with join_ranks(device) as (ranks, own_device):
+        _train(
+            spec,
+            ranks=ranks,
+            data_path=data_path,
+            state_dir=state_dir,
+            out_path=out_path,
+            mark=mark,
+            iterations=iterations,
+            events=events if ranks.is_first else EventLog(None),
+            device=own_device,
+            threads=threads,
+            save_every_iterations=save_every_iterations,
+            save_every_seconds=save_every_seconds,
+            log_every_iterations=log_every_iterations,
+            keep_state=keep_state,
+        )
+
+
+def _train(
+    spec: ModelSpec,
+    *,
+    ranks: Ranks,
+    data_path: str | Path,
+    state_dir: str | Path,
+    out_path: str | Path,
+    mark: str,
+    iterations: int,
+    events: EventLog,
+    device: str,
+    threads: int,
+    keep_state: bool,
+    **options: Any,
+) -> None:
+    """Train as one of several processes, of which the first holds the lock and writes."""
     anneal_iterations = spec.training.anneal_iterations
     if iterations < 1 or (anneal_iterations is not None and iterations > anneal_iterations):
         limit = "" if anneal_iterations is None else f" to anneal_iterations, {anneal_iterations}"
@@ -112,22 +143,28 @@ def train(
     check_precision(spec.training.precision, device)
     use_exact_float32()
     torch.set_num_threads(threads)
-    usage = events.start_usage()
-    with exclusive_lock(Path(state_dir) / "lock", f"model {spec.name}"):
-        data_sha256 = hash_artefact(data_path)
-        state_dir, other = find_run(state_dir, data_sha256)
-        if other is not None:
-            notice = (
-                f"{state_dir.parent}: holds a run on other images, SHA-256 {other[:12]}; "
-                f"{data_path} has {data_sha256[:12]}: the run on these is in {state_dir}"
-            )
-            _announce([notice], events)
-        kept = _kept_path(state_dir, iterations)
-        remove_leftovers(state_dir)
-        if _is_kept(kept, spec, iterations):
+    usage, state_dir = events.start_usage(), Path(state_dir)
+    lock = exclusive_lock(state_dir / "lock", f"model {spec.name}") if ranks.is_first else None
+    with lock or nullcontext():
+        found = None
+        if ranks.is_first:
+            data_sha256 = hash_artefact(data_path)
+            folder, other = find_run(state_dir, data_sha256)
+            if other is not None:
+                notice = (
+                    f"{state_dir}: holds a run on other images, SHA-256 {other[:12]}; "
+                    f"{data_path} has {data_sha256[:12]}: the run on these is in {folder}"
+                )
+                _announce([notice], events, ranks)
+            remove_leftovers(folder)
+            found = data_sha256, str(folder), is_kept(find_kept(folder, iterations), spec, iterations)
+        found = ranks.share_first(found)
+        assert found is not None
+        data_sha256, state_dir, is_there = found[0], Path(found[1]), found[2]
+        kept = find_kept(state_dir, iterations)
+        if is_there:
             _begin(events, "restored", spec, mark=mark, iteration=iterations)
         else:
-            dataset = open_dataset(spec, data_path)
             manifest = make_manifest(
                 kind="weights",
                 name=spec.name,
@@ -138,79 +175,41 @@ def train(
                 mark=mark,
                 iteration=iterations,
                 threads=threads,
-                device=str(device),
+                processes=ranks.size,
+                device=device,
             )
-            state = make_state(spec, device)
-            options = {
+            options |= {
                 "spec": spec,
+                "ranks": ranks,
                 "mark": mark,
                 "iterations": iterations,
-                "dataset": dataset,
+                "dataset": open_dataset(spec, data_path),
                 "events": events,
                 "device": device,
-                "save_every_iterations": save_every_iterations,
-                "save_every_seconds": save_every_seconds,
-                "log_every_iterations": log_every_iterations,
                 "usage": usage,
                 "data_sha256": data_sha256,
             }
-            _announce(load_state(state_dir, state, spec), events)
+            state = make_state(spec, device)
+            _announce(load_state(state_dir, state, spec), events, ranks)
             if state.iteration > iterations:
                 replay_dir = state_dir / f"replay-{iterations}"
-                remove_leftovers(replay_dir)
+                if ranks.is_first:
+                    remove_leftovers(replay_dir)
                 state = make_state(spec, device)
-                _announce(load_state(replay_dir, state, spec), events)
+                _announce(load_state(replay_dir, state, spec), events, ranks)
                 _run(state, state_dir=replay_dir, **options)
-                link_or_copy(_kept_path(replay_dir, iterations), kept)
-                shutil.rmtree(replay_dir)
+                if ranks.is_first:
+                    link_or_copy(find_kept(replay_dir, iterations), kept)
+                    shutil.rmtree(replay_dir)
             else:
                 _run(state, state_dir=state_dir, **options)
-            write_manifest(kept, manifest, usage)
-        _write_out(kept, out_path, spec, mark)
-        if not keep_state:
-            drop_state(state_dir)
-            events.write("dropped", name=spec.name, mark=mark)
-
-
-def _kept_path(state_dir: Path, iterations: int) -> Path:
-    return state_dir / f"ema-{iterations}.safetensors"
-
-
-def _is_kept(kept: Path, spec: ModelSpec, iterations: int) -> bool:
-    """Tell whether the averaged weights of an iteration are there, whole and of this spec."""
-    if not kept.exists():
-        return False
-    try:
-        verify_tensors(kept, "weights file")
-        about = read_header(kept)
-    except UserError as error:
-        print(f"{error}; training goes over it", file=sys.stderr)
-        return False
-    return about.spec.digest == spec.digest and about.iteration == iterations
-
-
-def _write_out(kept: Path, out_path: str | Path, spec: ModelSpec, mark: str) -> None:
-    """Give kept weights their place; written again where they carry another mark or name.
-
-    Their manifest goes with them, as it was when they were trained.
-    """
-    about = read_header(kept)
-    if about.mark == mark and about.spec.content() == spec.content():
-        link_or_copy(kept, out_path)
-    else:
-        model = make_network(spec.architecture)
-        load_weights(kept, model)
-        weights: list[torch.Tensor] = list(model.parameters())
-        known = {
-            "iteration": about.iteration,
-            "data_sha256": about.data_sha256,
-            "class_names": about.class_names,
-        }
-        save_weights(out_path, model, weights, spec=spec, mark=mark, **known)
-    if (known := read_manifest(kept)) is not None:  # earlier versions wrote none
-        is_of = {"name": spec.name, "spec": spec.content(), "mark": mark}
-        sizes = {"sha256": sha256_file(out_path), "num_bytes": Path(out_path).stat().st_size}
-        write_json(manifest_path(out_path), {**known, **is_of, **sizes})
+            if ranks.is_first:
+                write_manifest(kept, manifest, usage)
+        if ranks.is_first:
+            write_out(kept, out_path, spec, mark)
+            if not keep_state:
+                drop_state(state_dir)
+                events.write("dropped", name=spec.name, mark=mark)
 
 
 def _begin(events: EventLog, event: str, spec: ModelSpec, **fields: Any) -> None:
@@ -226,8 +225,8 @@ def _begin(events: EventLog, event: str, spec: ModelSpec, **fields: Any) -> None
     )
 
 
-def _announce(notices: list[str], events: EventLog) -> None:
-    for text in notices:
+def _announce(notices: list[str], events: EventLog, ranks: Ranks) -> None:
+    for text in notices if ranks.is_first else ():
         print(text, file=sys.stderr)
         events.write("notice", text=text)
 
@@ -236,6 +235,7 @@ def _run(
     state: TrainState,
     *,
     spec: ModelSpec,
+    ranks: Ranks,
     state_dir: Path,
     mark: str,
     iterations: int,
@@ -252,7 +252,9 @@ def _run(
     name, training = spec.name, spec.training
     seed, batch_size = training.seed, training.batch_size
     assert seed is not None  # published weights alone have none
-    loss_fn = make_loss_fn(spec, state.model, device)
+    rows = ranks.find_rows(batch_size)
+    network, hold = ranks.wrap(state.model)
+    loss_fn = make_loss_fn(spec, network, device)
     _begin(
         events,
         "resume" if state.iteration else "start",
@@ -262,7 +264,8 @@ def _run(
         iterations=iterations,
         num_parameters=sum(one.numel() for one in state.model.parameters()),
         num_images=len(dataset),
-        device=str(device),
+        device=device,
+        processes=ranks.size,
         threads=torch.get_num_threads(),
     )
     class_names = dataset.class_names if spec.architecture.num_classes else None
@@ -278,21 +281,24 @@ def _run(
         image_size_px=spec.architecture.image_size_px,
         batch_size=batch_size,
         seed=seed,
+        rows=rows,
         **training.augmentation.content(),
     )
     bar = make_progress_bar(
-        name, done=state.iteration, iterations=iterations, batch_size=batch_size
+        name,
+        done=state.iteration,
+        iterations=iterations,
+        batch_size=batch_size,
+        shown=ranks.is_first,
     )
     with catch_stop_signals(signal.SIGINT) as caught, bar:
         for images, labels in batches:
             x_start, y, t, eps = make_inputs(
-                images, labels, spec=spec, iteration=state.iteration, device=device
+                images, labels, spec=spec, iteration=state.iteration, device=device, rows=rows
             )
             learning_rate = compute_learning_rate(
                 training.learning_rate, state.iteration, training.anneal_iterations
             )
-            # Dropout is the only thing that draws from torch's own generators.
-            torch.manual_seed(seed_for("training", seed, "dropout", state.iteration))
             try:
                 result = train_step(
                     state,
@@ -301,11 +307,14 @@ def _run(
                     y,
                     t,
                     eps,
+                    dropout_seed=seed_for("training", seed, "dropout", state.iteration),
                     microbatch_size=training.microbatch_size,
                     learning_rate=learning_rate,
                     ema_decay=training.ema_decay,
                     grad_clip=training.grad_clip,
                     precision=training.precision,
+                    ranks=ranks,
+                    hold=hold,
                 )
             except torch.OutOfMemoryError:
                 raise UserError(
@@ -315,11 +324,17 @@ def _run(
                 ) from None
             done = state.iteration
             meter.add(result)
+            stop_signal, is_time = ranks.find_largest(
+                [
+                    signal.Signals[caught[0]].value if caught else 0,
+                    time.monotonic() - last_save > save_every_seconds,
+                ]
+            )
             save_due = (
                 done == iterations
-                or bool(caught)
+                or bool(stop_signal)
                 or (save_every_iterations is not None and done % save_every_iterations == 0)
-                or time.monotonic() - last_save > save_every_seconds
+                or bool(is_time)
             )
             log_due = done % log_every_iterations == 0 or done == iterations
             try:
@@ -341,15 +356,19 @@ def _run(
                 events.write("progress", iteration=done, lr=learning_rate, **values)
                 bar.set_postfix(loss=values["loss"], refresh=False)
             if save_due:
-                save_state(state_dir, state, spec, data_sha256, class_names)
+                if ranks.is_first:
+                    save_state(state_dir, state, spec, data_sha256, class_names)
                 saved, last_save = done, time.monotonic()
-            if caught and done < iterations:
-                events.write("stopped", iteration=done, signal=caught[0])
+            if stop_signal and done < iterations:
+                stopped_by = signal.Signals(stop_signal).name
+                events.write("stopped", iteration=done, signal=stopped_by)
                 raise Stopped(
-                    f"{name}: stopped by {caught[0]} after iteration {done} of {iterations}; the "
+                    f"{name}: stopped by {stopped_by} after iteration {done} of {iterations}; the "
                     f"state is saved in {state_dir}: run the same command again to go on"
                 )
-    kept = _kept_path(state_dir, iterations)
+    if not ranks.is_first:
+        return
+    kept = find_kept(state_dir, iterations)
     save_weights(
         kept,
         state.model,

@@ -65,7 +65,9 @@ class Meter:
         return values
 
 
-def make_progress_bar(name: str, *, done: int, iterations: int, batch_size: int) -> Any:
+def make_progress_bar(
+    name: str, *, done: int, iterations: int, batch_size: int, shown: bool = True
+) -> Any:
     """Make a bar on stderr of images, images per second and the time left.
 
     On a terminal it moves twice a second; in a log file it writes once a minute.
@@ -75,9 +77,11 @@ def make_progress_bar(name: str, *, done: int, iterations: int, batch_size: int)
         done: iterations behind the run.
         iterations: iterations at its end.
         batch_size: images of each.
+        shown: whether anything is written.
     """
     return tqdm(
         desc=name,
+        disable=not shown,
         total=iterations * batch_size,
         initial=done * batch_size,
         unit=" images",

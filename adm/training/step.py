@@ -1,13 +1,16 @@
 """One iteration of training."""
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from adm.networks.dropout import set_dropout_keys
 from adm.training.ema import update_ema
 from adm.training.losses import LossFn
 from adm.training.precision import compute_grad_norm
+from adm.training.ranks import ALONE, Hold, Ranks
 from adm.training.state import TrainState
 
 
@@ -51,11 +54,14 @@ def train_step(
     t: Tensor,
     eps: Tensor,
     *,
+    dropout_seed: int,
     microbatch_size: int,
     learning_rate: float,
     ema_decay: float,
     grad_clip: float | None,
     precision: str,
+    ranks: Ranks = ALONE,
+    hold: Hold = nullcontext,
 ) -> StepResult:
     """Do one iteration: gradients of the mean loss, AdamW, average.
 
@@ -65,31 +71,40 @@ def train_step(
     Args:
         state: changed in place; its iteration is raised by one.
         loss_fn: see `make_loss_fn`.
-        x_start: [n, c, h, w] in [-1, 1].
+        x_start: [n, c, h, w] in [-1, 1], this process's part of the batch.
         y: int64 [n] or None.
         t: int64 [n].
         eps: noise like x_start.
+        dropout_seed: of the masks of this iteration.
         microbatch_size: images that go through the network at a time.
         learning_rate: of this iteration.
         ema_decay: see `adm.training.ema.update_ema`.
         grad_clip: largest norm of all gradients together; None for no limit.
         precision: `float32`, `bf16` or `fp16`.
+        ranks: the processes of the training; all have as many images.
+        hold: makes the context of a pass whose gradients are not averaged over processes yet.
 
     Returns:
-        Losses, norm of the gradients, and whether the weights were changed.
+        Losses and norm of the gradients of the whole batch, and whether the weights were changed.
     """
-    num_images = len(x_start)
+    batch_size = len(x_start) * ranks.size
+    rows = ranks.find_rows(batch_size)
     scale = state.loss_scale.factor if precision == "fp16" else 1.0
     state.optimiser.zero_grad()
     sums: dict[str, Tensor] = {}
-    for start in range(0, num_images, microbatch_size):
+    for start in range(0, len(rows), microbatch_size):
         part = slice(start, start + microbatch_size)
-        losses = loss_fn(x_start[part], None if y is None else y[part], t[part], eps[part])
-        (losses["loss"].sum() * (scale / num_images)).backward()
+        set_dropout_keys(state.model, dropout_seed, rows[part])
+        is_last = start + microbatch_size >= len(rows)
+        with nullcontext() if is_last else hold():
+            losses = loss_fn(x_start[part], None if y is None else y[part], t[part], eps[part])
+            # The gradients of several processes are averaged, so each counts that often.
+            (losses["loss"].sum() * (scale * ranks.size / batch_size)).backward()
         for name, value in losses.items():
             total = value.detach().sum(dim=0)
             sums[name] = sums[name] + total if name in sums else total
 
+    sums = ranks.add_up(sums)
     parameters = list(state.model.parameters())
     grads = [one.grad for one in parameters if one.grad is not None]
     if scale != 1.0:

@@ -129,7 +129,9 @@ def test_inputs_are_in_range_and_follow_the_iteration():
     labels = np.arange(8)
 
     def inputs(iteration):
-        return make_inputs(images, labels, spec=spec, iteration=iteration, device="cpu")
+        return make_inputs(
+            images, labels, spec=spec, iteration=iteration, device="cpu", rows=range(8)
+        )
 
     x_start, y, t, eps = inputs(3)
     assert x_start.shape == eps.shape == (8, 1, 8, 8)
@@ -144,9 +146,17 @@ def test_inputs_are_in_range_and_follow_the_iteration():
 
 
 def test_timesteps_are_uniform():
-    spec, images = make_spec(), np.zeros((500, 8, 8, 3), np.uint8)
+    spec = make_spec(batch_size=500, microbatch_size=500)
+    images = np.zeros((500, 8, 8, 3), np.uint8)
     draws = [
-        make_inputs(images, np.zeros(500, int), spec=spec, iteration=k, device="cpu")[2]
+        make_inputs(
+            images,
+            np.zeros(500, int),
+            spec=spec,
+            iteration=k,
+            device="cpu",
+            rows=range(500),
+        )[2]
         for k in range(40)
     ]
     counts = torch.bincount(torch.cat(draws), minlength=100)
