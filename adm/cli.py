@@ -39,6 +39,15 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--mark", required=True, help="name of the mark")
     train.add_argument("--iterations", required=True, type=POSITIVE, help="iterations at the mark")
     train.add_argument("--out", required=True, help="averaged weights to write (safetensors)")
+    train.add_argument(
+        "--stop-after-seconds", type=POSITIVE, help="save the state then and end, as at a signal"
+    )
+    train.add_argument(
+        "--part",
+        type=whole_number(at_least=0, at_most=1),
+        default=0,
+        help="1: write to --out how far the run has come (JSON), also when it is stopped in time",
+    )
     add_event_options(train)
     train.add_argument("--save-every-seconds", type=POSITIVE, default=600)
     train.add_argument("--log-every-iterations", type=POSITIVE, default=50)
@@ -175,6 +184,8 @@ def _train(args: argparse.Namespace, spec: ModelSpec) -> None:
         threads=args.threads,
         save_every_seconds=args.save_every_seconds,
         log_every_iterations=args.log_every_iterations,
+        stop_after_seconds=args.stop_after_seconds,
+        is_part=bool(args.part),
         keep_state=not args.drop_state,
     )
 

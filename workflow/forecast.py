@@ -191,8 +191,8 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
 
     Memory is the host's. A training run holds its state there when it is read and written.
     Samples are held one shard at a time, twice while its batches are put together, and the
-    low-resolution samples of a stack whole. Walltime is the forecast on the scale's device, half as
-    much again, and at least an hour.
+    low-resolution samples of a stack whole. Walltime is the slow end of the forecast on the scale's
+    device, at least half as much again as its middle, at least an hour and at most the plan's.
 
     Args:
         plan: the plan.
@@ -203,16 +203,48 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
         `mem_mb` and `runtime` (minutes); fixed ones at a scale without counts.
     """
     forecast = _forecast_all(plan)
-    if forecast is None or (rule, *names) not in forecast[1]:
+    if forecast is None or (rule.replace("segment", "train"), *names[:2]) not in forecast[1]:
         return dict(DEFAULT_RESOURCES)
     counts, jobs = forecast
+    if rule == "segment":
+        rule, names = "train", names[:2]
     process = CPU_PROCESS_MB if plan.device.startswith("cpu") else PROCESS_MB
     num_bytes = compute_memory_bytes(plan, counts, rule, names[0])
-    minutes = RUNTIME_MARGIN * jobs[rule, *names].seconds / 60
-    return {
-        "mem_mb": process + math.ceil(num_bytes / 1e6),
-        "runtime": max(MIN_RUNTIME_MINUTES, math.ceil(minutes)),
+    job = jobs[rule, *names]
+    # The slow end of the forecast, or what measured times spread by where it has no range.
+    minutes = max(RUNTIME_MARGIN * job.seconds, job.seconds_range[1]) / 60
+    if rule == "train":
+        num_processes = count_processes(plan, names[0])
+        minutes /= num_processes
+        share = math.ceil(num_processes / plan.machine.count_nodes(num_processes))
+        num_bytes, process = share * num_bytes, share * process
+    runtime = max(MIN_RUNTIME_MINUTES, math.ceil(minutes))
+    if plan.machine.walltime_minutes is not None:
+        runtime = min(runtime, plan.machine.walltime_minutes)
+    return {"mem_mb": process + math.ceil(num_bytes / 1e6), "runtime": runtime}
+
+
+def find_segments(plan: Plan) -> dict[tuple[str, str], int]:
+    """Find the trainings that are cut: into how many jobs, by model and mark.
+
+    The slow end of the forecast counts: a job too many ends at once, one too few costs a failure.
+    """
+    machine = plan.machine
+    if machine.walltime_minutes is None or (forecast := _forecast_all(plan)) is None:
+        return {}
+    numbers = {
+        (key[1], key[2]): machine.count_segments(
+            job.seconds_range[1] / count_processes(plan, key[1])
+        )
+        for key, job in forecast[1].items()
+        if key[0] == "train"
     }
+    return {key: number for key, number in numbers.items() if number > 1}
+
+
+def count_processes(plan: Plan, model: str) -> int:
+    """Return over how many processes a model is trained."""
+    return plan.machine.count_processes(plan.models[model].training.batch_size)
 
 
 def compute_memory_bytes(plan: Plan, counts: Counts, rule: str, name: str) -> float:

@@ -84,7 +84,7 @@ def make_jobs(plan: Plan, counts: Counts, speed: Speed, targets: list[str]) -> d
     files = [file for target in wanted for file in find_files(plan, target)]
     jobs = {}
     for key, needs in Graph(plan).find_needs(files).items():
-        cost = compute_job_cost(plan, counts, *key)
+        cost = compute_job_cost(plan, counts, *key[:3])
         rates = (1.0, 1.0, 1.0)
         if cost.flops:
             rates = speed.compute_rates(cost.work, cost.precision, cost.kind)

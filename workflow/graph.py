@@ -91,15 +91,24 @@ def _import_weights(plan: Plan, model: str, mark: str) -> Job:
     )
 
 
-def _train(plan: Plan, model: str, mark: str) -> Job:
-    """Train a model up to a mark; the state of its run is no output and survives a failed job."""
+def _train(plan: Plan, model: str, mark: str, part: str | None = None) -> Job:
+    """Train a model up to a mark; the state of its run is no output and survives a failed job.
+
+    A part of a training that is longer than a walltime notes how far it came.
+    """
     files, spec, previous = plan.layout, plan.models[model], plan.previous_mark(model, mark)
-    drop = int(mark == plan.last_mark(model) and not plan.scale.compute.keep_state)
+    is_last = part is None and mark == plan.last_mark(model)
+    before = (plan.segments.get((model, mark), 1) if part is None else int(part)) - 1
+    options = ["--device", plan.device, *tag_events(plan, model)]
+    options += ["--drop-state", str(int(is_last and not plan.scale.compute.keep_state))]
+    if plan.machine.walltime_minutes is not None:
+        options += ["--stop-after-seconds", str(int(plan.machine.usable_seconds))]
     return Job(
         reads={
             "data": [files.data(plan.training_data(model))],
             "previous": [] if previous is None else [files.weights(model, previous)],
         },
+        gathers={"parts": [files.segment(model, mark, str(before)).file] if before else []},
         identity={
             "spec": canonical_json(spec.content()),
             "iterations": plan.marks[model][mark],
@@ -107,7 +116,7 @@ def _train(plan: Plan, model: str, mark: str) -> Job:
             "events": files.events(f"train-{model}"),
             "save_every_seconds": plan.scale.compute.save_every_seconds,
         },
-        options=["--device", plan.device, "--drop-state", str(drop), *tag_events(plan, model)],
+        options=options,
     )
 
 
@@ -242,6 +251,7 @@ def make_kinds(plan: Plan) -> dict[str, Kind]:
         "ceiling": Kind(task, grading.grade_real_images, Layout.ceiling, on_device=True),
         "import_weights": Kind(weights, _import_weights, Layout.weights, "import"),
         "train": Kind(weights, _train, Layout.weights, on_device=True),
+        "segment": Kind((*weights, "part"), _train, Layout.segment, on_device=True),
         "accuracy": Kind(accuracy, _measure_accuracy, Layout.accuracy, on_device=True),
         "loss": Kind(weights, _measure_loss, Layout.losses, on_device=True),
         "sample": Kind(sample, _sample, Layout.drawn, on_device=True),
@@ -273,6 +283,8 @@ def list_jobs(plan: Plan) -> Iterator[Key]:
     for model, marks in plan.marks.items():
         for mark in marks:
             yield "train" if trained else "import_weights", model, mark
+            for part in range(1, plan.segments.get((model, mark), 1)):
+                yield "segment", model, mark, str(part)
             if trained and isinstance(plan.models[model], GuideSpec):
                 yield "accuracy", model, mark
             if has_loss(plan, model):

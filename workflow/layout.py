@@ -96,6 +96,11 @@ class Layout:
         stem = f"{self.made}/models/{model}/ema-{mark}"
         return Stored(f"{stem}.safetensors", f"{stem}.spec.json")
 
+    def segment(self, model: str, mark: str, part: str) -> Stored:
+        """Return the note of how far one of the jobs got that train a model up to a mark."""
+        stem = f"{self.made}/models/{model}/segments/{mark}-{part}"
+        return Stored(f"{stem}.json", f"{stem}.spec.json")
+
     def accuracy(self, classifier: str, mark: str) -> Stored:
         stem = f"{self.made}/models/{classifier}/accuracy-{mark}"
         return Stored(f"{stem}.json", f"{stem}.spec.json")

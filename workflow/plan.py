@@ -18,6 +18,7 @@ from specs.scale import Scale, load_scale, make_model_spec
 from specs.tables import Base, Row, Table
 from workflow.availability import check_references, check_source, explain_absence
 from workflow.layout import Layout, find_scale, find_shipped
+from workflow.machine import Machine
 
 PUBLISHED_RECIPE = 1
 SPLIT_SIZE = 5000
@@ -31,8 +32,10 @@ class Plan:
     """Everything that can be made at one scale from one source, keyed by name.
 
     `settings` are the words that it was made of; `cells` name the samples of each cell, and `pages`
-    the tables that show a batch; `added` are the rows that figures add to a table; `device` is
-    where jobs compute: no spec holds it, so that another one makes nothing stale.
+    the tables that show a batch; `added` are the rows that figures add to a table. `device` is
+    where jobs compute, `machine` what they may use of a cluster, and `segments` the number of jobs
+    one after the other that train a model up to a mark, where it is not one: no spec holds them, so
+    that others make nothing stale.
     """
 
     scale: Scale
@@ -42,6 +45,8 @@ class Plan:
     released: Released
     settings: dict[str, str]
     device: str
+    machine: Machine = field(default_factory=Machine)
+    segments: dict[tuple[str, str], int] = field(default_factory=dict)
     datasets: dict[str, ImageSpec] = field(default_factory=dict)
     models: dict[str, ModelSpec] = field(default_factory=dict)
     marks: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -131,6 +136,7 @@ def make_plan(
     released: str,
     figures: str = NO_FIGURES,
     device: str | None = None,
+    machine: Machine | None = None,
 ) -> Plan:
     """Read the parameters and work out every spec.
 
@@ -142,6 +148,7 @@ def make_plan(
         released: what was published; params/released.yaml, or another path.
         figures: params/figures.yaml, or another path; `none` for none.
         device: where jobs compute; None: as the scale says.
+        machine: what jobs may use of a cluster; None: one device each, without a limit of time.
 
     Raises:
         UserError: anything wrong in the files, or a source that the scale cannot have.
@@ -159,6 +166,7 @@ def make_plan(
         released=load_released(find_shipped(released)),
         settings=settings,
         device=device or loaded.compute.device,
+        machine=machine or Machine(),
     )
     check_references(plan.scale, plan.tables, plan.released)
     if source == "retrain":

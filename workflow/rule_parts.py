@@ -8,9 +8,10 @@ from typing import Any
 from snakemake.io import ancient, report
 
 from workflow.finished_work import find_differences, is_whole
-from workflow.forecast import compute_resources
+from workflow.forecast import compute_resources, count_processes
 from workflow.graph import Graph, name_log
 from workflow.job import Job, Key
+from workflow.machine import make_launcher
 from workflow.plan import Plan
 
 
@@ -38,11 +39,13 @@ class RuleParts:
             name: self._make_param(name) for name in graph.describe(jobs[0]).identity
         }
         self.params["run_options"] = lambda wildcards, output: self._describe(wildcards).options
-        self.resources = {
+        self.resources: dict[str, Any] = {
             "gpu": int(graph.plan.device.startswith("cuda")),
             "mem_mb": lambda wildcards: self._ask_for("mem_mb", wildcards),
             "runtime": lambda wildcards: self._ask_for("runtime", wildcards),
         }
+        if rule in ("train", "segment"):
+            self._spread_training()
         self._said: set[str] = set()
         self._differences: dict[Key, list[str] | None] = {}
 
@@ -89,6 +92,37 @@ class RuleParts:
     def list_specs(self, wildcards: Any) -> list[str]:
         """Return the specs beside what a job reads."""
         return self._describe(wildcards).inputs["specs"]
+
+    def _spread_training(self) -> None:
+        """Let a training run over several processes: what it asks for, and how it is launched."""
+        plan, gpu = self.graph.plan, self.resources["gpu"]
+
+        def count(wildcards: Any) -> tuple[int, int]:
+            num_processes = count_processes(plan, wildcards.model)
+            return num_processes, plan.machine.count_nodes(num_processes)
+
+        def count_per_node(wildcards: Any) -> int:
+            num_processes, num_nodes = count(wildcards)
+            return num_processes // num_nodes
+
+        self.params["launch"] = lambda wildcards, output: make_launcher(*count(wildcards))
+        self.params["threads"] = lambda wildcards, output: plan.scale.compute.threads
+        self.threads = lambda wildcards: plan.scale.compute.threads * count_per_node(wildcards)
+        if plan.machine.processes_per_training == 1:
+            return
+        self.resources["gpu"] = lambda wildcards: gpu * count(wildcards)[0]
+        if plan.machine.count_nodes(plan.machine.processes_per_training) == 1:
+            return
+        # On several nodes SLURM counts GPUs by node, and starts one task on each.
+        self.resources |= {
+            "mpi": lambda wildcards: "srun" if count(wildcards)[1] > 1 else "",
+            "nodes": lambda wildcards: count(wildcards)[1],
+            "tasks": lambda wildcards: count(wildcards)[1],
+            "tasks_per_gpu": 0,
+        }
+        if gpu:
+            self.resources["gpu"] = 0
+            self.resources["gres"] = lambda wildcards: f"gpu:{count_per_node(wildcards)}"
 
     def _find(self, wildcards: Any) -> Key:
         return (self.rule, *(getattr(wildcards, name) for name in self.wildcards))

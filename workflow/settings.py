@@ -9,6 +9,9 @@ from typing import Any
 from records.errors import UserError
 from records.files import check_folder, demand_folder
 from records.options import DEVICE, DEVICES
+from specs.strict import validated
+from workflow.forecast import find_segments
+from workflow.machine import Machine
 from workflow.plan import NO_FIGURES, Plan, make_plan
 
 DEFAULTS = {
@@ -31,23 +34,28 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
         config: `scale` (a name in params/scales/ or a path), `source`, `results`, `tables`,
             `released`, `figures`; a missing one takes its default. The shipped figures are of the
             shipped tables: with others there are none (`figures=none`). `device` is where jobs
-            compute; a missing one is the scale's.
+            compute; a missing one is the scale's. The keys of `Machine` are apart too.
 
     Raises:
         UserError: an unknown key or scale, or anything wrong in the files.
     """
-    keys = [*DEFAULTS, DEVICE_KEY]
+    keys = [*DEFAULTS, DEVICE_KEY, *Machine.model_fields]
     unknown = sorted(set(config) - set(keys))
     if unknown:
         raise UserError(
             f"--config: unknown key {', '.join(unknown)}; the keys are {', '.join(keys)}"
         )
-    settings = {**DEFAULTS, **{key: _read_setting(key, value) for key, value in config.items()}}
+    told = {key: value for key, value in config.items() if key in Machine.model_fields}
+    machine = validated(Machine, told, "--config")
+    words = {key: _read_setting(key, value) for key, value in config.items() if key not in told}
+    settings = {**DEFAULTS, **words}
     settings["results"] = str(Path(settings["results"]))  # Snakemake warns of ./
     demand_folder(settings["results"])
     if settings["tables"] != DEFAULTS["tables"] and settings["figures"] == DEFAULTS["figures"]:
         settings["figures"] = NO_FIGURES
-    return make_plan(**settings)
+    plan = make_plan(**settings, machine=machine)
+    plan.segments.update(find_segments(plan))
+    return plan
 
 
 def _read_setting(key: str, value: Any) -> str:

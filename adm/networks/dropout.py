@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 MASK_31_BITS = 0x7FFFFFFF
-# Multipliers of Chris Wellon's search for 32-bit hashes of low bias; the second one as a signed number.
+# Multipliers of C. Wellons's search for 32-bit hashes of low bias; the second as a signed number.
 FIRST_FACTOR, SECOND_FACTOR = 0x7FEB352D, 0x846CA68B - 2**32
 GOLDEN = 0x9E3779B9 - 2**32
 
@@ -73,5 +73,5 @@ def _hash(values: Tensor, key: Tensor | int, other: Tensor | int) -> Tensor:
 
 
 def _xor_shifted(x: Tensor, num_bits: int) -> None:
-    """x ^= x >> num_bits, in place, with zeros from the left, which torch's own shift does not have."""
+    """x ^= x >> num_bits, in place, with zeros from the left, unlike torch's own shift."""
     x ^= (x >> num_bits).bitwise_and_((1 << (32 - num_bits)) - 1)

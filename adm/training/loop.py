@@ -4,6 +4,7 @@ Every random number of iteration k comes from (training seed, k), so weights, av
 k are all that a run continues from: killed and resumed, it ends in the same bits on a CPU.
 """
 
+import math
 import shutil
 import signal
 import sys
@@ -15,23 +16,27 @@ from typing import Any
 import torch
 
 from adm.datasets.image_zip import ImageZip
-from adm.networks.model import make_network
 from adm.process.seeds import seed_for
-from adm.training.adamw import AdamW
 from adm.training.batches import iterate_batches, make_inputs, open_dataset
-from adm.training.ema import make_ema
 from adm.training.losses import make_loss_fn
 from adm.training.marks import find_kept, is_kept, write_out
 from adm.training.meter import Meter, make_progress_bar
-from adm.training.precision import LossScale, check_precision, use_exact_float32
+from adm.training.precision import check_precision, use_exact_float32
 from adm.training.ranks import Ranks, join_ranks
-from adm.training.state import TrainState, drop_state, find_run, load_state, save_state
+from adm.training.state import (
+    TrainState,
+    drop_state,
+    find_run,
+    load_state,
+    make_state,
+    save_state,
+)
 from adm.training.step import compute_learning_rate, train_step
 from adm.training.watchdog import Diverged, Watchdog
 from adm.weights.files import save_weights
 from records.errors import UserError
 from records.events import EventLog
-from records.files import link_or_copy, remove_leftovers
+from records.files import link_or_copy, remove_leftovers, write_json
 from records.interrupts import Stopped, catch_stop_signals
 from records.locks import exclusive_lock
 from records.manifest import hash_artefact, make_manifest, write_manifest
@@ -41,21 +46,8 @@ from specs.models import ModelSpec
 NUM_LOADING_THREADS = 4
 
 
-def make_state(spec: ModelSpec, device: str | torch.device = "cpu") -> TrainState:
-    """Make the state before the first iteration; the weights follow from the training seed.
-
-    Args:
-        spec: model spec.
-        device: where the network is put; its weights are drawn on the CPU.
-
-    Returns:
-        Network, average (a copy of the weights), AdamW.
-    """
-    training = spec.training
-    torch.manual_seed(seed_for("training", training.seed, "weights"))
-    model = make_network(spec.architecture).to(device).train()
-    optimiser = AdamW(model.parameters(), training.weight_decay)
-    return TrainState(model, make_ema(list(model.parameters())), optimiser, LossScale())
+class TimeUp(Stopped):
+    """A run has used up its time and has saved its state."""
 
 
 def train(
@@ -72,6 +64,8 @@ def train(
     save_every_iterations: int | None = None,
     save_every_seconds: float = 600.0,
     log_every_iterations: int = 50,
+    stop_after_seconds: float | None = None,
+    is_part: bool = False,
     keep_state: bool = True,
 ) -> None:
     """Train a model up to a mark and write its averaged weights.
@@ -94,6 +88,9 @@ def train(
         save_every_iterations: save the state after this many iterations; None for never.
         save_every_seconds: save the state after this many seconds.
         log_every_iterations: write an event after this many iterations.
+        stop_after_seconds: save the state then and end; None for no such limit.
+        is_part: write how far the run came (JSON) in place of the weights, which stay with the
+            state; the end of the time is no error then.
         keep_state: leave the state for later marks; without it they are trained from the start.
 
     Raises:
@@ -116,6 +113,8 @@ def train(
             save_every_iterations=save_every_iterations,
             save_every_seconds=save_every_seconds,
             log_every_iterations=log_every_iterations,
+            stop_at=time.monotonic() + (stop_after_seconds or math.inf),
+            is_part=is_part,
             keep_state=keep_state,
         )
 
@@ -132,6 +131,7 @@ def _train(
     events: EventLog,
     device: str,
     threads: int,
+    is_part: bool,
     keep_state: bool,
     **options: Any,
 ) -> None:
@@ -157,11 +157,15 @@ def _train(
                 )
                 _announce([notice], events, ranks)
             remove_leftovers(folder)
-            found = data_sha256, str(folder), is_kept(find_kept(folder, iterations), spec, iterations)
+            found = (
+                data_sha256,
+                str(folder),
+                is_kept(find_kept(folder, iterations), spec, iterations),
+            )
         found = ranks.share_first(found)
         assert found is not None
         data_sha256, state_dir, is_there = found[0], Path(found[1]), found[2]
-        kept = find_kept(state_dir, iterations)
+        kept, done = find_kept(state_dir, iterations), iterations
         if is_there:
             _begin(events, "restored", spec, mark=mark, iteration=iterations)
         else:
@@ -191,21 +195,28 @@ def _train(
             }
             state = make_state(spec, device)
             _announce(load_state(state_dir, state, spec), events, ranks)
+            replay_dir = None
             if state.iteration > iterations:
                 replay_dir = state_dir / f"replay-{iterations}"
                 if ranks.is_first:
                     remove_leftovers(replay_dir)
                 state = make_state(spec, device)
                 _announce(load_state(replay_dir, state, spec), events, ranks)
-                _run(state, state_dir=replay_dir, **options)
-                if ranks.is_first:
+            try:
+                _run(state, state_dir=replay_dir or state_dir, **options)
+            except TimeUp:
+                if not is_part:
+                    raise
+                done = state.iteration
+            if ranks.is_first and done == iterations:
+                if replay_dir is not None:
                     link_or_copy(find_kept(replay_dir, iterations), kept)
                     shutil.rmtree(replay_dir)
-            else:
-                _run(state, state_dir=state_dir, **options)
-            if ranks.is_first:
                 write_manifest(kept, manifest, usage)
-        if ranks.is_first:
+        if ranks.is_first and is_part:
+            about = {"name": spec.name, "digest": spec.digest, "mark": mark}
+            write_json(out_path, {**about, "iteration": done, "iterations": iterations})
+        elif ranks.is_first:
             write_out(kept, out_path, spec, mark)
             if not keep_state:
                 drop_state(state_dir)
@@ -245,6 +256,7 @@ def _run(
     save_every_iterations: int | None,
     save_every_seconds: float,
     log_every_iterations: int,
+    stop_at: float,
     usage: Usage,
     data_sha256: str,
 ) -> None:
@@ -324,17 +336,19 @@ def _run(
                 ) from None
             done = state.iteration
             meter.add(result)
-            stop_signal, is_time = ranks.find_largest(
+            now = time.monotonic()
+            stop_signal, is_time, is_over = ranks.find_largest(
                 [
                     signal.Signals[caught[0]].value if caught else 0,
-                    time.monotonic() - last_save > save_every_seconds,
+                    now - last_save > save_every_seconds,
+                    now > stop_at,
                 ]
             )
             save_due = (
                 done == iterations
                 or bool(stop_signal)
                 or (save_every_iterations is not None and done % save_every_iterations == 0)
-                or bool(is_time)
+                or bool(is_time or is_over)
             )
             log_due = done % log_every_iterations == 0 or done == iterations
             try:
@@ -359,12 +373,12 @@ def _run(
                 if ranks.is_first:
                     save_state(state_dir, state, spec, data_sha256, class_names)
                 saved, last_save = done, time.monotonic()
-            if stop_signal and done < iterations:
-                stopped_by = signal.Signals(stop_signal).name
-                events.write("stopped", iteration=done, signal=stopped_by)
-                raise Stopped(
-                    f"{name}: stopped by {stopped_by} after iteration {done} of {iterations}; the "
-                    f"state is saved in {state_dir}: run the same command again to go on"
+            if (stop_signal or is_over) and done < iterations:
+                why = signal.Signals(stop_signal).name if stop_signal else "--stop-after-seconds"
+                events.write("stopped", iteration=done, signal=why)
+                raise (Stopped if stop_signal else TimeUp)(
+                    f"{name}: stopped by {why} after iteration {done} of {iterations}; the state "
+                    f"is saved in {state_dir}: run the same command again to go on"
                 )
     if not ranks.is_first:
         return

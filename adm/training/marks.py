@@ -1,4 +1,4 @@
-"""Averaged weights of the marks that a run has reached: kept with its state, then given their place."""
+"""Averaged weights of the marks that a run has reached: kept with its state, then put in place."""
 
 import sys
 from pathlib import Path

@@ -94,7 +94,8 @@ class Ranks:
         dist.all_reduce(flat)
         parts = flat.split([one.numel() for one in sums.values()])
         return {
-            name: part.view(one.shape) for (name, one), part in zip(sums.items(), parts, strict=True)
+            name: part.view(one.shape)
+            for (name, one), part in zip(sums.items(), parts, strict=True)
         }
 
     def wait(self) -> None:

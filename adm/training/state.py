@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adm.networks.model import make_network
+from adm.process.seeds import seed_for
 from adm.training.adamw import AdamW
+from adm.training.ema import make_ema
 from adm.training.precision import LossScale
 from adm.weights.tensors import read_tensors, read_texts, write_tensors
 from records.errors import UserError
@@ -39,6 +42,23 @@ class TrainState:
     optimiser: AdamW
     loss_scale: LossScale
     iteration: int = 0
+
+
+def make_state(spec: ModelSpec, device: str | torch.device = "cpu") -> TrainState:
+    """Make the state before the first iteration; the weights follow from the training seed.
+
+    Args:
+        spec: model spec.
+        device: where the network is put; its weights are drawn on the CPU.
+
+    Returns:
+        Network, average (a copy of the weights), AdamW.
+    """
+    training = spec.training
+    torch.manual_seed(seed_for("training", training.seed, "weights"))
+    model = make_network(spec.architecture).to(device).train()
+    optimiser = AdamW(model.parameters(), training.weight_decay)
+    return TrainState(model, make_ema(list(model.parameters())), optimiser, LossScale())
 
 
 def find_run(state_dir: str | Path, data_sha256: str) -> tuple[Path, str | None]:

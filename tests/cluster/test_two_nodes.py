@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from records.events import read_events
 from tests.cluster.two_nodes import (
     ask,
     find_missing,
@@ -199,3 +200,26 @@ def test_nothing_of_a_cluster_outlives_it(installed, tmp_path):
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
+
+
+def test_a_training_takes_both_nodes(local, cluster, tmp_path):
+    """torchrun on each node; losses are those of one process."""
+    folder = tmp_path / "project"
+    shutil.copytree(local, folder, ignore=shutil.ignore_patterns("retrain", "logs", ".snakemake"))
+    jobs = list_jobs(cluster)
+    made = local.glob("results/mini/retrain/models/*/ema-*.safetensors")
+    weights = [str(path.relative_to(local)) for path in made]
+    spread = [*MINI[:-1], "processes_per_training=2", "processes_per_node=1", "--", *weights]
+    process, output = run(folder, cluster, "--profile", "slurm", *spread)
+    assert process.returncode == 0, output
+    trained = [job for job in list_jobs(cluster)[len(jobs) :] if job["rule"] == "train"]
+    assert trained and {job["NodeList"] for job in trained} == {"n[1-2]"}
+    for path in (folder / "results/mini/retrain/events").glob("train-*.jsonl"):
+        there, here = (read_events(root / path.relative_to(folder))[0] for root in (local, folder))
+        (begun,) = [one for one in here if one["event"] == "start"]
+        assert begun["processes"] == 2
+        losses = [
+            [one["loss"] for one in events if one["event"] == "progress"]
+            for events in (there, here)
+        ]
+        assert losses[0] and losses[1] == pytest.approx(losses[0], rel=1e-4), path

@@ -232,7 +232,9 @@ def test_snakemake_sees_the_identity_and_no_option(scale, source):
     """A param whose function takes inputs, outputs, threads or resources is none that it keeps."""
     for rule, parts in make_rules(load_plan({"scale": scale, "source": source})).items():
         taken = {name: {*signature(find).parameters} for name, find in parts.params.items()}
-        assert taken.pop("run_options") == {"wildcards", "output"}
+        assert taken["run_options"] == {"wildcards", "output"}
+        for option in ("run_options", "launch", "threads"):
+            assert taken.pop(option, {"wildcards", "output"}) == {"wildcards", "output"}
         assert taken and all(names == {"wildcards"} for names in taken.values()), rule
 
 

@@ -1,6 +1,14 @@
 # Models up to a mark, how well the classifiers that guide read noisy images, and the loss of denoisers on held-out images.
 
 
+TRAIN = run(
+    "{params.launch:q} -m adm train --spec {output.spec:q} --data {input.data:q} --state {params.state:q}"
+    " --mark {wildcards.mark:q} --iterations {params.iterations:q} --out {output.file:q}"
+    " --events {params.events:q} --save-every-seconds {params.save_every_seconds:q} --threads {params.threads:q} {params.run_options:q}",
+    writes_spec=True,
+)
+
+
 rule train:
     input:
         unpack(RULES["train"].find_inputs),
@@ -11,18 +19,34 @@ rule train:
     priority: 50  # the longest jobs first, so that no core idles at the end
     conda:
         "../../environment.yml"
-    threads: PLAN.scale.compute.threads
+    threads: RULES["train"].threads
     resources:
         **RULES["train"].resources,
     params:
         **RULES["train"].params,
     shell:
-        run(
-            "python -m adm train --spec {output.spec:q} --data {input.data:q} --state {params.state:q}"
-            " --mark {wildcards.mark:q} --iterations {params.iterations:q} --out {output.file:q}"
-            " --events {params.events:q} --save-every-seconds {params.save_every_seconds:q} --threads {threads:q} {params.run_options:q}",
-            writes_spec=True,
-        )
+        TRAIN
+
+
+if "segment" in RULES:
+
+    rule segment:
+        input:
+            unpack(RULES["segment"].find_inputs),
+        output:
+            **RULES["segment"].outputs,
+        log:
+            RULES["segment"].log,
+        priority: 50
+        conda:
+            "../../environment.yml"
+        threads: RULES["train"].threads
+        resources:
+            **RULES["segment"].resources,
+        params:
+            **RULES["segment"].params,
+        shell:
+            TRAIN.replace("--out", "--part 1 --out")
 
 
 rule accuracy:

@@ -11,7 +11,9 @@ SEED = 0x1234_5678_9ABC_DEF0
 
 def drop(num_layers=1, samples=range(64), probability=0.3, seed=SEED, shape=(16, 8, 8)):
     """What layers make of ones."""
-    network = nn.Sequential(nn.Linear(1, 1), *(SampleDropout(probability) for _ in range(num_layers)))
+    network = nn.Sequential(
+        nn.Linear(1, 1), *(SampleDropout(probability) for _ in range(num_layers))
+    )
     set_dropout_keys(network, seed, samples)
     ones = torch.ones(len(samples), *shape)
     return [layer(ones) for layer in list(network)[1:]]

@@ -335,3 +335,28 @@ def test_a_restored_mark_keeps_the_manifest_of_its_training(tmp_path):
     other = read_manifest(run(tmp_path, spec, 2, mark="other", out="other"))
     assert other is not None and other["mark"] == "other" and other["run"] == first["run"]
     assert other["sha256"] == sha256_file(tmp_path / "other.safetensors") != first["sha256"]
+
+
+def test_a_training_in_parts_ends_in_the_same_bytes(tmp_path):
+    """Each part saves when its time is up and notes how far it came; the weights come last."""
+    spec = make_spec()
+    whole = run(tmp_path, spec, 6, state="whole", out="whole").read_bytes()
+    notes = []
+    for part in range(20):
+        options = {"is_part": True, "stop_after_seconds": 1e-6, "out": f"part{part}"}
+        note = run(tmp_path, spec, 6, **options)
+        notes.append(json.loads(note.read_text()))
+        if notes[-1]["iteration"] == 6:
+            break
+    assert [one["iteration"] for one in notes] == [1, 2, 3, 4, 5, 6]
+    about = {"name": spec.name, "digest": spec.digest, "mark": "final", "iterations": 6}
+    assert all(about.items() <= one.items() for one in notes)
+    assert not (tmp_path / "out.safetensors").exists()
+    assert run(tmp_path, spec, 6).read_bytes() == whole
+
+
+def test_a_training_whose_time_is_up_too_early_says_how_to_go_on(tmp_path):
+    words = r"stopped by --stop-after-seconds after iteration 1 of 6; .* the same command again"
+    with pytest.raises(Stopped, match=words):
+        run(tmp_path, make_spec(), 6, stop_after_seconds=1e-6)
+    assert run(tmp_path, make_spec(), 6).exists()

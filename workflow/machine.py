@@ -1,0 +1,69 @@
+"""What a run may use of a cluster: how long a job lasts, and over how many processes it trains."""
+
+import math
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from specs.strict import Strict
+
+Count = Annotated[int, Field(ge=1)]
+
+RESERVE_SECONDS, RESERVE_SHARE = 600.0, 0.05  # to start, to hash images, to save
+MAX_SEGMENTS = 60  # Snakemake follows a chain of jobs by recursion
+
+
+class Machine(Strict):
+    """What `--config` and profiles say of a cluster; nothing here changes a number but by rounding.
+
+    Attributes:
+        walltime_minutes: how long a job may last; longer trainings are cut. None for no limit.
+        processes_per_training: over which a training is spread, each with a GPU of its own where
+            it trains on GPUs; that of a smaller batch takes as many as divide it.
+        processes_per_node: how many of them one machine takes; None for all.
+    """
+
+    walltime_minutes: Annotated[int, Field(ge=20)] | None = None
+    processes_per_training: Count = 1
+    processes_per_node: Count | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Machine":
+        per_node = self.processes_per_node
+        if per_node is not None and self.processes_per_training % per_node:
+            raise ValueError(
+                f"processes_per_training {self.processes_per_training} is no multiple of "
+                f"processes_per_node {per_node}; take one"
+            )
+        return self
+
+    @property
+    def usable_seconds(self) -> float:
+        """How long a job may compute before it saves and ends."""
+        if self.walltime_minutes is None:
+            return math.inf
+        seconds = 60.0 * self.walltime_minutes
+        return seconds - max(RESERVE_SECONDS, RESERVE_SHARE * seconds)
+
+    def count_segments(self, seconds: float) -> int:
+        """Return how many jobs one after the other a training needs; at most 60.
+
+        Args:
+            seconds: how long it lasts at most.
+        """
+        return min(max(1, math.ceil(seconds / self.usable_seconds)), MAX_SEGMENTS)
+
+    def count_processes(self, batch_size: int) -> int:
+        """Return over how many processes a training with this batch is spread."""
+        return math.gcd(self.processes_per_training, batch_size)
+
+    def count_nodes(self, num_processes: int) -> int:
+        """Return how many machines a training of so many processes takes."""
+        return math.ceil(num_processes / (self.processes_per_node or num_processes))
+
+
+def make_launcher(num_processes: int, num_nodes: int) -> list[str]:
+    """Return the first words of a command that trains: python, or what starts several processes."""
+    if num_processes == 1:
+        return ["python"]
+    return ["python", "-m", "workflow.launch", str(num_processes), str(num_nodes)]
