@@ -1,11 +1,10 @@
 """Tables for other programs: CSV and Markdown; `reports.latex` writes LaTeX."""
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from reports.claims import PUBLISHED_ONLY
+from reports.csv_text import render_lines
 from reports.format import (
     column_name,
     describe_comparison,
@@ -30,7 +29,6 @@ CSV_COLUMNS = (
     *NUMBERS, "num_seeds", "seed_spread", "num_samples", "difference_published", "difference",
     "difference_low", "difference_high", "reason", "agreement", "digest",
 )  # fmt: skip
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def render_csv(table: Mapping[str, Any]) -> str:
@@ -41,20 +39,8 @@ def render_csv(table: Mapping[str, Any]) -> str:
     line of its own, with that source. Text that a spreadsheet would run as a formula starts with
     an apostrophe.
     """
-    file = io.StringIO()
-    writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for line in _list_csv_lines(table):
-        writer.writerow({key: write_exact(line[key]) for key in CSV_COLUMNS if key in line})
-    return file.getvalue()
-
-
-def write_exact(value: Any) -> str:
-    """Write a value with all its digits; text is never a formula."""
-    if isinstance(value, float):
-        return repr(value)
-    text = format_exact(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
+    lines = _list_csv_lines(table)
+    return render_lines(CSV_COLUMNS, ([line.get(key, "") for key in CSV_COLUMNS] for line in lines))
 
 
 def _list_csv_lines(table: Mapping[str, Any]) -> list[dict[str, Any]]:

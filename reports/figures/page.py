@@ -1,11 +1,9 @@
 """The page of figures, and the points of each as CSV."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.export import write_exact
+from reports.csv_text import render_lines
 from reports.figures.plot import STYLES, make_panel_svg
 from reports.figures.strips import make_between, make_nearest, make_strips
 from reports.figures.words import (
@@ -83,7 +81,6 @@ def make_key(place: int) -> str:
 
 def render_points(figure: Mapping[str, Any]) -> str:
     """Write the points of a figure as CSV, one a line, every number in full, no text a formula."""
-    out = io.StringIO()
     settings = make_text_table(figure)["settings"]
     parts = ("", "_low", "_high", "_published")
     seeds = sorted(
@@ -97,23 +94,20 @@ def render_points(figure: Mapping[str, Any]) -> str:
     )
     metrics = [f"{m}{part}" for m in figure["metrics"] for part in parts]
     metrics += [f"{m}_seed{seed}" for m in figure["metrics"] for seed in seeds]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["figure", "line", "table", "row", "mark", *settings, "status", "num_samples", "num_seeds",
-         *metrics, "digest", "samples"]
-    )  # fmt: skip
+    columns = [
+        "figure", "line", "table", "row", "mark", *settings, "status", "num_samples", "num_seeds",
+        *metrics, "digest", "samples",
+    ]  # fmt: skip
+    lines = []
     for line in figure["lines"]:
         for point in line["points"]:
             values = [point["values"][metric] for metric in figure["metrics"]]
             numbers = [v[key] for v in values for key in ("measured", "low", "high", "published")]
             numbers += [v["seeds"].get(seed) for v in values for seed in seeds]
-            writer.writerow(
-                map(
-                    write_exact,
-                    [figure["name"], line["label"], point["table"], point["row"], point["mark"],
-                     *(point["settings"].get(key) for key in settings), point["status"],
-                     point["num_samples"], point["num_seeds"], *numbers, point["digest"],
-                     (point["samples"] or {}).get("path")],
-                )
+            lines.append(
+                [figure["name"], line["label"], point["table"], point["row"], point["mark"],
+                 *(point["settings"].get(key) for key in settings), point["status"],
+                 point["num_samples"], point["num_seeds"], *numbers, point["digest"],
+                 (point["samples"] or {}).get("path")]
             )  # fmt: skip
-    return out.getvalue()
+    return render_lines(columns, lines)
