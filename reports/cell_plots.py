@@ -45,7 +45,9 @@ def find_marks(
 
     None where there is nothing to draw: no value, or one that the axis is not of.
     """
-    if cell["measured"] is None or (view == "differences" and not cell["is_difference"]):
+    if cell["measured"] is None and cell["published"] is None:
+        return None
+    if view == "differences" and not cell["is_difference"]:
         return None
     own = {key: _scale(plot["own"], cell[key]) for key in ("measured", "low", "high")}
     paper = _scale(plot["paper"], cell["published"])

@@ -11,7 +11,8 @@ def rank_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rank the rows of a task in every column, and compare their order with the paper's.
 
     A row's rank is 1 + the number of rows whose whole interval is better than its own: rows whose
-    intervals overlap are not told apart. Ranks are written into the rows' own values as `rank`.
+    intervals overlap are not told apart. Ranks are written into the rows' own values as `rank`,
+    where there are two or more.
 
     Returns:
         For each column in which rows with two or more published values were measured: `metric`,
@@ -23,9 +24,10 @@ def rank_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     orders = []
     for place in range(len(rows[0]["cells"])):
         cells = [row["cells"][place]["absolute"] or row["cells"][place] for row in rows]
-        for cell in cells:
-            if cell["low"] is not None:
-                cell["rank"] = 1 + sum(_is_better(other, cell) for other in cells)
+        ranked = [cell for cell in cells if cell["low"] is not None]
+        if len(ranked) > 1:
+            for cell in ranked:
+                cell["rank"] = 1 + sum(_is_better(other, cell) for other in ranked)
         known = [
             (row["label"], cell)
             for row, cell in zip(rows, cells, strict=True)
@@ -38,8 +40,6 @@ def rank_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _is_better(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Tell whether the whole interval of a value is better than that of another."""
-    if one["low"] is None or other["low"] is None:
-        return False
     if METRICS[one["metric"]].lower_is_better:
         return one["high"] < other["low"]
     return one["low"] > other["high"]

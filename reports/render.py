@@ -112,7 +112,9 @@ def render_table(
     def link(path: str) -> str | None:
         return Path(os.path.relpath(path, folder)).as_posix() if Path(path).exists() else None
 
-    return template.render(table=table, grids=grids, pages=pages, texts=texts, link=link)
+    known = {"table": table, "grids": grids, "pages": pages, "texts": texts}
+    has_figures = (Path(folder) / "figures.html").exists()
+    return template.render(**known, link=link, has_figures=has_figures)
 
 
 def render_index(

@@ -54,6 +54,9 @@ def test_what_is_not_known_is_not_drawn():
     alone = {**make_cell(5.0, None), "low": None, "high": None}
     group = make_group({**nothing, "is_difference": False}, alone)
     (plot,) = make_plots(group, group["rows"][0]["cells"], "values")
-    assert find_marks(plot, group["rows"][0]["cells"][0], "values") is None
+    marks = place(plot, group["rows"][0]["cells"][0], "values")
+    assert marks["measured"] is None and marks["paper"] == WIDTH_PX / 2
+    nowhere = {**nothing, "published": None, "is_difference": False}
+    assert find_marks(plot, nowhere, "values") is None
     marks = place(plot, group["rows"][1]["cells"][0], "values")
     assert marks["measured"] == WIDTH_PX / 2 and marks["low"] is marks["paper"] is None

@@ -43,3 +43,5 @@ def test_higher_is_better_turns_the_order():
 def test_rows_without_interval_or_published_value_have_no_place():
     rows = make_rows("fid", (1.0, 5.0, None), (None, 6.0, 0.1), (3.0, 8.0, 0.1))
     assert rank_rows(rows) == [] and ranks_of(rows) == [None, 1, 2]
+    alone = make_rows("fid", (1.0, 5.0, 0.1), (2.0, 6.0, None))
+    assert rank_rows(alone) == [] and ranks_of(alone) == [None, None]
