@@ -11,6 +11,7 @@ from specs.sampling import PublishedSamples, Sampler
 from specs.schedule import space_timesteps
 from workflow.accuracy import MAX_IMAGES, NUM_RANGES
 from workflow.availability import list_artefacts
+from workflow.figures import make_between_spec
 from workflow.forecast_facts import Speed, load_published
 from workflow.grading_jobs import CEILING_IMAGES
 from workflow.graph import Graph
@@ -121,6 +122,12 @@ def compute_job_cost(
             num_images = compute_set_size(plan, plan.samples[name].task)[0]
             stored = min(plan.scale.evaluation.reference_images, num_images or math.inf)
             return JobCost(compute_feature_flops(plan, stored))
+        case "between":
+            spec, drawn = make_between_spec(plan, name), plan.drawn(name)
+            # Every image is carried to noise and back; then each pair is drawn at every step.
+            images = 2 * spec["num_images"] + spec["num_images"] // 2 * spec["num_steps"]
+            flops = images * count_steps(drawn.sampler)
+            return JobCost(flops * counts[drawn.model.name]["forward_flops"])
         case "import_weights":
             return JobCost(kept_bytes=FLOAT32_BYTES * counts[name]["num_parameters"])
         case "train":

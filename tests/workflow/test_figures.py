@@ -6,6 +6,7 @@ from records.errors import UserError
 from tests.workflow.conftest import KEEP, ROOT, cut_tables, snakemake, write_params
 from tests.workflow.test_snakefile import job_counts
 from workflow.figures import make_figure_page
+from workflow.forecast import make_forecast
 from workflow.graph import Graph
 from workflow.plan import FIGURES, find_pages
 from workflow.settings import load_plan
@@ -66,6 +67,9 @@ def test_a_dry_run_of_the_figures_counts_their_own_jobs_beside_those_of_tables(t
 def test_the_forecast_counts_figures_only_when_asked(plan):
     assert FIGURES not in find_tables(plan, ["reproduce_all"])
     assert find_tables(plan, ["figures"]) == find_tables(plan, ["reproduce_figures"]) == [FIGURES]
+    forecast = make_forecast(plan, ["figures"])
+    assert forecast["jobs"]["between"] == forecast["jobs"]["nearest"] == 1
+    assert forecast["stages"]["between"]["flops"] > 0
 
 
 @pytest.mark.parametrize("source", ["rescore", "resample"])

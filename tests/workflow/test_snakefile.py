@@ -81,6 +81,38 @@ def finished(project, tmp_path_factory):
     return folder
 
 
+def test_figures_are_made_of_a_finished_run(finished, tmp_path):
+    """One figure of each kind: an added row, samples, their neighbours, and what lies between."""
+    head = {"arxiv_v4": None, "title": "x", "about": "x", "scales": None, "rows": {}, "panels": []}
+    guided = {**head, "shows": "numbers", "num_images": None}
+    guided["rows"] = {"f_5": {"like": "t3_uncond_guided_10", "sampler": {"guidance_scale": 5.0}}}
+    guided["lines"] = [{"label": "x", "rows": ["t3_uncond", "f_5", "t3_uncond_guided_10"]}]
+    guided["panels"] = [{"across": "guidance_scale", "up": "fid"}]
+    figures = {"guided": guided}
+    for shows, more in (
+        ("samples", {}),
+        ("nearest", {"num_neighbours": 2}),
+        ("between", {"num_steps": 2}),
+    ):
+        lines = [{"label": "x", "rows": ["t3_uncond"]}]
+        figures[shows] = {**head, "shows": shows, "num_images": 2, "lines": lines, **more}
+    path = tmp_path / "figures.yaml"
+    path.write_text(yaml.safe_dump(figures, sort_keys=False))
+    folder = shutil.copytree(finished, tmp_path / "project")
+    config = [*MINI[:-1], f"figures={path}", "--", "reproduce_figures"]
+    wanted = {"sample": 1, "evaluate": 1, "nearest": 1, "between": 1, "figures": 1}
+    counts = job_counts(snakemake(folder, "--dry-run", "--quiet", "rules", *config))
+    assert counts == {**wanted, "reproduce_figures": 1}
+    process = snakemake(folder, *config)
+    assert process.returncode == 0, process.stdout + process.stderr
+    report = folder / "results" / "mini" / "report"
+    points = (report / "figures" / "guided.csv").read_text().splitlines()
+    assert [line.split(",")[6] for line in points[1:]] == ["measured"] * 3
+    page = (report / "figures.html").read_text()
+    assert page.count("<img ") == 1 + 3 + 4 and "drawn yet" not in page
+    assert job_counts(snakemake(folder, "--dry-run", "--quiet", "rules", *config)) == {}
+
+
 def dry_run(folder, *arguments):
     return job_counts(snakemake(folder, "--dry-run", "--quiet", "rules", *MINI, *arguments))
 
