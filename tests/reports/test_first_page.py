@@ -119,6 +119,17 @@ def test_what_can_be_clicked_is_large_enough(browser, index):
             assert not one.is_visible() or one.bounding_box()["height"] >= 24, one.inner_text()
 
 
+def test_a_table_that_scrolls_says_so(browser, index):
+    with open_page(browser, index, width_px=360) as page:
+        box = page.locator(".scroll").first
+        assert "more" in box.get_attribute("class").split()
+        box.evaluate("one => { one.scrollLeft = one.scrollWidth }")
+        page.wait_for_function("!document.querySelector('.scroll').matches('.more')")
+        assert "scrolls" in box.get_attribute("class").split()
+    with open_page(browser, index, width_px=1440) as page:
+        assert page.locator(".scroll").first.get_attribute("class") == "scroll"
+
+
 def test_every_link_leads_somewhere(index):
     assert find_broken_links(index.parent) == []
 

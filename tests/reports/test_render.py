@@ -161,6 +161,18 @@ def test_index_puts_claims_first_and_links_them(spec):
     assert "2 of the 2 decided here stay so by Holm’s correction" in words
 
 
+def test_index_keeps_hostile_words_as_text_and_shows_tables_of_an_earlier_version(spec):
+    spec["claims"][0]["text"] = HOSTILE
+    table = evaluate(spec)
+    for claim in table["claims"]:
+        for one in claim["comparisons"]:
+            del one["null"], one["published_effect"]
+    text = render_index([table], None)
+    page = Page(text)
+    assert HOSTILE in page.text and [tag for tag, _ in page.tags].count("script") == 1
+    assert "FID 12.00 against 14.00" in " ".join(page.text.split()) and "paper +" not in page.text
+
+
 def test_index_flags_mixed_sources(spec):
     one, other = evaluate(spec), {**evaluate(spec), "name": "table9", "source": "rescore"}
     assert "from different sources" in render_index([one, other], None)
