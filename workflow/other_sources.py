@@ -1,6 +1,7 @@
 """What other sources say of a row, side by side on its page."""
 
 from functools import cache
+from typing import Any
 
 from records.files import digest
 from specs.page import WantedMetrics
@@ -46,4 +47,5 @@ def name_metrics(plan: Plan, sample: str) -> WantedMetrics:
 @cache
 def _make_other(settings: tuple[tuple[str, str], ...], source: str) -> Plan:
     """Make the plan of another source with the same settings."""
-    return make_plan(**{**dict(settings), "source": source})
+    changed: dict[str, Any] = {**dict(settings), "source": source}
+    return make_plan(**changed)
