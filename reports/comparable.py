@@ -1,7 +1,7 @@
 """Whether cells may be compared: made alike in all but what a claim is about.
 
 The versions of packages, the commit and the machine are shown but not compared: a change of code
-that moves numbers raises a recipe, and recipes are compared.
+that moves numbers raises a recipe, and recipes are compared, but for those of trained networks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 from records.files import canonical_json
 from reports.claims import INCONCLUSIVE, NOT_RUN
 from reports.format import format_count
-from reports.protocol import find_facts
+from reports.protocol import list_recipes
 from specs.results import MetricsFile
 from specs.tables import Topic
 
@@ -92,6 +92,4 @@ def _list_facts(content: MetricsFile, varies: set[Topic]) -> dict[str, str]:
             value = value.get(key, KeyError) if isinstance(value, Mapping) else KeyError
         if value is not KeyError and topic not in varies:
             facts[words] = value if isinstance(value, str) else canonical_json(value)
-    return facts | {
-        f"recipe ({path})": text for path, text in find_facts(protocol, "recipe").items()
-    }
+    return facts | {f"recipe ({path})": text for path, text in list_recipes(protocol).items()}

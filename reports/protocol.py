@@ -115,6 +115,17 @@ def _versions(protocol: Any) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(pairs)) or NOT_RECORDED
 
 
+def list_recipes(protocol: Any) -> dict[str, str]:
+    """Return the recipes that cells must have in common, by their paths.
+
+    That of a trained network is its own, as its width is: it changes for the networks that a change
+    of code moves, and the digest that a page demands of each cell holds it.
+    """
+    networks = (".model.recipe", ".classifier.recipe")
+    recipes = find_facts(protocol, "recipe")
+    return {path: text for path, text in recipes.items() if not path.endswith(networks)}
+
+
 def find_mixtures(rows: Iterable[tuple[str, str, MetricsFile]]) -> list[str]:
     """Say what differs between the measured rows of a table although it should not.
 
@@ -128,9 +139,7 @@ def find_mixtures(rows: Iterable[tuple[str, str, MetricsFile]]) -> list[str]:
     """
     rows = list(rows)
     sentences = []
-    recipes = {
-        label: find_facts(content.protocol.content(), "recipe") for label, _, content in rows
-    }
+    recipes = {label: list_recipes(content.protocol.content()) for label, _, content in rows}
     for path in sorted({path for found in recipes.values() for path in found}):
         values = {label: found[path] for label, found in recipes.items() if path in found}
         sentences += _describe(f"Mixed recipes ({path})", values)

@@ -81,6 +81,18 @@ def test_counts_and_recipes_are_compared_whatever_the_claim(
     assert claim["verdict"] == CONTRADICTED
 
 
+@pytest.mark.parametrize("network", ["model", "classifier"])
+def test_a_trained_network_has_a_recipe_of_its_own(
+    project, make_spec, make_row, make_claim, network
+):
+    """Only models with dropout have the recipe of its masks; claims compare them with others."""
+    contents = {"a": content_of("a", 9.0), "b": content_of("b", 12.0)}
+    for name, recipe in (("a", 2), ("b", 1)):
+        put(contents[name], ("protocol", "samples", network), {"recipe": recipe})
+    claim = judge(project, make_spec, make_row, make_claim, contents, ["model"])
+    assert claim["verdict"] == SUPPORTED
+
+
 def test_versions_commit_and_machine_are_not_compared(project, make_spec, make_row, make_claim):
     contents = {"a": content_of("a", 9.0), "b": content_of("b", 12.0)}
     for key, value in (("versions", {"numpy": "3"}), ("git_commit", "1"), ("platform", "x")):
