@@ -138,6 +138,8 @@ def test_index_puts_claims_first_and_links_them(spec):
     assert page.ids.index("facts") < page.ids.index("claims") < page.ids.index("tables")
     assert page.ids.index("tables") < page.ids.index("costs") < page.ids.index("protocol")
     assert "table3.html#claim-claim_a" in page.links
+    # A verdict that no claim has leads nowhere.
+    assert {"#supported", "#inconclusive"} < set(page.links) and "#contradicted" not in page.links
     words = " ".join(page.text.split())
     for found in (
         "1 claim holds 0 fail 1 undecided",
