@@ -16,7 +16,7 @@ from records.manifest import read_manifest
 from specs.sampling import BatchRef, WeightsAt
 from workflow.settings import load_plan
 
-RECIPES = {"models": 1, "sampling": 1}
+RECIPES = {"models": 1, "dropout": 2, "sampling": 1}
 TRAINED = {  # loss and norm of the gradient in the first three iterations
     "imagenet_256": [0.9689673, 3.2196736, 0.9166378, 2.9657886, 0.8330049, 3.1478517],
     "classifier_256": [2.3450351, 2.0716746, 2.3132341, 1.0736686, 2.2914996, 0.6014916],
@@ -59,7 +59,9 @@ def weights(plan, tmp_path_factory):
 @pytest.mark.parametrize("scale", ["digits", "cifar10", "paper"])
 def test_recipes_are_those_of_the_stored_numbers(scale):
     plan = load_plan({"scale": scale})
-    assert {spec.recipe for spec in plan.models.values()} == {RECIPES["models"]}
+    for name, spec in plan.models.items():  # masks of dropout: tests/adm/networks/test_dropout.py
+        drops = getattr(spec.architecture, "dropout", 0) > 0
+        assert spec.recipe == RECIPES["dropout" if drops else "models"], name
     assert plan.scale.sampling.recipe == RECIPES["sampling"]
 
 

@@ -32,7 +32,7 @@ def make_clone(folder):
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")
-    write_params(folder / "params", tables=cut_tables(ROWS))
+    write_params(folder / "params", tables=cut_tables(ROWS), figures={})
     write_params(folder / "params" / "scales", mini=mini_scale())
     choose(folder, "mini", "retrain")
     git(folder, "init", "--quiet")

@@ -109,7 +109,7 @@ def test_published_weights_draw_samples(resampled):
 
 def test_sources_stand_side_by_side(resampled):
     page = (resampled / "results/mini/report/table3.html").read_text()
-    assert '<span class="other">rescore <b>' in page and "Source: <b>resample</b>" in page
+    assert '<span class="other">rescore <b>' in page and "source <b>resample</b>" in page
     first, second = (read_metrics(resampled, s, "t3_cond") for s in ("rescore", "resample"))
     assert first["digest"] != second["digest"]
     assert first["metrics"]["fid"]["value"] != second["metrics"]["fid"]["value"]
