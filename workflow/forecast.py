@@ -203,11 +203,11 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
         `mem_mb` and `runtime` (minutes); fixed ones at a scale without counts.
     """
     forecast = _forecast_all(plan)
-    if forecast is None or (rule.replace("segment", "train"), *names[:2]) not in forecast[1]:
+    if rule == "segment":  # a part of the training up to a mark
+        rule, names = "train", names[:2]
+    if forecast is None or (rule, *names) not in forecast[1]:
         return dict(DEFAULT_RESOURCES)
     counts, jobs = forecast
-    if rule == "segment":
-        rule, names = "train", names[:2]
     process = CPU_PROCESS_MB if plan.device.startswith("cpu") else PROCESS_MB
     num_bytes = compute_memory_bytes(plan, counts, rule, names[0])
     job = jobs[rule, *names]

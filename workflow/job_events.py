@@ -12,5 +12,5 @@ def tag_events(plan: Plan, name: str = "") -> list[str]:
 
 
 def record_events(plan: Plan, job: str, name: str = "") -> list[str]:
-    """Record events in a file to which one job writes; `name` is as of `_tag`."""
+    """Record events in a file to which one job writes; `name` is as of `tag_events`."""
     return ["--events", plan.layout.events(job), *tag_events(plan, name)]

@@ -98,11 +98,6 @@ class Ranks:
             for (name, one), part in zip(sums.items(), parts, strict=True)
         }
 
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        if self.size > 1:
-            self.find_largest([0])
-
 
 ALONE = Ranks()
 

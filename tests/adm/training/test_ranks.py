@@ -127,7 +127,6 @@ def test_alone_nothing_is_shared(monkeypatch):
     assert ALONE.wrap(model)[0] is model
     assert ALONE.share_first((1, "a")) == (1, "a")
     assert ALONE.find_largest([3, 0]) == [3, 0]
-    ALONE.wait()
 
 
 def test_several_processes_take_a_gpu_each(monkeypatch):
