@@ -106,6 +106,7 @@ def test_the_64_model_takes_a_training_step():
         ema_decay=training.ema_decay,
         grad_clip=None,
         precision="float32",
+        dropout_seed=0,
     )
     assert result.taken and torch.isfinite(result.sums["loss"]) and result.grad_norm > 0
     assert state.iteration == 1 and sum(one.numel() for one in state.ema) == 295_904_454
