@@ -168,8 +168,8 @@ def render_recognition(root: Path) -> list[str]:
     (lowest, worst), (highest, best) = shares[0], shares[-1]
     text = (
         "A support-vector classifier was fitted to the real digits. No part of the pipeline has "
-        f"seen it. Of held-out real digits it reads {large:.3f} correctly at 8x8 pixels and "
-        f"{small:.3f} at 4x4. For each of {len(shares)} batches with labels we count the samples "
+        f"seen it. Of held-out real digits it reads {large:.3f} correctly at 8×8 pixels and "
+        f"{small:.3f} at 4×4. For each of {len(shares)} batches with labels we count the samples "
         "that it reads as the label they were drawn for. The median share is "
         f"{median(share for share, _ in shares):.3f}; the lowest is {lowest:.3f} (`{worst}`) and "
         f"the highest {highest:.3f} (`{best}`). `python -m bench.recognition results/digits` lists "

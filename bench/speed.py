@@ -66,7 +66,7 @@ def make_architectures() -> dict[str, tuple[UNetArchitecture, int]]:
             "attention_resolutions": [16, 8],
         }
     )
-    return {"digits 8x8, 32 channels": (digits, 64), "32x32, 64 channels": (larger, 16)}
+    return {"digits 8×8, 32 channels": (digits, 64), "32×32, 64 channels": (larger, 16)}
 
 
 def make_training(

@@ -10,6 +10,7 @@ degrees of freedom of Welch (1947) and Satterthwaite (1946). docs/statistics.md 
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from records.inversion import find_ends
@@ -91,9 +92,9 @@ def compute_half_width(spread: Spread) -> float:
     """Return t * s, half of the two-sided 95 % interval."""
     if spread.variance <= 0:
         return 0.0
-    from scipy.stats import t as student  # late: it takes a while
+    from scipy.special import stdtrit  # of Student's t; late, and scipy.stats takes half a second
 
-    return float(student.ppf((1 + CONFIDENCE) / 2, spread.dof)) * math.sqrt(spread.variance)
+    return float(stdtrit(spread.dof, (1 + CONFIDENCE) / 2)) * math.sqrt(spread.variance)
 
 
 def compute_interval(effect: float, spread: Spread) -> tuple[float, float]:
@@ -106,9 +107,9 @@ def compute_p_value(effect: float, spread: Spread) -> float:
     """Return how often an effect of 0 comes out this far away, on either side."""
     if spread.variance <= 0:
         return 0.0 if effect else 1.0
-    from scipy.stats import t as student
+    from scipy.special import stdtr
 
-    return float(2 * student.sf(abs(effect) / math.sqrt(spread.variance), spread.dof))
+    return float(2 * stdtr(spread.dof, -abs(effect) / math.sqrt(spread.variance)))
 
 
 def judge_comparison(
@@ -142,6 +143,7 @@ def judge_comparison(
         return _result(INCONCLUSIVE, reason=reason)
     effect, effects = average_effects(comparison, values)
 
+    @cache
     def find_variances(hypothesis: float) -> list[tuple[float | None, bool]]:
         return [
             compute_sampling_variance(
@@ -166,6 +168,7 @@ def judge_comparison(
 
     shared = share_noise([row[0] for row in chosen])
 
+    @cache
     def find_spread(hypothesis: float) -> Spread:
         return make_spread(
             sum(variance or 0.0 for variance, _ in find_variances(hypothesis)) / len(seeds),

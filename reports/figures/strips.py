@@ -1,7 +1,7 @@
 """Strips of images: the same samples of several batches, one batch beneath the other."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,9 @@ GAP_PX = 1  # between images, transparent
 NEAREST = ("samples", "neighbours", "distances", "own_distances")
 BETWEEN = ("strips", "images", "fractions")
 MOST_PX, SHOWN_PX = 64, 34  # larger images are reduced; smaller ones are enlarged by the browser
+
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+Named: TypeAlias = list[tuple[str, np.ndarray]]  # images of strips, each with its words
 
 
 def make_strips(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str, Any]]:
@@ -61,24 +64,7 @@ def make_nearest(figure: Mapping[str, Any], problems: list[str]) -> list[dict[st
         figure: evaluated, one that shows the nearest images.
         problems: takes a sentence for each file that is broken or of other settings.
     """
-    lines = []
-    for line in figure["lines"]:
-        for point in line["points"]:
-            found = attempt(problems, lambda p=point: _read_pictures(p["pictures"], NEAREST))
-            if found is not None:
-                samples, neighbours = found["samples"], found["neighbours"]
-                columns = f"the first {len(samples)} samples"
-                ranks = enumerate(neighbours.swapaxes(0, 1))
-                named = [("samples", samples), *((_name_rank(rank), one) for rank, one in ranks)]
-                lines.append(
-                    {
-                        "label": line["label"],
-                        "columns": columns,
-                        "strips": [make_strip(images, words, columns) for words, images in named],
-                        "change": _describe_distances(found),
-                    }
-                )
-    return lines
+    return _lay_out(figure, problems, NEAREST, _name_nearest, _describe_distances)
 
 
 def make_between(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str, Any]]:
@@ -88,28 +74,52 @@ def make_between(figure: Mapping[str, Any], problems: list[str]) -> list[dict[st
         figure: evaluated, one that shows what lies between.
         problems: takes a sentence for each file that is broken or of other settings.
     """
+    return _lay_out(figure, problems, BETWEEN, _name_between, _describe_return)
+
+
+def _lay_out(
+    figure: Mapping[str, Any],
+    problems: list[str],
+    arrays: Sequence[str],
+    name: Callable[[Arrays], tuple[str, Named]],
+    describe_all: Callable[[Arrays], str],
+) -> list[dict[str, Any]]:
+    """Make the strips of each point that has pictures.
+
+    Args:
+        figure: evaluated.
+        problems: takes a sentence for each file that is broken or of other settings.
+        arrays: names of what such a file holds.
+        name: returns what the columns are, and the images of each strip with its words.
+        describe_all: says what the arrays tell.
+    """
     lines = []
     for line in figure["lines"]:
         for point in line["points"]:
-            found = attempt(problems, lambda p=point: _read_pictures(p["pictures"], BETWEEN))
+            found = attempt(problems, lambda p=point: _read_pictures(p["pictures"], arrays))
             if found is not None:
-                columns = f"{found['strips'].shape[1]} random pairs of real images"
-                last, ends = len(found["strips"]) - 1, found["images"]
-                words = ["drawn again", *(f"{n}/{last} of the way" for n in range(1, last))]
-                named = [*zip([*words, "drawn again"], found["strips"], strict=True)]
-                named = [("real image", ends[0]), *named, ("real image", ends[1])]
-                lines.append(
-                    {
-                        "label": line["label"],
-                        "columns": columns,
-                        "strips": [make_strip(images, words, columns) for words, images in named],
-                        "change": _describe_return(found),
-                    }
-                )
+                columns, named = name(found)
+                strips = [make_strip(images, words, columns) for words, images in named]
+                about = {"label": line["label"], "columns": columns, "strips": strips}
+                lines.append({**about, "change": describe_all(found)})
     return lines
 
 
-def _describe_return(found: Mapping[str, np.ndarray]) -> str:
+def _name_nearest(found: Arrays) -> tuple[str, Named]:
+    ranks = enumerate(found["neighbours"].swapaxes(0, 1))
+    named = [("samples", found["samples"]), *((_name_rank(rank), one) for rank, one in ranks)]
+    return f"the first {len(found['samples'])} samples", named
+
+
+def _name_between(found: Arrays) -> tuple[str, Named]:
+    last, (first_end, last_end) = len(found["strips"]) - 1, found["images"]
+    words = ["drawn again", *(f"{n}/{last} of the way" for n in range(1, last)), "drawn again"]
+    named = [*zip(words, found["strips"], strict=True)]
+    columns = f"{found['strips'].shape[1]} random pairs of real images"
+    return columns, [("real image", first_end), *named, ("real image", last_end)]
+
+
+def _describe_return(found: Arrays) -> str:
     """Say how near images that are drawn from their own latents come to themselves."""
     drawn = found["strips"][[0, -1]].astype(np.float64)
     far = 100 * np.abs(drawn - found["images"]).mean() / 255
@@ -143,7 +153,7 @@ def _name_rank(rank: int) -> str:
     return "nearest real image" if rank == 0 else f"{rank + 1}. nearest"
 
 
-def _describe_distances(found: Mapping[str, np.ndarray]) -> str:
+def _describe_distances(found: Arrays) -> str:
     """Say how near samples are to real images, measured by how near these are to each other."""
     nearest, own = found["distances"][:, 0], found["own_distances"]
     num_nearer = int((nearest < own).sum())

@@ -97,7 +97,7 @@ def test_samples_that_are_there_are_read(root):
     images = images[:50, :, :, None].repeat(3, axis=3)
     write_batch(root / "retrain/samples/t3_cond/samples.npz", images, labels[:50], {})
     text = " ".join("\n".join(results.render_recognition(root)).split())
-    assert "it reads 0.963 correctly at 8x8 pixels and 0.890 at 4x4" in text
+    assert "it reads 0.963 correctly at 8×8 pixels and 0.890 at 4×4" in text
     assert "each of 1 batches" in text and "median share is 0.980; the lowest is 0.980" in text
 
 
