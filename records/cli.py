@@ -1,4 +1,4 @@
-"""The commands of `python -m records`: bring what jobs recorded into MLflow, and look at it."""
+"""The commands of `python -m records`: trace a number back to its images, and runs into MLflow."""
 
 import argparse
 import os
@@ -6,6 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from records.errors import UserError, main_guard
+from records.files import atomic_write
+from records.lineage import list_artefacts, trace, verify
+from records.lineage_drawing import draw_svg, draw_tree
 from records.mlflow_page import serve_page
 from records.options import whole_number
 from records.tracking import Summary, default_uri, track
@@ -23,7 +26,16 @@ def make_parser() -> argparse.ArgumentParser:
         description=f"The store is what ${URI_VARIABLE} names, else mlflow.db in the results.",
     )
     page = commands.add_parser("ui", help="the same, then serve MLflow's page on the runs")
-    for command in (tracking, page):
+    lineage = commands.add_parser(
+        "trace",
+        help="walk from a result back to the images: samples, weights, data, by their hashes",
+        description="Exit code 1 when a link is broken: a file is missing, or differs from its "
+        "hash (--verify).",
+    )
+    lineage.add_argument("file", help="metrics, samples, weights or a page of this project")
+    lineage.add_argument("--verify", action="store_true", help="hash every file again")
+    lineage.add_argument("--svg", help="draw the chain into this file as well")
+    for command in (tracking, page, lineage):
         command.add_argument("--results", default="results", help="folder of results (results)")
     page.add_argument(
         "--port",
@@ -41,6 +53,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         UserError: anything that the user can fix.
     """
     args = make_parser().parse_args(argv)
+    if args.command == "trace":
+        return _trace(args)
     uri = os.environ.get(URI_VARIABLE) or None
     if args.command == "ui" and uri is not None:
         raise UserError(
@@ -54,6 +68,22 @@ def run(argv: Sequence[str] | None = None) -> int:
     if args.command == "ui":
         return serve_page(args.results, args.port, summary.experiments)
     return 0
+
+
+def _trace(args: argparse.Namespace) -> int:
+    """Print where a result comes from; return 1 when a link is broken."""
+    first = trace(args.file, args.results)
+    num_hashed = verify(first) if args.verify else 0
+    print(draw_tree(first))
+    if args.svg:
+        with atomic_write(args.svg) as file:
+            file.write(f"{draw_svg(first)}\n".encode())
+    broken = [one for one in list_artefacts(first) if one.fault]
+    for one in broken:
+        print(f"error: {one.path or one.name}: {one.fault}", file=sys.stderr)
+    if num_hashed and not broken:
+        print(f"{num_hashed} files hashed: each is what its readers recorded")
+    return 1 if broken else 0
 
 
 def _describe(summary: Summary, uri: str) -> str:

@@ -1,9 +1,11 @@
 """Errors that a user can cause and fix, and how commands report them."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 INTERRUPTED = 130  # what shells make of SIGINT
+BROKEN_PIPE = 141  # and of SIGPIPE
 
 
 class UserError(Exception):
@@ -25,10 +27,15 @@ def main_guard(main: Callable[[Sequence[str] | None], int | None]) -> Callable[.
 
     def guarded(argv: Sequence[str] | None = None) -> int:
         try:
-            return main(argv) or 0
+            status = main(argv) or 0
+            sys.stdout.flush()
+            return status
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+        except BrokenPipeError:  # whoever read the output has enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
         except KeyboardInterrupt:
             print("error: stopped by Ctrl-C", file=sys.stderr)
             return INTERRUPTED

@@ -29,13 +29,14 @@ from records.usage import Usage
 
 FORMAT = 1
 RUN = "run"
+MANIFEST_SUFFIX = ".manifest.json"
 ALONE = (".npz", ".pt", ".pb")  # beside these x.json is nothing but the manifest
 
 
 def manifest_path(path: str | Path) -> Path:
     """Return the path of an artefact's manifest: x.json, or x.manifest.json (see ALONE)."""
     path = Path(path)
-    return path.with_suffix(".json" if path.suffix in ALONE else ".manifest.json")
+    return path.with_suffix(".json" if path.suffix in ALONE else MANIFEST_SUFFIX)
 
 
 def make_manifest(
