@@ -26,7 +26,10 @@ CHAIN = (
     (
         "samples/base/samples.npz",
         "samples",
-        {"weights": "models/base/ema.safetensors", "classifier": "models/classifier/ema.safetensors"},
+        {
+            "weights": "models/base/ema.safetensors",
+            "classifier": "models/classifier/ema.safetensors",
+        },
     ),
     ("models/up/ema.safetensors", "weights", {"data": "data/images.zip"}),
     (
