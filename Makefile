@@ -13,7 +13,7 @@ VENV ?= .venv
 ifneq ($(words $(VENV)),1)
 $(error VENV is '$(VENV)'; give one folder whose name has no spaces)
 endif
-EXTRAS ?= dev,tensorflow,tracking,versioning
+EXTRAS ?= crate,dev,s3,tensorflow,tracking,versioning
 CONSTRAINTS ?= constraints.txt
 TEST_JOBS ?= 2
 # The first Python of 3.11 or newer; 3.11 first, because the pins were made with it.
@@ -214,6 +214,11 @@ site: env
 .PHONY: pdf
 pdf: env
 	@$(PY) -m reports pdf $(REPORT) --out $(REPORT)/tables.pdf
+
+## crate: pages, numbers and their provenance as a Workflow Run RO-Crate, crate/; with the images: ARGS=--everything
+.PHONY: crate
+crate: env
+	@$(PY) -m reports crate $(REPORT) --out crate $(ARGS)
 
 ## screenshots: the pictures of the README, in light and dark; needs Chromium
 .PHONY: screenshots

@@ -48,12 +48,15 @@ class Artefact:
         return str(self.manifest.get("name") or (self.path.name if self.path else "unknown"))
 
 
-def trace(path: str | Path, root: str | Path) -> Artefact:
+def trace(
+    path: str | Path, root: str | Path, known: Mapping[str, Sequence[Path]] | None = None
+) -> Artefact:
     """Walk from a file of results through all that it was made of, to the images.
 
     Args:
         path: a file with a manifest beside it: metrics, samples, weights, a page, ...
         root: results folder in which the files that it was made of are looked for.
+        known: of `find_artefacts` of that folder, where several files are traced.
 
     Returns:
         The file, with its inputs, and theirs. Broken links are in it, with their `fault`.
@@ -72,9 +75,8 @@ def trace(path: str | Path, root: str | Path) -> Artefact:
             f"{path}: nothing is recorded about it ({manifest_path(path).name} is not beside it); "
             "give a file that a job of this project wrote"
         )
-    known = find_artefacts(root)
     first = Artefact(path, _text(manifest.get("sha256")), manifest)
-    _follow(first, known, {}, ())
+    _follow(first, find_artefacts(root) if known is None else known, {}, ())
     return first
 
 

@@ -15,6 +15,7 @@ from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
 from reports.browser import print_pdf, take_screenshots
+from reports.crate import make_crate
 from reports.export import render_csv, render_markdown
 from reports.figures.page import render_figures, render_points
 from reports.figures.points import evaluate_figures
@@ -186,10 +187,18 @@ def make_parser() -> argparse.ArgumentParser:
         ("site", "copy a finished report, and what it links to, for a web server"),
         ("pdf", "print all tables into one PDF"),
         ("screenshots", "picture the pages for the README"),
+        ("crate", "pack pages, numbers and their provenance as a Workflow Run RO-Crate"),
     ):
         command = commands.add_parser(name, help=words)
         command.add_argument("report", type=Path, help="folder of a finished report")
         command.add_argument("--out", type=Path, required=True, help="file or folder to write")
+        if name == "crate":
+            command.add_argument(
+                "--everything",
+                action="store_true",
+                help="pack images, weights and samples as well, not their hashes alone",
+            )
+            command.add_argument("--agent", help="name of the person who ran it")
     return parser
 
 
@@ -203,6 +212,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.command == "site":
         num_files, num_bytes = make_site(args.report.absolute(), args.out.absolute())
         print(f"{args.out}: {num_files} files, {num_bytes / 1e6:.1f} MB")
+    elif args.command == "crate":
+        num_files, num_described = make_crate(
+            args.report, args.out, everything=args.everything, agent=args.agent
+        )
+        print(f"{args.out}: {num_files} files, {num_described} artefacts described")
     elif args.command == "pdf":
         print_pdf(args.report, args.out)
         print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

@@ -26,7 +26,7 @@ TARGETS += [
     "clean-results",
 ]
 
-EVERYTHING = ".[dev,tensorflow,tracking,versioning]"
+EVERYTHING = ".[crate,dev,s3,tensorflow,tracking,versioning]"
 
 # Stands for a Python: makes a "venv" that holds itself, writes down what pip is asked to do, and
 # reports a wheel. OFFLINE=1: PyTorch's own index cannot be reached. CUDA=1: the wheel needs CUDA.

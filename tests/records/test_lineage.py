@@ -14,45 +14,10 @@ from records.errors import UserError
 from records.files import sha256_file
 from records.lineage import describe, find_artefacts, list_artefacts, trace, verify
 from records.lineage_drawing import draw_svg, draw_tree
-from records.manifest import hash_inputs, make_manifest, manifest_path, write_manifest
-from records.usage import Usage
+from records.manifest import make_manifest, manifest_path, write_manifest
+from tests.records.lineage_case import CHAIN, write_chain, write_file
 
 ROOT = Path(__file__).resolve().parents[2]
-# Name, kind, what it was made of by role: upsampled and guided samples, so that all roles occur.
-CHAIN = (
-    ("data/images.zip", "dataset", {}),
-    ("models/base/ema.safetensors", "weights", {"data": "data/images.zip"}),
-    ("models/classifier/ema.safetensors", "weights", {"data": "data/images.zip"}),
-    (
-        "samples/base/samples.npz",
-        "samples",
-        {
-            "weights": "models/base/ema.safetensors",
-            "classifier": "models/classifier/ema.safetensors",
-        },
-    ),
-    ("models/up/ema.safetensors", "weights", {"data": "data/images.zip"}),
-    (
-        "samples/up/samples.npz",
-        "samples",
-        {"weights": "models/up/ema.safetensors", "low_res": "samples/base/samples.npz"},
-    ),
-    ("network/features.safetensors", "network", {"data": "data/images.zip"}),
-    (
-        "references/images.npz",
-        "reference",
-        {"data": "data/images.zip", "network": "network/features.safetensors"},
-    ),
-    (
-        "metrics/row.json",
-        "metrics",
-        {
-            "samples": "samples/up/samples.npz",
-            "reference": "references/images.npz",
-            "network": "network/features.safetensors",
-        },
-    ),
-)
 TREE = """\
 metrics metrics/row.json
 ├─ network network/features.safetensors
@@ -70,22 +35,10 @@ metrics metrics/row.json
       └─ data data/images.zip"""
 
 
-def write_file(root, name, kind, inputs, **details):
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"the content of {name}")
-    files = {role: root / one for role, one in inputs.items()}
-    manifest = make_manifest(
-        kind=kind, name=name, inputs=hash_inputs(**files), seeds={"any": 3}, **details
-    )
-    write_manifest(path, manifest, Usage())
-
-
 @pytest.fixture
 def results(tmp_path):
     root = tmp_path / "results"
-    for name, kind, inputs in CHAIN:
-        write_file(root, name, kind, inputs)
+    write_chain(root)
     return root
 
 

@@ -1,0 +1,329 @@
+"""A finished run as one Workflow Run RO-Crate: pages, numbers, what they were made of, and how.
+
+The profiles are those of https://www.researchobject.org/workflow-run-crate/ (Process Run Crate and
+Workflow Run Crate 0.5, on RO-Crate 1.1). What is said about files comes from their manifests.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import mimetypes
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from records.errors import UserError
+from records.files import check_folder, read_json
+from records.lineage import Artefact, describe, find_artefacts, list_artefacts, trace
+from records.manifest import MANIFEST_SUFFIX, RUN, manifest_path
+from specs.results import EvaluatedTable
+from specs.strict import validated
+
+if TYPE_CHECKING:
+    from rocrate.rocrate import ROCrate
+
+PROJECT = Path(__file__).resolve().parent.parent
+WORKFLOW = "Snakefile"
+# What runs the workflow again, besides the packages at these versions.
+SOURCES = ("workflow/rules", "params", "environment.yml", "constraints.txt", "dvc.yaml", "LICENSE")
+BIOSCHEMAS = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+LICENCE = "https://spdx.org/licenses/MIT"
+CONTEXT = "https://w3id.org/ro/terms/workflow-run/context"
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
+}
+DONE = "http://schema.org/CompletedActionStatus"
+README = """# {name}
+
+{description}
+
+Open `results/report/index.html`. Beside each number's file is a manifest of how it was made;
+`ro-crate-metadata.json` connects them, back to the images, by their SHA-256. Commands: {what}.
+"""
+TYPES = {
+    ".md": "text/markdown",
+    ".tex": "application/x-tex",
+    ".yml": "application/yaml",
+    ".yaml": "application/yaml",
+    "": "text/plain",
+}
+LARGE = (".zip", ".npz", ".safetensors", ".pt", ".pb", ".tar")  # only with `everything`
+
+
+def make_crate(
+    report: Path, out: Path, *, everything: bool = False, agent: str | None = None
+) -> tuple[int, int]:
+    """Pack a finished run into a folder or a zip.
+
+    Args:
+        report: folder with index.html and the tables' pages.
+        out: a folder that is not there yet or is a crate, or a file that ends in .zip.
+        everything: pack images, weights and samples too; without it they are described only, by
+            hash and size.
+        agent: name of the person who ran it, whom a crate should name.
+
+    Returns:
+        How many files the crate has, and how many artefacts it describes.
+
+    Raises:
+        UserError: no report there, `out` is something else, no checkout to take the workflow from,
+            or rocrate is not installed.
+    """
+    pages = sorted(report.glob(f"*{MANIFEST_SUFFIX}"))
+    if not pages:
+        raise UserError(f"{report}: no pages there; make a report first, with make reproduce")
+    if out.exists() and out.suffix != ".zip" and not (out / "ro-crate-metadata.json").is_file():
+        raise UserError(f"{out}: exists and is no crate; name a folder that may be replaced")
+    if not (PROJECT / WORKFLOW).is_file():
+        raise UserError(
+            f"{PROJECT}: no {WORKFLOW} there, which belongs into a crate; run this from a checkout "
+            "of the project, not from an installed package"
+        )
+    tables = [_load_table(path, report) for path in pages]
+    root = report.parent
+    known, artefacts = find_artefacts(root), dict[str, Artefact]()
+    for path in pages:
+        page = path.with_name(path.name.removesuffix(MANIFEST_SUFFIX) + ".html")
+        for one in list_artefacts(trace(page, root, known)):
+            artefacts.setdefault(str(one.sha256), one)
+    found = [table for table in tables if table]
+    crate = _describe_run(report, found, artefacts, everything, agent)
+    check_folder(out.parent)
+    fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        crate.write(fresh / "crate")
+        num_files = sum(path.is_file() for path in (fresh / "crate").rglob("*"))
+        if out.suffix == ".zip":
+            packed = shutil.make_archive(str(fresh / "packed"), "zip", fresh / "crate")
+            os.replace(packed, out)
+        else:
+            shutil.rmtree(out, ignore_errors=True)
+            (fresh / "crate").rename(out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return num_files, len(artefacts)
+
+
+def _load_table(manifest: Path, report: Path) -> EvaluatedTable | None:
+    """Read the numbers of a page; None where it is not the page of a table."""
+    path = report / (manifest.name.removesuffix(MANIFEST_SUFFIX) + ".json")
+    if not path.exists():
+        return None
+    return validated(EvaluatedTable, read_json(path, "evaluated table"), str(path))
+
+
+def _describe_run(
+    report: Path,
+    tables: list[EvaluatedTable],
+    artefacts: Mapping[str, Artefact],
+    everything: bool,
+    agent: str | None,
+) -> ROCrate:
+    """Return the crate: the workflow, its run, and an action for every artefact."""
+    try:
+        from rocrate.model.contextentity import ContextEntity
+        from rocrate.rocrate import ROCrate
+    except ModuleNotFoundError:
+        raise UserError("rocrate is not installed; install it with `make env`") from None
+
+    crate = ROCrate(version="1.1")
+    crate.metadata.extra_contexts.append(CONTEXT)
+
+    def add(identifier: str, kind: str | list[str], **properties: Any) -> Any:
+        return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
+
+    scales = sorted({table.scale for table in tables})
+    sources = sorted({table.source for table in tables})
+    crate.name = f"Tables of Diffusion Models Beat GANs at scale {', '.join(scales)}"
+    crate.description = " ".join(dict.fromkeys(note for one in tables for note in one.scale_notes))
+    crate.license = add(LICENCE, "CreativeWork", name="MIT License")
+    profiles = [
+        add(identifier, "CreativeWork", name=name, version=version)
+        for identifier, (name, version) in PROFILES.items()
+    ]
+    crate.root_dataset["conformsTo"] = profiles
+    crate.metadata.append_to("conformsTo", profiles[-1])
+    person: dict[str, Any] = {}
+    if agent is not None:
+        person = {"agent": add("#agent", "Person", name=agent)}
+        crate.creator = crate.root_dataset["author"] = person["agent"]
+    workflow: Any = crate.add_workflow(
+        PROJECT / WORKFLOW,
+        WORKFLOW,
+        main=True,
+        lang="snakemake",
+        lang_version=importlib.metadata.version("snakemake"),
+    )
+    workflow["name"], workflow["version"] = crate.name, _name_version(artefacts.values())
+    for name in SOURCES:
+        if (source := PROJECT / name).is_dir():
+            crate.add_directory(source, f"{name}/", properties={"name": name})
+        else:
+            crate.add_file(source, name, properties=_describe_file(source))
+    program = add(
+        "#adm-tables",
+        "SoftwareApplication",
+        name="adm-tables",
+        softwareVersion=_name_version(artefacts.values()),
+        softwareRequirements=[
+            add(
+                f"https://pypi.org/project/{name}/{version}/",
+                "SoftwareApplication",
+                name=name,
+                url=f"https://pypi.org/project/{name}/{version}/",
+                softwareVersion=version,
+            )
+            for name, version in sorted(_list_versions(artefacts.values()))
+        ],
+    )
+    entities = {
+        sha256: _add_artefact(crate, add, report, artefact, everything)
+        for sha256, artefact in artefacts.items()
+    }
+    actions = []
+    for sha256, artefact in artefacts.items():
+        if (times := _read_times(artefact)) is None:
+            continue
+        action = crate.add_action(
+            program,
+            identifier=f"#make-{sha256[:16]}",
+            object=_unwrap([entities[str(one.sha256)] for _, one in artefact.inputs]),
+            result=entities[sha256],
+            properties={
+                "name": f"make {artefact.kind} {artefact.name}",
+                "description": describe(artefact),
+                "startTime": times[0],
+                "endTime": times[1],
+                "actionStatus": DONE,
+                **person,
+            },
+        )
+        actions.append((times, action))
+    for path in sorted(report.glob("*")):
+        if path.suffix in (".html", ".csv", ".md", ".tex") and path.name not in {
+            one.path.name for one in artefacts.values() if one.path
+        }:
+            crate.add_file(path, _place(path, report), properties=_describe_file(path))
+    parameters = []
+    for name, values in (("scale", scales), ("source", sources)):
+        formal = add(f"#parameter-{name}", "FormalParameter", name=name, additionalType="Text")
+        value = add(f"#{name}", "PropertyValue", name=name, value=", ".join(values))
+        formal["workExample"], value["exampleOfWork"] = value, formal
+        parameters.append((formal, value))
+    workflow["encodingFormat"], workflow["conformsTo"] = "text/plain", {"@id": BIOSCHEMAS}
+    workflow["input"] = [formal for formal, _ in parameters]
+    data = [entities[key] for key, one in artefacts.items() if one.kind == "dataset"]
+    pages = [entities[key] for key, one in artefacts.items() if one.kind == "page"]
+    ended = max((times[1] for times, _ in actions), default=datetime.now().astimezone().isoformat())
+    started = min((times[0] for times, _ in actions), default=ended)
+    crate.datePublished = datetime.fromisoformat(ended)
+    commands = dict.fromkeys(table.command for table in tables)
+    run = crate.add_action(
+        workflow,
+        identifier="#run",
+        object=[*(value for _, value in parameters), *data],
+        result=_unwrap(pages),
+        properties={
+            "name": f"run of {WORKFLOW}",
+            "description": "; ".join(commands),
+            "startTime": started,
+            "endTime": ended,
+            "actionStatus": DONE,
+            **person,
+        },
+    )
+    crate.root_dataset["mentions"] = [*(action for _, action in actions), run]
+    readme = README.format(name=crate.name, description=crate.description, what=", ".join(commands))
+    properties = {"name": "README.md", "encodingFormat": TYPES[".md"], "about": crate.root_dataset}
+    crate.add_file(io.StringIO(readme), "README.md", properties=properties)
+    return crate
+
+
+def _add_artefact(
+    crate: ROCrate, add: Any, report: Path, artefact: Artefact, everything: bool
+) -> Any:
+    """Add a file with its manifest, or describe one that is large or missing."""
+    path, sha256 = artefact.path, str(artefact.sha256)
+    if path is None or (path.suffix in LARGE and not everything):
+        size = artefact.manifest.get("num_bytes")
+        return add(
+            f"#sha256-{sha256}",
+            "CreativeWork",
+            name=f"{artefact.kind} {artefact.name}",
+            description=artefact.fault or describe(artefact),
+            sha256=sha256,
+            **({} if path is None else {"alternateName": path.name}),
+            **({} if size is None else {"contentSize": str(size)}),
+            **_name_licence(artefact),
+        )
+    manifest = manifest_path(path)
+    crate.add_file(manifest, _place(manifest, report), properties=_describe_file(manifest))
+    return crate.add_file(
+        path,
+        _place(path, report),
+        properties={
+            **_describe_file(path),
+            "name": f"{artefact.kind} {artefact.name}",
+            "description": describe(artefact),
+            "sha256": sha256,
+            **_name_licence(artefact),
+        },
+    )
+
+
+def _unwrap(values: list[Any]) -> Any:
+    """Return one value alone and none as None, as JSON-LD for RO-Crate has it."""
+    return values[0] if len(values) == 1 else values or None
+
+
+def _place(path: Path, report: Path) -> str:
+    """Return where a file is in the crate."""
+    return f"results/{path.relative_to(report.parent).as_posix()}"
+
+
+def _describe_file(path: Path) -> dict[str, str]:
+    """Return name, type and size of a file in the words of RO-Crate."""
+    kind = mimetypes.guess_type(path.name)[0]
+    return {
+        "name": path.name,
+        "encodingFormat": TYPES.get(path.suffix) or kind or "application/octet-stream",
+        "contentSize": str(path.stat().st_size),
+    }
+
+
+def _name_licence(artefact: Artefact) -> dict[str, str]:
+    """Return the terms on which a published file may be used, where its manifest says so."""
+    licence = artefact.manifest.get("licence")
+    return {"usageInfo": licence} if isinstance(licence, str) else {}
+
+
+def _read_times(artefact: Artefact) -> tuple[str, str] | None:
+    """Return when the making of an artefact began and ended (ISO 8601); None where unknown."""
+    run = artefact.manifest.get(RUN) or {}
+    if "ended" not in run:
+        return None
+    ended = datetime.fromisoformat(run["ended"])
+    began = ended - timedelta(seconds=round(run.get("wall_seconds", 0)))
+    return began.isoformat(), ended.isoformat()
+
+
+def _list_versions(artefacts: Iterable[Artefact]) -> set[tuple[str, str]]:
+    """Return names and versions of the packages that the artefacts were made with."""
+    found = set()
+    for one in artefacts:
+        versions = one.manifest.get("versions") or {}
+        found |= {(str(name), str(version)) for name, version in versions.items()}
+    return {(name, version) for name, version in found if not name.startswith("adm-")}
+
+
+def _name_version(artefacts: Iterable[Artefact]) -> str:
+    """Return the commits of this project that the artefacts were made at."""
+    commits = {str(one.manifest.get("git_commit", "unknown")) for one in artefacts if one.manifest}
+    return ", ".join(sorted(commits)) or "unknown"
