@@ -110,7 +110,7 @@ def test_conda_takes_python_and_tools_and_leaves_packages_to_pip() -> None:
     assert CONDA["name"] == PROJECT["name"]
 
     assert pip[0] == "-c constraints.txt"
-    extras = re.fullmatch(r"-e \.\[([a-z,]+)\]", pip[1])
+    extras = re.fullmatch(r"-e \.\[([a-z0-9,]+)\]", pip[1])
     assert extras and len(pip) == 2, pip
     assert set(extras[1].split(",")) == set(PROJECT["optional-dependencies"])
     assert f"EXTRAS ?= {extras[1]}\n" in (ROOT / "Makefile").read_text()

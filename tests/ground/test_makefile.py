@@ -14,6 +14,8 @@ TARGETS = ["help", "env", "constraints", "reproduce", "decide", "table1 .. table
 TARGETS += [
     "site",
     "pdf",
+    "crate",
+    "crate",
     "screenshots",
     "ui",
     "bench",
