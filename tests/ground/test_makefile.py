@@ -15,7 +15,6 @@ TARGETS += [
     "site",
     "pdf",
     "crate",
-    "crate",
     "screenshots",
     "ui",
     "bench",
