@@ -1,6 +1,7 @@
 # The tables of "Diffusion Models Beat GANs on Image Synthesis", from data to page.
 # Targets: reproduce_all, reproduce_<table> for each table of params/tables.yaml that the scale has, reproduce_figures,
 # datasets, models, samples, metrics, losses.
+import gc
 import sys
 from pathlib import Path
 from shlex import quote
@@ -10,6 +11,7 @@ from snakemake.utils import min_version
 
 from records.errors import UserError
 from records.files import check_folder
+from workflow.forecast import count_attempts
 from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing
 from workflow.rerun_triggers import ask_files_first, limit_rerun_triggers
@@ -28,6 +30,9 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
+    # Of the millions of objects that a large graph is made of, hardly one becomes free: looking for such takes a quarter
+    # of the time until the first job.
+    gc.set_threshold(200_000)
     print(describe_run(PLAN), file=sys.stderr)
     try:
         check_folder(".snakemake")

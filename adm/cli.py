@@ -66,6 +66,12 @@ def make_parser() -> argparse.ArgumentParser:
     sample.add_argument("--start", type=NOT_NEGATIVE, default=0, help="first sample number (0)")
     sample.add_argument("--stop", type=POSITIVE, help="one past the last sample number")
     sample.add_argument("--state", help="folder of finished shards (beside --out)")
+    sample.add_argument(
+        "--only",
+        choices=("draw", "join"),
+        help="draw: leave the shards in --state, and write to --out which samples they are (JSON); "
+        "join: put the batch together of shards that are all there",
+    )
     sample.add_argument("--images-per-shard", type=POSITIVE, help="size of a shard (1000)")
     add_event_options(sample)
     sample.add_argument("--batch-size", type=POSITIVE, default=64, help="images at a time (64)")
@@ -195,7 +201,10 @@ def _sample(args: argparse.Namespace, spec: SampleSpec) -> None:
     from adm.sampling.shards import IMAGES_PER_SHARD, write_samples
     from adm.training.precision import warn_of_slow_precision
 
-    warn_of_slow_precision(spec.name, spec.sampler.precision, args.device)
+    if args.only is not None and args.state is None:
+        raise UserError(f"--only {args.only}: where are the shards? Give their folder with --state")
+    if args.only != "join":
+        warn_of_slow_precision(spec.name, spec.sampler.precision, args.device)
     write_samples(
         spec,
         weights_path=args.weights,
@@ -209,6 +218,7 @@ def _sample(args: argparse.Namespace, spec: SampleSpec) -> None:
         images_per_shard=args.images_per_shard or IMAGES_PER_SHARD,
         device=args.device,
         events=open_events(args),
+        only=args.only,
     )
 
 

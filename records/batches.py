@@ -167,15 +167,19 @@ def read_header(
     return dtype, shape, fortran_order
 
 
-def read_arrays(path: str | Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+def read_arrays(
+    path: str | Path, names: Collection[str] | None = None, rows: range | None = None
+) -> dict[str, np.ndarray]:
     """Read the arrays of an .npz by name; nothing in it is ever unpickled.
 
     Args:
         path: the file.
         names: those that are read, as far as they are there; None for all.
+        rows: those that are read of each, as far as they are there; None for all.
 
     Raises:
-        ValueError: damaged, not an .npz, or an array holds Python objects.
+        ValueError: damaged, not an .npz, or an array holds Python objects; or rows of one that is
+            in Fortran order.
         OSError: it cannot be read.
     """
     found = {}
@@ -186,22 +190,36 @@ def read_arrays(path: str | Path, names: Collection[str] | None = None) -> dict[
                 if names is not None and name not in names:
                     continue
                 with archive.open(info) as file:
-                    dtype, shape, _ = read_header(file, name)
-                    left = info.file_size - file.tell()
+                    dtype, shape, fortran_order = read_header(file, name)
+                    begin = file.tell()
+                left = info.file_size - begin
                 if dtype.hasobject:
                     raise ValueError(f"{name} holds pickled Python objects, which are never opened")
                 if left != math.prod(shape) * dtype.itemsize:
                     raise ValueError(f"{name} is {dtype} {list(shape)} and holds {left} bytes")
                 with archive.open(info) as file:
-                    found[name] = np.lib.format.read_array(file, allow_pickle=False)
+                    if rows is None:
+                        found[name] = np.lib.format.read_array(file, allow_pickle=False)
+                        continue
+                    if fortran_order or not shape:
+                        raise ValueError(f"{name} has no rows one after the other")
+                    wanted = range(shape[0])[rows.start : rows.stop]
+                    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+                    file.seek(begin + wanted.start * row_bytes)
+                    content = bytearray(file.read(len(wanted) * row_bytes))
+                found[name] = np.frombuffer(content, dtype).reshape(len(wanted), *shape[1:])
     except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         # RuntimeError: encrypted, or compressed in a way that zipfile does not know.
         raise ValueError(str(error)) from None
     return found
 
 
-def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+def read_batch(path: str | Path, rows: range | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Read the images and labels of a batch; nothing in it is ever unpickled.
+
+    Args:
+        path: the file.
+        rows: those that are read, as far as they are there; None for all.
 
     Returns:
         Images uint8 [n, h, w, c] and labels int64 [n] or None.
@@ -210,7 +228,7 @@ def read_batch(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
         UserError: no such file, cut short, not an .npz, without arr_0, or holding Python objects.
     """
     try:
-        arrays = read_arrays(path, ["arr_0", "arr_1"])
+        arrays = read_arrays(path, ["arr_0", "arr_1"], rows)
         if "arr_0" not in arrays:
             raise UserError(f"{path}: holds no arr_0; a batch needs arr_0 (images)")
         labels = arrays["arr_1"].astype(np.int64) if "arr_1" in arrays else None

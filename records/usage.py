@@ -11,7 +11,11 @@ _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 
 class Usage:
-    """A stopwatch over this process and the processes that it has waited for."""
+    """A stopwatch over this process and the processes that it has waited for.
+
+    Attributes:
+        more: what else is said with what was used.
+    """
 
     def __init__(self, *, whole_process: bool = False) -> None:
         """Start it.
@@ -21,13 +25,14 @@ class Usage:
         """
         self._wall = _IMPORTED if whole_process else time.monotonic()
         self._cpu = 0.0 if whole_process else _read_cpu_seconds()
+        self.more: dict[str, Any] = {}
 
     def read(self) -> dict[str, Any]:
         """Return what was used until now.
 
         Returns:
             `ended` (UTC), `wall_seconds`, `cpu_seconds`, and `peak_memory_mb`, the largest of the
-            process, or of one that it has waited for, since it began.
+            process, or of one that it has waited for, since it began; and what `more` holds.
         """
         peak = max(resource.getrusage(who).ru_maxrss for who in _WHO)
         return {
@@ -35,6 +40,7 @@ class Usage:
             "wall_seconds": round(time.monotonic() - self._wall, 3),
             "cpu_seconds": round(_read_cpu_seconds() - self._cpu, 3),
             "peak_memory_mb": round(peak * _BYTES_PER_UNIT / 1e6, 1),
+            **self.more,
         }
 
 

@@ -54,6 +54,12 @@ def read_runs(plan: Plan) -> dict[str, dict[str, Any]]:
     return runs
 
 
+def _add_shards(run: Mapping[str, Any], kind: str) -> float:
+    """Return what a job took, with the shards that other jobs had drawn for it."""
+    seconds: float = run[kind] + run.get("shards", {}).get(kind, 0.0)
+    return seconds
+
+
 def _name_machine(manifest: Mapping[str, Any]) -> str | None:
     if manifest.get("platform") is None or manifest.get("cpus") is None:
         return None
@@ -88,7 +94,9 @@ def make_costs(plan: Plan) -> dict[str, Any]:
     def add_up(keys: Iterable[str]) -> dict[str, float]:
         jobs = [measured[key] for key in keys if key in measured]
         kinds = ("cpu_seconds", "wall_seconds")
-        return {kind: round(sum(job[kind] for job in jobs), 1) for kind in kinds if jobs}
+        return {
+            kind: round(sum(_add_shards(job, kind) for job in jobs), 1) for kind in kinds if jobs
+        }
 
     models = [
         {"name": name, "iterations": max(marks.values()), **seconds}
@@ -104,7 +112,7 @@ def make_costs(plan: Plan) -> dict[str, Any]:
     for key, job in measured.items():
         stage = stages.setdefault(key.split("/")[0], {"jobs": 0, "cpu_seconds": 0.0})
         stage["jobs"] += 1
-        stage["cpu_seconds"] = round(stage["cpu_seconds"] + job["cpu_seconds"], 1)
+        stage["cpu_seconds"] = round(stage["cpu_seconds"] + _add_shards(job, "cpu_seconds"), 1)
     pages = ("table/", "index", "figures/")  # written again without a new number
     numbers = [job for key, job in measured.items() if not key.startswith(pages)]
     return {

@@ -61,7 +61,7 @@ def find_differences(graph: Graph, key: Key) -> list[str] | None:
             found.append(f"{file}: lacks {', '.join(sorted(lacking))}")
         if not _is_as_made(file, manifest):
             found.append(f"{file}: changed since it was made")
-        found += _compare_inputs(job, manifest.get("inputs", {}))
+        found += _compare_inputs(job, told.get("inputs", {}))
     except (UserError, OSError, ValueError, TypeError, AttributeError) as error:
         return [f"{file}: {error}"]
     return found if known or found else None
@@ -97,7 +97,7 @@ def mend(graph: Graph) -> None:
 
     A job that outlived Snakemake lacks its spec, which the next run deleted. A batch that goes by
     the name of another row since is given where its own job looks for it. What was kept of batches
-    that are complete (`adm.sampling.shards`) is removed.
+    that are complete (`adm.sampling.shards`) is removed, and notes of parts that are there no more.
     """
     drawn = {}
     for path in Path(graph.plan.layout.made).glob("samples/*/samples.npz"):
@@ -111,6 +111,11 @@ def mend(graph: Graph) -> None:
             Path(written["spec"]).write_text(f"{spec}\n")
             if not is_whole(graph, key):
                 Path(written["spec"]).unlink()
+        if key[0] == "shard" and not lacking and not _has_shards(job, key[2]):
+            for path in map(Path, written.values()):
+                path.unlink()
+            with suppress(OSError):  # others are still there
+                path.parent.rmdir()
         if key[0] != "sample":
             continue
         kept = Path(job.identity["shards"])
@@ -121,6 +126,15 @@ def mend(graph: Graph) -> None:
             for path in (found, manifest_path(found)):
                 with suppress(OSError):  # there already, or no hard links there
                     os.link(path, kept / path.name)
+
+
+def _has_shards(job: Job, part: str) -> bool:
+    """Tell whether the images of a part of a batch are there, or the whole batch is."""
+    folder, (start, stop) = Path(job.identity["shards"]), map(int, part.split("-"))
+    spans = [path.stem.split("-") for path in folder.glob("[0-9]*-[0-9]*.npz")]
+    ends = [(int(first), int(last)) for first, last in spans]
+    there = {i for first, last in ends for i in range(max(start, first), min(stop, last))}
+    return (folder / "samples.npz").exists() or len(there) == stop - start
 
 
 def _make_stamp(job: Job) -> dict[str, Any]:

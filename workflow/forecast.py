@@ -28,6 +28,7 @@ from workflow.forecast_jobs import (
     make_jobs,
 )
 from workflow.job import Key
+from workflow.machine import Cut
 from workflow.plan import Plan
 from workflow.targets import find_tables
 
@@ -190,21 +191,26 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
     """Compute the memory and the walltime that a job asks for.
 
     Memory is the host's. A training run holds its state there when it is read and written.
-    Samples are held one shard at a time, twice while its batches are put together, and the
-    low-resolution samples of a stack whole. Walltime is the slow end of the forecast on the scale's
+    Samples are held one shard at a time, twice while its batches are put together, and as many
+    low-resolution samples of a stack. Walltime is the slow end of the forecast on the scale's
     device, at least half as much again as its middle, at least an hour and at most the plan's.
 
     Args:
         plan: the plan.
-        rule: `train`, `sample`, `evaluate`, `accuracy`, `loss`, `reference` or `ceiling`.
+        rule: of the job; a `segment` is a part of a training, a `shard` one of a batch of samples.
         names: of the job.
 
     Returns:
         `mem_mb` and `runtime` (minutes); fixed ones at a scale without counts.
     """
     forecast = _forecast_all(plan)
+    share = 1.0
     if rule == "segment":  # a part of the training up to a mark
         rule, names = "train", names[:2]
+    elif rule in ("sample", "shard") and (cut := plan.cuts.get(names[0])):
+        share = 1 / len(cut.parts) if rule == "shard" else 0.0
+    if rule == "shard":
+        rule, names = "sample", names[:1]
     if forecast is None or (rule, *names) not in forecast[1]:
         return dict(DEFAULT_RESOURCES)
     counts, jobs = forecast
@@ -212,12 +218,12 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
     num_bytes = compute_memory_bytes(plan, counts, rule, names[0])
     job = jobs[rule, *names]
     # The slow end of the forecast, or what measured times spread by where it has no range.
-    minutes = max(RUNTIME_MARGIN * job.seconds, job.seconds_range[1]) / 60
+    minutes = share * max(RUNTIME_MARGIN * job.seconds, job.seconds_range[1]) / 60
     if rule == "train":
         num_processes = count_processes(plan, names[0])
         minutes /= num_processes
-        share = math.ceil(num_processes / plan.machine.count_nodes(num_processes))
-        num_bytes, process = share * num_bytes, share * process
+        per_node = math.ceil(num_processes / plan.machine.count_nodes(num_processes))
+        num_bytes, process = per_node * num_bytes, per_node * process
     runtime = max(MIN_RUNTIME_MINUTES, math.ceil(minutes))
     if plan.machine.walltime_minutes is not None:
         runtime = min(runtime, plan.machine.walltime_minutes)
@@ -240,6 +246,36 @@ def find_segments(plan: Plan) -> dict[tuple[str, str], int]:
         if key[0] == "train"
     }
     return {key: number for key, number in numbers.items() if number > 1}
+
+
+def find_cuts(plan: Plan) -> dict[str, Cut]:
+    """Find the batches of samples that several jobs draw, and how."""
+    if plan.machine.shard_minutes is None or (forecast := _forecast_all(plan)) is None:
+        return {}
+    batch_size = plan.scale.sampling.batch_size
+    cuts = {
+        key[1]: plan.machine.cut_batch(
+            plan.samples[key[1]].num_samples, job.seconds, job.seconds_range[1], batch_size
+        )
+        for key, job in forecast[1].items()
+        if key[0] == "sample"
+    }
+    return {sample: cut for sample, cut in cuts.items() if cut}
+
+
+def count_attempts(plan: Plan) -> int:
+    """Return how often a part of a batch may be started again.
+
+    As often as the slowest of them reaches the end of its walltime, each time with more shards
+    done; and three times for nodes that are lost.
+    """
+    forecast = _forecast_all(plan)
+    assert forecast is not None  # there are no parts without one
+    slowest = max(
+        forecast[1]["sample", sample].seconds_range[1] / len(cut.parts)
+        for sample, cut in plan.cuts.items()
+    )
+    return 3 + math.floor(slowest / plan.machine.usable_seconds)
 
 
 def count_processes(plan: Plan, model: str) -> int:
@@ -266,9 +302,9 @@ def compute_memory_bytes(plan: Plan, counts: Counts, rule: str, name: str) -> fl
         spec = plan.drawn(name)
         networks = [one.name for one in (spec.model, spec.classifier) if one]
         weights = sum(FLOAT32_BYTES * counts[one]["num_parameters"] for one in networks)
-        small = compute_batch_bytes(plan, spec.low_res.name) if spec.low_res else 0.0
-        share = min(1.0, plan.scale.sampling.images_per_shard / spec.num_samples)
-        return weights + 2 * share * compute_batch_bytes(plan, name) + small
+        share = min(1.0, plan.images_per_shard(name) / spec.num_samples)
+        batches = [name, *([spec.low_res.name] if spec.low_res else [])]
+        return weights + 2 * share * sum(compute_batch_bytes(plan, one) for one in batches)
     if rule in ("accuracy", "loss"):
         return float(FLOAT32_BYTES * counts[name]["num_parameters"])
     evaluated: float = plan.samples[name].num_samples if rule == "evaluate" else 0

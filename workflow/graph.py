@@ -153,9 +153,17 @@ def _measure_loss(plan: Plan, model: str, mark: str) -> Job:
     )
 
 
-def _sample(plan: Plan, sample: str) -> Job:
-    """Draw a batch of samples."""
+def _sample(plan: Plan, sample: str, part: str | None = None) -> Job:
+    """Draw a batch of samples, or a part of it; parts that several jobs draw are put together."""
     files, spec, settings = plan.layout, plan.drawn(sample), plan.scale.sampling
+    cut, name, only = plan.cuts.get(sample), f"sample-{sample}", ["--device", plan.device]
+    parts = [files.part(sample, one).file for one in cut.names] if cut and part is None else []
+    if parts:
+        only = ["--device", "cpu", "--only", "join"]
+    elif part is not None:
+        first, last = part.split("-")
+        only += ["--only", "draw", "--start", str(int(first)), "--stop", str(int(last))]
+        name += f"-{part}"
     guides = [files.weights(one.name, one.mark) for one in [spec.classifier] if one]
     bases = [files.samples(plan.samples[one.name]) for one in [spec.low_res] if one]
     return Job(
@@ -164,6 +172,7 @@ def _sample(plan: Plan, sample: str) -> Job:
             "classifier": guides,
             "low_res": bases,
         },
+        gathers={"parts": parts} if cut else {},
         identity={
             "spec": canonical_json(spec.content()),
             "batch_size": settings.batch_size,
@@ -172,8 +181,8 @@ def _sample(plan: Plan, sample: str) -> Job:
         options=[
             *(word for one in guides for word in ("--classifier", one.file)),
             *(word for one in bases for word in ("--low-res", one.file)),
-            *("--device", plan.device, "--images-per-shard", str(settings.images_per_shard)),
-            *record_events(plan, f"sample-{sample}", sample),
+            *(*only, "--images-per-shard", str(plan.images_per_shard(sample))),
+            *record_events(plan, name, sample),
         ],
     )
 
@@ -254,6 +263,7 @@ def make_kinds(plan: Plan) -> dict[str, Kind]:
         "segment": Kind((*weights, "part"), _train, Layout.segment, on_device=True),
         "accuracy": Kind(accuracy, _measure_accuracy, Layout.accuracy, on_device=True),
         "loss": Kind(weights, _measure_loss, Layout.losses, on_device=True),
+        "shard": Kind((*sample, "part"), _sample, Layout.part, on_device=True),
         "sample": Kind(sample, _sample, Layout.drawn, on_device=True),
         "evaluate": Kind(sample, grading.evaluate, Layout.metrics, on_device=True),
         "nearest": Kind(sample, grading.find_nearest, Layout.nearest, on_device=True),
@@ -293,6 +303,8 @@ def list_jobs(plan: Plan) -> Iterator[Key]:
         yield "evaluate", sample
         if isinstance(batch, SampleSpec):
             yield "sample", sample
+            for part in plan.cuts[sample].names if sample in plan.cuts else ():
+                yield "shard", sample, part
     for sample in list_batches(plan, "nearest"):
         yield "nearest", sample
     for sample in list_batches(plan, "between"):

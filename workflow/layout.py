@@ -136,6 +136,11 @@ class Layout:
         """Return the folder of the finished shards of a batch that is being drawn."""
         return f"{self.made}/state/samples-{spec.name}-{spec.digest[:12]}"
 
+    def part(self, sample: str, part: str) -> Stored:
+        """Return the note of a job that has drawn a part of a batch of samples."""
+        stem = f"{self.made}/samples/{sample}/parts/{part}"
+        return Stored(f"{stem}.json", f"{stem}.spec.json")
+
     def features(self, sample: str) -> str:
         """Return the folder of the features of a batch that is being graded."""
         return f"{self.made}/state/features-{sample}"

@@ -1,6 +1,8 @@
 """What a run may use of a cluster: how long a job lasts, and over how many processes it trains."""
 
 import math
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -11,6 +13,25 @@ Count = Annotated[int, Field(ge=1)]
 
 RESERVE_SECONDS, RESERVE_SHARE = 600.0, 0.05  # to start, to hash images, to save
 MAX_SEGMENTS = 60  # Snakemake follows a chain of jobs by recursion
+MAX_SHARD_JOBS = 16  # of a batch; Snakemake takes milliseconds for each before the first starts
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a batch of samples is drawn by several jobs.
+
+    Attributes:
+        images_per_shard: what a stopped job loses at most.
+        parts: first sample and one past the last of each job.
+    """
+
+    images_per_shard: int
+    parts: tuple[tuple[int, int], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the parts."""
+        return [f"{first:06d}-{last:06d}" for first, last in self.parts]
 
 
 class Machine(Strict):
@@ -18,12 +39,15 @@ class Machine(Strict):
 
     Attributes:
         walltime_minutes: how long a job may last; longer trainings are cut. None for no limit.
+        shard_minutes: how long a job draws samples; a batch that takes longer is drawn by several
+            at a time. None for one job a batch.
         processes_per_training: over which a training is spread, each with a GPU of its own where
             it trains on GPUs; that of a smaller batch takes as many as divide it.
         processes_per_node: how many of them one machine takes; None for all.
     """
 
     walltime_minutes: Annotated[int, Field(ge=20)] | None = None
+    shard_minutes: Annotated[float, Field(gt=0)] | None = None
     processes_per_training: Count = 1
     processes_per_node: Count | None = None
 
@@ -52,6 +76,32 @@ class Machine(Strict):
             seconds: how long it lasts at most.
         """
         return min(max(1, math.ceil(seconds / self.usable_seconds)), MAX_SEGMENTS)
+
+    def cut_batch(
+        self, num_images: int, seconds: float, most_seconds: float, batch_size: int
+    ) -> Cut | None:
+        """Cut a batch of samples into at most 16 equal parts; None where one job draws it.
+
+        Each takes the minutes that are set, and ends within the walltime even if it is slow; a
+        shard of it takes a quarter of them.
+
+        Args:
+            num_images: in the batch.
+            seconds: how long it takes.
+            most_seconds: how long it takes at most.
+            batch_size: images that are drawn at a time.
+        """
+        if self.shard_minutes is None or seconds <= 60.0 * self.shard_minutes:
+            return None
+        by_minutes = math.ceil(seconds / (60.0 * self.shard_minutes))
+        by_walltime = math.ceil(most_seconds / self.usable_seconds)
+        number = min(max(by_minutes, by_walltime), MAX_SHARD_JOBS)
+        ends = {num_images * part // number // batch_size * batch_size for part in range(number)}
+        at_a_time = 15.0 * self.shard_minutes * num_images / seconds // batch_size * batch_size
+        return Cut(
+            images_per_shard=max(batch_size, int(at_a_time)),
+            parts=tuple(pairwise([*sorted(ends), num_images])),
+        )
 
     def count_processes(self, batch_size: int) -> int:
         """Return over how many processes a training with this batch is spread."""

@@ -5,6 +5,7 @@ The digest of a spec decides whether work is done again.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from specs.datasets import ImageSpec, make_dataset_specs
@@ -18,7 +19,7 @@ from specs.scale import Scale, load_scale, make_model_spec
 from specs.tables import Base, Row, Table
 from workflow.availability import check_references, check_source, explain_absence
 from workflow.layout import Layout, find_scale, find_shipped
-from workflow.machine import Machine
+from workflow.machine import Cut, Machine
 
 PUBLISHED_RECIPE = 1
 SPLIT_SIZE = 5000
@@ -33,9 +34,9 @@ class Plan:
 
     `settings` are the words that it was made of; `cells` name the samples of each cell, and `pages`
     the tables that show a batch; `added` are the rows that figures add to a table. `device` is
-    where jobs compute, `machine` what they may use of a cluster, and `segments` the number of jobs
-    one after the other that train a model up to a mark, where it is not one: no spec holds them, so
-    that others make nothing stale.
+    where jobs compute, `machine` what they may use of a cluster, `segments` the number of jobs one
+    after the other that train a model up to a mark, where it is not one, and `cuts` how a batch is
+    drawn by several jobs: no spec holds them, so that others make nothing stale.
     """
 
     scale: Scale
@@ -47,6 +48,7 @@ class Plan:
     device: str
     machine: Machine = field(default_factory=Machine)
     segments: dict[tuple[str, str], int] = field(default_factory=dict)
+    cuts: dict[str, Cut] = field(default_factory=dict)
     datasets: dict[str, ImageSpec] = field(default_factory=dict)
     models: dict[str, ModelSpec] = field(default_factory=dict)
     marks: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -82,6 +84,12 @@ class Plan:
         batch = self.samples[sample]
         assert isinstance(batch, SampleSpec)
         return batch
+
+    def images_per_shard(self, sample: str) -> int:
+        """Return how many images of a batch are stored at a time while it is drawn."""
+        cut = self.cuts.get(sample)
+        most = self.scale.sampling.images_per_shard
+        return min(cut.images_per_shard, most) if cut else most
 
     def training_data(self, model: str) -> str:
         """Return the name of the image set that a model learns from."""
@@ -195,6 +203,7 @@ def make_plan(
     return plan
 
 
+@cache
 def find_pages(plan: Plan, name: str) -> set[str]:
     """Return the tables that show a batch of samples, or samples that are drawn with a model."""
     found = set(plan.pages.get(name, ()))

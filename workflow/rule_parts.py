@@ -1,10 +1,12 @@
 """What Snakemake's rules say of their jobs, as `workflow.graph` knows them; and their commands."""
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from snakemake.common import overwrite_function_params
 from snakemake.io import ancient, report
 
 from workflow.finished_work import find_differences, is_whole
@@ -46,6 +48,13 @@ class RuleParts:
         }
         if rule in ("train", "segment"):
             self._spread_training()
+        if rule == "sample":  # parts that others have drawn are put together without a GPU
+            gpu, cuts = self.resources["gpu"], graph.plan.cuts
+            self.resources["gpu"] = lambda wildcards: 0 if wildcards.sample in cuts else gpu
+        for function in filter(callable, (*self.params.values(), *self.resources.values())):
+            # Snakemake looks for them several times a job, a tenth of the time of a dry run.
+            names: Any = inspect.signature(function).parameters
+            overwrite_function_params(function, names)
         self._said: set[str] = set()
         self._differences: dict[Key, list[str] | None] = {}
 

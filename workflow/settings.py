@@ -10,7 +10,7 @@ from records.errors import UserError
 from records.files import check_folder, demand_folder
 from records.options import DEVICE, DEVICES
 from specs.strict import validated
-from workflow.forecast import find_segments
+from workflow.forecast import find_cuts, find_segments
 from workflow.machine import Machine
 from workflow.plan import NO_FIGURES, Plan, make_plan
 
@@ -55,6 +55,7 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
         settings["figures"] = NO_FIGURES
     plan = make_plan(**settings, machine=machine)
     plan.segments.update(find_segments(plan))
+    plan.cuts.update(find_cuts(plan))
     return plan
 
 

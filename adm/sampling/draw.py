@@ -13,7 +13,7 @@ from adm.process.sampler import sample_ancestral, sample_ddim
 from adm.process.seeds import make_generator
 from adm.training.losses import choose_variance
 from adm.training.precision import check_precision, run_in_precision
-from adm.weights.files import load_network_of, read_header
+from adm.weights.files import WeightsHeader, load_network_of, read_header
 from records.errors import UserError
 from specs.architecture import UNetArchitecture
 from specs.models import ModelSpec, WeightsSpec
@@ -132,13 +132,7 @@ def load_network(
     Raises:
         UserError: the file is of another spec, another iteration, truncated or foreign.
     """
-    header = read_header(path)
-    if header.digest != expected.digest or header.iteration != expected.iteration:
-        raise UserError(
-            f"{path}: holds {header.spec.name} (spec {header.digest[:12]}, iteration "
-            f"{header.iteration}); {expected.name} (spec {expected.digest[:12]}, "
-            f"iteration {expected.iteration}) is needed: train it again, or take its own file"
-        )
+    header = read_expected_header(path, expected)
     model = load_network_of(
         path,
         lambda spec: make_network(spec.architecture),
@@ -146,3 +140,19 @@ def load_network(
         expected_digest=expected.digest,
     )
     return model.requires_grad_(False), header.spec
+
+
+def read_expected_header(path: str | Path, expected: WeightsAt) -> WeightsHeader:
+    """Read what weights say of themselves and check that they are those that a spec names.
+
+    Raises:
+        UserError: the file is of another spec, another iteration, truncated or foreign.
+    """
+    header = read_header(path)
+    if header.digest != expected.digest or header.iteration != expected.iteration:
+        raise UserError(
+            f"{path}: holds {header.spec.name} (spec {header.digest[:12]}, iteration "
+            f"{header.iteration}); {expected.name} (spec {expected.digest[:12]}, "
+            f"iteration {expected.iteration}) is needed: train it again, or take its own file"
+        )
+    return header

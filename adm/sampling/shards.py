@@ -1,34 +1,39 @@
 """Batches of samples, drawn shard by shard: a stopped job loses one shard at most."""
 
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from adm.process.diffusion import from_uint8, to_uint8
-from adm.sampling.draw import draw_samples, load_network
-from adm.sampling.labels import draw_labels
+from adm.process.diffusion import to_uint8
+from adm.sampling.conditions import check_base, make_conditions
+from adm.sampling.draw import draw_samples, load_network, read_expected_header
 from adm.training.precision import use_exact_float32
-from adm.weights.files import read_header
-from records.batches import join_batches, read_batch, write_batch
+from records.batches import join_batches, write_batch
 from records.errors import UserError
 from records.events import EventLog
 from records.files import link_or_copy, remove_leftovers, sha256_file, write_json
 from records.locks import exclusive_lock
 from records.manifest import hash_inputs, make_manifest, manifest_path, read_manifest
+from records.usage import Usage
 from specs.architecture import UNetArchitecture
-from specs.sampling import BatchRef, SampleSpec
+from specs.sampling import SampleSpec
 
-Draw = Callable[[range], tuple[np.ndarray, np.ndarray | None]]
+Draw = Callable[[range, Tensor | None, Tensor | None], np.ndarray]
+Only = Literal["draw", "join"]
+Span = tuple[int, int]  # the first sample of a shard, and one past its last
 IMAGES_PER_SHARD = 1000
+SHARD_NAME = re.compile(r"(\d{6,})-(\d{6,})\.npz")
 KEPT_NAME = "samples.npz"  # of a whole batch in the state's folder
 SAME = ("digest", "inputs", "precision", "versions")  # what all shards of a batch share
 WHERE = ("git_commit", "platform", "cpus")  # what may differ between the shards of a batch
@@ -48,67 +53,66 @@ def write_samples(
     images_per_shard: int = IMAGES_PER_SHARD,
     device: str = "cpu",
     events: EventLog | None = None,
+    only: Only | None = None,
 ) -> None:
     """Draw samples start..stop-1 of a sample spec into a batch file with its protocol.
 
     Finished shards are kept until the whole batch is written, so that the same call continues after
-    a stop; no more than one shard is in memory. In a `state_dir` that is given the whole batch
-    keeps a second name, from which the same call restores it where it was deleted.
+    a stop, whatever size of shard it asks for then; no more than one shard is in memory. In a
+    `state_dir` that is given the whole batch keeps a second name, from which the same call restores
+    it where it was deleted. Several processes may each draw a part of a batch into one `state_dir`,
+    and another join them.
 
     Args:
         spec: the sample spec.
         weights_path: the denoiser's weights.
         classifier_path: the classifier's weights, for a guided spec.
         low_res_path: the base's batch, for an upsampler.
-        out_path: the .npz to write.
+        out_path: the .npz to write; with `only="draw"` a note of which samples are drawn (JSON).
         start: first sample number.
         stop: one past the last sample number.
         batch_size: images at a time; changes nothing but the speed.
         state_dir: folder for finished shards, of this work alone; None for one beside `out_path`.
-        images_per_shard: size of a shard; another size draws the shards again.
+        images_per_shard: size of a shard at most.
         device: a torch device.
         events: where it is recorded what happens; None for nowhere.
+        only: `draw` the shards and leave them, or `join` those that are there; None for both.
 
     Raises:
-        UserError: a range outside the spec, weights of another spec, a base with other images, or
-            another process is at the same work.
+        UserError: a range outside the spec, weights of another spec, a base with other images,
+            another process is at the same work, or shards are missing that should only be joined.
     """
-    if not 0 <= start < stop <= spec.num_samples:
-        raise UserError(
-            f"{spec.name}: range {start}:{stop}; 0 <= start < stop <= {spec.num_samples} is needed"
-        )
-    for what, path, needed in (
-        ("classifier", classifier_path, spec.classifier),
-        ("low_res", low_res_path, spec.low_res),
-    ):
-        if path is None and needed is not None:
-            raise UserError(
-                f"{spec.name}: no {what} given; its spec needs {needed.name}: give its file with "
-                f"--{what.replace('_', '-')}"
-            )
-        if path is not None and needed is None:
-            raise UserError(
-                f"{spec.name}: {what} {path} given, and its spec has none: leave "
-                f"--{what.replace('_', '-')} out"
-            )
+    _check_arguments(
+        spec,
+        start,
+        stop,
+        classifier=(classifier_path, spec.classifier),
+        low_res=(low_res_path, spec.low_res),
+    )
     use_exact_float32()
-    model, model_spec = load_network(weights_path, spec.model, device)
-    shape = model_spec.architecture
+    header = read_expected_header(weights_path, spec.model)
+    shape = header.spec.architecture
     if not isinstance(shape, UNetArchitecture):
         raise UserError(f"{weights_path}: a classifier, which draws nothing; give a denoiser")
-    classifier = None
+    names = header.class_names
     if classifier_path is not None and spec.classifier is not None:
-        classifier, _ = load_network(classifier_path, spec.classifier, device)
-    base = None
-    if low_res_path is not None and spec.low_res is not None:
-        base = _read_base(spec, spec.low_res, low_res_path, stop, shape.low_res_px)
+        names = read_expected_header(classifier_path, spec.classifier).class_names
+    if low_res_path is not None:
+        check_base(spec, low_res_path, stop, shape.low_res_px)
 
-    def draw(indices: range) -> tuple[np.ndarray, np.ndarray | None]:
-        y, low_res = _choose_conditions(spec, indices, base, shape.in_channels)
+    @cache
+    def load() -> tuple[nn.Module, nn.Module | None]:
+        if classifier_path is None or spec.classifier is None:
+            return load_network(weights_path, spec.model, device)[0], None
+        guide = load_network(classifier_path, spec.classifier, device)[0]
+        return load_network(weights_path, spec.model, device)[0], guide
+
+    def draw(indices: range, y: Tensor | None, low_res: Tensor | None) -> np.ndarray:
+        model, classifier = load()
         sample = draw_samples(
             indices,
             model=model,
-            spec=model_spec,
+            spec=header.spec,
             sampler=spec.sampler,
             seed=spec.seed,
             labels=y,
@@ -117,8 +121,7 @@ def write_samples(
             device=device,
         )
         pixels = to_uint8(sample).numpy()
-        images = np.repeat(pixels, 3, axis=-1) if shape.in_channels == 1 else pixels
-        return images, None if y is None else y.numpy()
+        return np.repeat(pixels, 3, axis=-1) if shape.in_channels == 1 else pixels
 
     about: dict[str, Any] = {"name": spec.name, "digest": spec.digest, "spec": spec.content()}
     manifest = make_manifest(
@@ -127,51 +130,88 @@ def write_samples(
         inputs=hash_inputs(weights=weights_path, classifier=classifier_path, low_res=low_res_path),
         seeds={"sampling": spec.seed},
         precision=spec.sampler.precision,
-        model=model_spec.content(),
+        model=header.spec.content(),
     )
-    names = read_header(classifier_path or weights_path).class_names
     if names is not None and spec.num_classes is not None:
         manifest["class_names"] = list(names)
     keep = state_dir is not None
     state_dir = Path(out_path).with_suffix(".shards") if state_dir is None else Path(state_dir)
     events = events or EventLog(None)
+    lock = state_dir / (f"lock-{start:06d}-{stop:06d}" if only == "draw" else "lock")
+    note = {**about, "inputs": manifest["inputs"], "range": [start, stop]}
     with (
-        exclusive_lock(state_dir / "lock", f"samples {spec.name}"),
+        exclusive_lock(lock, f"samples {spec.name}"),
         events.record(kind="row", job="sample", device=device, **about) as usage,
     ):
         kept = state_dir / KEPT_NAME
+        if only == "draw" and is_made_so(kept, manifest):  # all of it is there: join takes it
+            write_json(out_path, note)
+            return
         manifest["range"] = [start, stop]
         if is_finished(kept, manifest, same=(*SAME, "range")):
             _restore(kept, out_path, about)
             return
-        ranges = {
-            state_dir / f"{first:06d}-{last:06d}.npz": range(first, last)
-            for first, last in split_range(start, stop, images_per_shard)
-        }
+        finished = find_finished(state_dir, start, stop, manifest)
+        spans = cut_range(start, stop, images_per_shard, finished)
+        missing = [span for span in spans if span not in finished]
+        if only == "join" and missing:
+            _remove_shards(state_dir, find_spans(state_dir, start, stop) - finished)
+            raise UserError(
+                f"{state_dir}: lacks samples {missing[0][0]} to {missing[0][1] - 1} of "
+                f"{spec.name}; start the same run again, which draws what is missing"
+            )
         with tqdm(total=stop - start, desc=spec.name, unit="image", mininterval=5.0) as progress:
-            for path, indices in ranges.items():
-                if is_finished(path, manifest):
-                    progress.update(len(indices))
-                else:
-                    began = time.monotonic()
-                    _write_shard(path, indices, draw, manifest, batch_size, progress)
-                    events.write(
-                        "progress",
-                        images=indices.stop - start,
-                        images_per_second=round(len(indices) / (time.monotonic() - began), 2),
-                    )
-        shards = list(ranges)
+            for first, last in spans:
+                if (first, last) in finished:
+                    progress.update(last - first)
+                    continue
+                began = time.monotonic()
+                conditions = make_conditions(
+                    spec, range(first, last), low_res_path, shape.in_channels
+                )
+                path = _name_shard(state_dir, first, last)
+                _write_shard(
+                    path, range(first, last), draw, conditions, manifest, batch_size, progress
+                )
+                events.write(
+                    "progress",
+                    images=last - start,
+                    images_per_second=round((last - first) / (time.monotonic() - began), 2),
+                )
+        if only == "draw":
+            write_json(out_path, note)
+            return
+        shards = [_name_shard(state_dir, *span) for span in spans]
         made = [read_manifest(path) or {} for path in shards]
-        origins = [{name: one[name] for name in ("range", *WHERE)} for one in made]
-        join_batches(out_path, shards, {**manifest, "shards": origins}, usage)
+        if finished:
+            usage.more["shards"] = _add_up(made[spans.index(span)] for span in finished & {*spans})
+        join_batches(out_path, shards, {**manifest, "shards": _list_origins(made)}, usage)
         if not keep or _keep(out_path, kept):
-            for path in (*shards, *map(manifest_path, shards)):
-                path.unlink()
+            _remove_shards(state_dir, find_spans(state_dir, start, stop))
         remove_leftovers(state_dir)
         if not keep:
-            (state_dir / "lock").unlink()
+            lock.unlink()
             with suppress(OSError):  # files that others left there stay
                 state_dir.rmdir()
+
+
+def _check_arguments(spec: SampleSpec, start: int, stop: int, **files: tuple[Any, Any]) -> None:
+    """Demand a range that the spec has, and the files that it needs and no others."""
+    if not 0 <= start < stop <= spec.num_samples:
+        raise UserError(
+            f"{spec.name}: range {start}:{stop}; 0 <= start < stop <= {spec.num_samples} is needed"
+        )
+    for what, (path, needed) in files.items():
+        option = f"--{what.replace('_', '-')}"
+        if path is None and needed is not None:
+            raise UserError(
+                f"{spec.name}: no {what} given; its spec needs {needed.name}: give its file with "
+                f"{option}"
+            )
+        if path is not None and needed is None:
+            raise UserError(
+                f"{spec.name}: {what} {path} given, and its spec has none: leave {option} out"
+            )
 
 
 def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[int, int]]:
@@ -183,8 +223,64 @@ def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[
         first = last
 
 
-def is_finished(path: Path, manifest: dict[str, Any], same: Sequence[str] = SAME) -> bool:
-    """Tell whether a file is whole and made the same way: spec, weights, precision, versions.
+def cut_range(
+    start: int, stop: int, images_per_shard: int, finished: Collection[Span]
+) -> list[Span]:
+    """Cut a range into shards so that as few images as possible are left to draw.
+
+    Args:
+        start: first sample number.
+        stop: one past the last sample number.
+        images_per_shard: those that are left to draw end at its multiples.
+        finished: shards within the range, which may overlap and leave gaps.
+
+    Returns:
+        Shards one after the other, of the finished ones and others.
+    """
+    grid = split_range(start, stop, images_per_shard)
+    ends = sorted({end for span in [*grid, *finished] for end in span})
+    left, after = {stop: (0, 0)}, {}  # images and shards from an end on, and the next end
+    for first, second in reversed(list(pairwise(ends))):
+        ways = [
+            ((left[last][0], left[last][1] + 1), last) for one, last in finished if one == first
+        ]
+        ways.append(((left[second][0] + second - first, left[second][1] + 1), second))
+        left[first], after[first] = min(ways)
+    spans = []
+    while start < stop:
+        spans.append((start, after[start]))
+        start = after[start]
+    return spans
+
+
+def find_spans(folder: Path, start: int, stop: int) -> set[Span]:
+    """Find the shards in a folder that are within a range, whole or not."""
+    names = [SHARD_NAME.fullmatch(path.name) for path in folder.glob("*.npz")]
+    spans = {(int(name[1]), int(name[2])) for name in names if name}
+    return {(first, last) for first, last in spans if start <= first < last <= stop}
+
+
+def find_finished(folder: Path, start: int, stop: int, manifest: dict[str, Any]) -> set[Span]:
+    """Find the shards in a folder that are within a range, whole, and made the same way."""
+    return {
+        span
+        for span in find_spans(folder, start, stop)
+        if is_finished(_name_shard(folder, *span), {**manifest, "range": [*span]}, (*SAME, "range"))
+    }
+
+
+def _remove_shards(folder: Path, spans: Iterable[Span]) -> None:
+    for path in (_name_shard(folder, *span) for span in spans):
+        for one in (path, manifest_path(path)):
+            one.unlink(missing_ok=True)
+
+
+def _name_shard(folder: Path, first: int, last: int) -> Path:
+    return folder / f"{first:06d}-{last:06d}.npz"
+
+
+def is_made_so(path: Path, manifest: dict[str, Any], same: Sequence[str] = SAME) -> bool:
+    """Tell whether a file was made the same way: spec, weights, precision, versions.
 
     Commit and machine may differ: a spec's recipe says when code moves numbers.
     """
@@ -196,8 +292,32 @@ def is_finished(path: Path, manifest: dict[str, Any], same: Sequence[str] = SAME
         found is not None
         and path.exists()
         and all(found.get(name) == manifest[name] for name in same)
-        and found["sha256"] == sha256_file(path)
     )
+
+
+def is_finished(path: Path, manifest: dict[str, Any], same: Sequence[str] = SAME) -> bool:
+    """Tell whether a file was made the same way and is whole."""
+    return is_made_so(path, manifest, same) and (read_manifest(path) or {}).get(
+        "sha256"
+    ) == sha256_file(path)
+
+
+def _list_origins(made: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """List by which commit and on which machine shards were made, equal ones in a row as one."""
+    origins: list[dict[str, Any]] = []
+    for one in made:
+        origin = {name: one[name] for name in ("range", *WHERE)}
+        if origins and all(origins[-1][name] == origin[name] for name in WHERE):
+            origin["range"] = [origins.pop()["range"][0], origin["range"][1]]
+        origins.append(origin)
+    return origins
+
+
+def _add_up(made: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Add up what shards cost that were found finished."""
+    runs = [one.get("run") or {} for one in made]
+    kinds = ("cpu_seconds", "wall_seconds")
+    return {kind: round(sum(one.get(kind, 0.0) for one in runs), 3) for kind in kinds}
 
 
 def _keep(out_path: str | Path, kept: Path) -> bool:
@@ -226,71 +346,23 @@ def _write_shard(
     path: Path,
     indices: range,
     draw: Draw,
+    conditions: tuple[Tensor | None, Tensor | None],
     manifest: dict[str, Any],
     batch_size: int,
     progress: "tqdm[Any]",
 ) -> None:
     """Draw a shard, a batch at a time."""
-    images, labels = [], []
+    images, usage = [], Usage()
     for first in range(0, len(indices), batch_size):
-        batch = indices[first : first + batch_size]
-        pixels, y = draw(batch)
-        images.append(pixels)
-        if y is not None:
-            labels.append(y)
-        progress.update(len(batch))
+        part = slice(first, first + batch_size)
+        batch = [None if one is None else one[part] for one in conditions]
+        images.append(draw(indices[part], *batch))
+        progress.update(len(indices[part]))
+    labels = conditions[0]
     write_batch(
         path,
         np.concatenate(images),
-        np.concatenate(labels) if labels else None,
+        None if labels is None else labels.numpy(),
         {**manifest, "range": [indices.start, indices.stop]},
+        usage,
     )
-
-
-def _choose_conditions(
-    spec: SampleSpec,
-    indices: range,
-    base: tuple[np.ndarray, np.ndarray | None] | None,
-    channels: int,
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return labels and low-resolution images of some samples, where the spec has them."""
-    if base is not None:
-        low_res = from_uint8(torch.from_numpy(base[0][indices.start : indices.stop]))[:, :channels]
-        labels = base[1]
-        y = None if labels is None else torch.from_numpy(labels[indices.start : indices.stop])
-        return y, low_res
-    if spec.num_classes is None:
-        return None, None
-    y = draw_labels(
-        indices,
-        seed=spec.seed,
-        num_classes=spec.num_classes,
-        label_policy=spec.label_policy,
-    )
-    return y, None
-
-
-def _read_base(
-    spec: SampleSpec, needed: BatchRef, path: str | Path, stop: int, low_res_px: int | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read the low-resolution batch of a stack and check that it is the one that the spec names."""
-    found = (read_manifest(path) or {}).get("digest")
-    if found != needed.digest:
-        got = f"spec {found[:12]}" if found else "no manifest beside it that names a spec"
-        raise UserError(
-            f"{path}: {got}; {spec.name} enlarges {needed.name}, spec {needed.digest[:12]}: draw "
-            "the base's samples again, or give their own file"
-        )
-    images, labels = read_batch(path)
-    if images.shape[1:3] != (low_res_px, low_res_px):
-        raise UserError(
-            f"{path}: images of {images.shape[2]}x{images.shape[1]} pixels; {spec.name} "
-            f"enlarges {low_res_px}x{low_res_px}: give the base's own samples"
-        )
-    if len(images) < stop or (labels is None) != (spec.num_classes is None):
-        raise UserError(
-            f"{path}: {len(images)} images {'without' if labels is None else 'with'} labels; "
-            f"{spec.name} needs at least {stop} {'with' if spec.num_classes else 'without'}: "
-            "draw the base's samples again"
-        )
-    return images, labels

@@ -29,6 +29,20 @@ def test_numpy_reads_what_is_written(tmp_path):
     assert read_manifest(path) == manifest
 
 
+def test_rows_are_read_without_the_others(tmp_path):
+    images = np.arange(10 * 4 * 4 * 3, dtype=np.uint8).reshape(10, 4, 4, 3)
+    write_batch(tmp_path / "b.npz", images, np.arange(10), {})
+    for rows in (range(10), range(3, 7), range(9, 10), range(8, 12), range(12, 13)):
+        there, labels = read_batch(tmp_path / "b.npz", rows)
+        assert (there == images[rows.start : rows.stop]).all() and there.dtype == np.uint8
+        assert labels.tolist() == list(range(10))[rows.start : rows.stop]
+    np.savez_compressed(tmp_path / "c.npz", arr_0=images)
+    assert (read_batch(tmp_path / "c.npz", range(2, 4))[0] == images[2:4]).all()
+    np.savez(tmp_path / "f.npz", arr_0=np.asfortranarray(images))
+    with pytest.raises(UserError, match="arr_0 has no rows one after the other"):
+        read_batch(tmp_path / "f.npz", range(2, 4))
+
+
 def test_we_read_what_numpy_writes(tmp_path):
     path = tmp_path / "theirs.npz"
     np.savez(path, IMAGES, LABELS.astype(np.int32))

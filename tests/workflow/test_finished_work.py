@@ -11,6 +11,7 @@ from records.files import canonical_json, sha256_file, write_json
 from records.manifest import manifest_path
 from workflow.finished_work import find_differences, is_whole, mend
 from workflow.graph import Graph
+from workflow.machine import Cut
 from workflow.settings import load_plan
 
 WEIGHTS, SAMPLES = ("train", "classifier_64", "final"), ("sample", "t4_64_adm_dropout")
@@ -128,6 +129,33 @@ def test_a_job_that_outlived_snakemake_gets_its_spec_back(graph):
     mend(graph)
     assert find_differences(graph, SAMPLES) == [] and is_whole(graph, SAMPLES)
     assert not Path(graph.write(WEIGHTS)["spec"]).exists()
+
+
+def test_notes_of_parts_go_with_their_shards(graph):
+    """Shards of other weights, or removed by hand, would else be waited for forever."""
+    name, part = SAMPLES[1], "000000-000008"
+    graph.plan.cuts[name] = Cut(4, ((0, 8), (8, 12)))
+    cut = Graph(graph.plan)
+    key = ("shard", name, part)
+    shards = Path(cut.describe(key).identity["shards"])
+    shards.mkdir(parents=True)
+    for span in ("000000-000004", "000003-000009"):
+        (shards / f"{span}.npz").touch()
+    spec = json.loads(cut.describe(key).identity["spec"])
+    note = Path(finish(cut, key, canonical_json({"spec": spec, "inputs": {"weights": "0"}}))[0])
+    manifest_path(note).unlink()
+    mend(cut)
+    assert note.exists() and find_differences(cut, key) == []
+    weights, sha256 = finish(cut, ("train", spec["model"]["name"], spec["model"]["mark"]))
+    (words,) = find_differences(cut, key)
+    assert words == f"{weights}: SHA-256 {sha256[:12]}, was 0 when read"
+    (shards / "000003-000009.npz").unlink()
+    mend(cut)
+    assert not note.exists()
+    (shards / KEPT_NAME).touch()
+    finish(cut, key)
+    mend(cut)
+    assert note.exists()
 
 
 def test_a_batch_of_another_name_is_kept_for_the_row_that_needs_it(graph):

@@ -100,10 +100,10 @@ def cpu_seconds():
 def dry_run(tmp_path, without_torch):
     """A dry run at the paper's scale that returns its jobs, the target's own left out."""
 
-    def run(source, target):
+    def run(source, target, *arguments):
         before = cpu_seconds()  # unlike the clock's, these do not grow when the machine is busy
         process = snakemake(
-            ROOT, "--dry-run", "--quiet", "rules",
+            ROOT, "--dry-run", "--quiet", "rules", *arguments,
             "--config", "scale=paper", f"source={source}", f"results={tmp_path}", "--", target,
             PYTHONPATH=without_torch,
         )  # fmt: skip
@@ -121,6 +121,21 @@ def test_a_dry_run_of(source, target, jobs, dry_run):
     assert dry_run(source, target) == jobs
     plan = load_plan({"scale": "paper", "source": source})
     assert make_forecast(plan, [target])["jobs"] == jobs
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "reproduce_all",
+        *(
+            pytest.param(f"reproduce_{name}", marks=pytest.mark.slow)
+            for name in load_plan({"scale": "paper"}).shown_tables
+        ),
+    ],
+)
+def test_a_dry_run_with_segments_and_shards(target, dry_run):
+    got = dry_run("retrain", target, "--profile", "slurm")
+    assert got["segment"] > got["train"] and got["shard"] == 16 * got["sample"]
 
 
 @pytest.mark.parametrize(("source", "target", "jobs"), list(with_marks(OTHER_JOBS)))

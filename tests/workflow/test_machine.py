@@ -4,13 +4,16 @@ import math
 import re
 import socket
 import sys
+from argparse import Namespace
 
 import pytest
 
 from records.errors import UserError
 from workflow.forecast import compute_resources
+from workflow.graph import Graph
 from workflow.launch import make_command
 from workflow.machine import Machine, make_launcher
+from workflow.rule_parts import make_rules
 from workflow.settings import load_plan
 
 PAPER = {"scale": "paper"}
@@ -41,6 +44,7 @@ def test_a_smaller_batch_takes_as_many_processes_as_divide_it():
     [
         ({"walltime_minutes": 5}, r"--config: walltime_minutes: .*greater than or equal to 20"),
         ({"walltime_minutes": "day"}, r"--config: walltime_minutes"),
+        ({"shard_minutes": 0}, r"--config: shard_minutes: .*greater than 0"),
         ({"processes_per_training": 0}, r"--config: processes_per_training"),
         ({"processes_per_training": 8, "processes_per_node": 3}, r"8 is no multiple of .* 3"),
     ],
@@ -79,9 +83,48 @@ def test_long_trainings_of_the_paper_are_cut_and_ask_for_no_more_than_the_wallti
     assert compute_resources(plan, "sample", "t3_cond")["runtime"] <= 1440
 
 
-def test_segments_are_a_chain_before_the_mark():
-    from workflow.graph import Graph
+def test_large_batches_are_cut_by_time_and_equally():
+    machine = Machine(shard_minutes=60, walltime_minutes=1440)
+    assert machine.cut_batch(1000, 3600, 3600, 8) is None
+    assert Machine().cut_batch(1000, 1e9, 1e9, 8) is None
+    cut = machine.cut_batch(1000, 2 * 3600 + 1, 8000, 8)
+    assert cut.parts == ((0, 328), (328, 664), (664, 1000))
+    assert cut.images_per_shard == 120  # a quarter of an hour, in batches of 8
+    assert len(machine.cut_batch(1000, 7200, 5 * 82080, 8).parts) == 5  # slow ones end in time
+    assert len(machine.cut_batch(1000, 1e9, 1e9, 8).parts) == 16
+    few = machine.cut_batch(10, 1e9, 1e9, 8)
+    assert few.parts == ((0, 8), (8, 10)) and few.images_per_shard == 8
 
+
+def test_parts_of_a_batch_ask_for_a_gpu_each_and_who_joins_them_for_none():
+    plan = load_plan({**PAPER, "walltime_minutes": 1440, "shard_minutes": 120})
+    rules = make_rules(plan)
+    name = "t4_512_adm"
+    (cut, whole) = plan.cuts[name], load_plan({**PAPER, "walltime_minutes": 1440})
+    assert not whole.cuts and cut.images_per_shard < 1000
+    parts = [(name, part) for part in cut.names]
+    assert [key[1:] for key in rules["shard"].graph.jobs if key[:2] == ("shard", name)] == parts
+    wildcards = Namespace(sample=name, part=parts[0][1])
+    assert rules["sample"].resources["gpu"](wildcards) == 0 and rules["shard"].resources["gpu"] == 1
+    assert rules["sample"].resources["runtime"](wildcards) == 60
+    asked = compute_resources(plan, "shard", *parts[0])
+    assert asked["runtime"] <= 1440 and asked["mem_mb"] == pytest.approx(
+        compute_resources(plan, "sample", name)["mem_mb"]
+    )
+    graph = rules["sample"].graph
+    joined, drawn = (graph.describe(key) for key in (("sample", name), ("shard", *parts[0])))
+    plain = Graph(whole).describe(("sample", name))
+    assert joined.identity == plain.identity == drawn.identity
+    assert joined.inputs["parts"] == [plan.layout.part(*one).file for one in parts]
+    assert "--only join" in " ".join(joined.options) and "cuda" not in joined.options
+    assert " ".join(drawn.options).count("--only draw --start 0 --stop 3") == 1
+    assert "--only" not in plain.options and "parts" not in plain.inputs
+    # A job that only reads its own low-resolution images needs no memory for all of them.
+    stack = compute_resources(plan, "shard", "t5_512_adm_admu", plan.cuts[name].names[0])
+    assert stack["mem_mb"] - asked["mem_mb"] < 1000
+
+
+def test_segments_are_a_chain_before_the_mark():
     plan = load_plan({**PAPER, "walltime_minutes": 1440, "processes_per_training": 8})
     plan.segments["imagenet_256", "final"] = 3
     graph = Graph(plan)

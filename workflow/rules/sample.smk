@@ -1,4 +1,11 @@
-# Batches of samples, in the authors' layout, with their protocol beside them.
+# Batches of samples, in the authors' layout, with their protocol beside them, and the parts of large ones.
+
+
+SAMPLE = run(
+    "python -m adm sample --spec {output.spec:q} --weights {input.weights:q} --out {output.file:q}"
+    " --state {params.shards:q} --batch-size {params.batch_size:q} --threads {threads:q} {params.run_options:q}",
+    writes_spec=True,
+)
 
 
 rule sample:
@@ -16,8 +23,25 @@ rule sample:
     params:
         **RULES["sample"].params,
     shell:
-        run(
-            "python -m adm sample --spec {output.spec:q} --weights {input.weights:q} --out {output.file:q}"
-            " --state {params.shards:q} --batch-size {params.batch_size:q} --threads {threads:q} {params.run_options:q}",
-            writes_spec=True,
-        )
+        SAMPLE
+
+
+if "shard" in RULES:
+
+    rule shard:
+        input:
+            unpack(RULES["shard"].find_inputs),
+        output:
+            **RULES["shard"].outputs,
+        log:
+            RULES["shard"].log,
+        retries: count_attempts(PLAN)
+        conda:
+            "../../environment.yml"
+        threads: PLAN.scale.compute.threads
+        resources:
+            **RULES["shard"].resources,
+        params:
+            **RULES["shard"].params,
+        shell:
+            SAMPLE

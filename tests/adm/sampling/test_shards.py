@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from adm.sampling import shards
-from adm.sampling.shards import KEPT_NAME, is_finished, split_range, write_samples
+from adm.sampling.shards import KEPT_NAME, cut_range, is_finished, split_range, write_samples
 from records.batches import read_batch, write_batch
 from records.errors import UserError
 from records.locks import exclusive_lock
 from records.manifest import read_manifest
-from specs.sampling import BatchRef
 from tests.adm.sample_specs import (
     classifier_architecture,
     make_networks,
@@ -67,6 +66,21 @@ def test_a_range_is_cut_at_multiples_of_the_size():
     assert list(split_range(0, 4, 4)) == [(0, 4)]
 
 
+@pytest.mark.parametrize(
+    ("finished", "spans"),
+    [
+        ([], [(0, 4), (4, 8), (8, 10)]),
+        ([(4, 8)], [(0, 4), (4, 8), (8, 10)]),
+        ([(3, 9)], [(0, 3), (3, 9), (9, 10)]),  # of another size
+        ([(0, 10), (0, 4)], [(0, 10)]),
+        ([(0, 5), (4, 10)], [(0, 4), (4, 10)]),  # less is left to draw than between 5 and 10
+        ([(0, 3), (3, 6), (0, 4), (4, 8)], [(0, 4), (4, 8), (8, 10)]),
+    ],
+)
+def test_finished_shards_of_any_size_leave_as_little_as_possible_to_draw(finished, spans):
+    assert cut_range(0, 10, 4, finished) == spans
+
+
 def test_the_batch_is_the_same_for_any_size_of_shard(tmp_path):
     spec = make_sample(tmp_path, num_samples=10)
     whole = draw(tmp_path, spec, "whole", per_shard=10)
@@ -76,7 +90,8 @@ def test_the_batch_is_the_same_for_any_size_of_shard(tmp_path):
     assert images.shape == (10, 8, 8, 3) and labels.shape == (10,)
     manifest = read_manifest(tmp_path / "cut.npz")
     assert manifest["range"] == [0, 10] and manifest["num_images"] == 10
-    assert [one["range"] for one in manifest["shards"]] == [[0, 4], [4, 8], [8, 10]]
+    assert [one["range"] for one in manifest["shards"]] == [[0, 10]]  # all by the same machine
+    assert manifest["shards"] == read_manifest(tmp_path / "whole.npz")["shards"]
     assert not (tmp_path / "cut.shards").exists()
 
 
@@ -100,6 +115,64 @@ def test_a_stopped_job_goes_on_from_its_finished_shards(tmp_path, drawn):
     resumed = draw(tmp_path, spec)
     assert drawn["images"] == 6
     assert resumed == draw(tmp_path, spec, "whole", per_shard=10)
+
+
+@pytest.mark.parametrize("parts", [[(0, 10)], [(0, 5), (5, 10)], [(0, 3), (3, 7), (7, 10)]])
+def test_parts_that_several_jobs_draw_are_the_whole_batch(tmp_path, drawn, parts):
+    spec, state = make_sample(tmp_path, num_samples=10), tmp_path / "state"
+    whole = draw(tmp_path, spec, "whole", per_shard=10)
+    expected = read_manifest(tmp_path / "whole.npz")
+    drawn["images"] = 0
+    for start, stop in parts:
+        note = tmp_path / f"{start}.json"
+        options = {"state_dir": state, "start": start, "stop": stop, "out_path": note}
+        for _ in range(2):  # the second time everything is there
+            draw_part(tmp_path, spec, **options)
+        assert json.loads(note.read_text())["range"] == [start, stop]
+    assert drawn["images"] == 10 and not (tmp_path / "s.npz").exists()
+    assert draw(tmp_path, spec, state_dir=state, only="join") == whole and drawn["images"] == 10
+    manifest = read_manifest(tmp_path / "s.npz")
+    cost = manifest.pop("run")["shards"]
+    assert cost["cpu_seconds"] > 0 and cost["wall_seconds"] > 0
+    assert manifest == {key: value for key, value in expected.items() if key != "run"}
+    # The batch that is kept is enough for a part, which is noted without a drawing.
+    note.unlink()
+    draw_part(tmp_path, spec, **options)
+    assert note.exists() and drawn["images"] == 10
+
+
+def draw_part(folder, spec, **options):
+    write_samples(
+        spec,
+        weights_path=folder / "m",
+        classifier_path=None,
+        low_res_path=None,
+        batch_size=2,
+        images_per_shard=4,
+        only="draw",
+        **options,
+    )
+
+
+def test_parts_at_a_time_do_not_lock_each_other_out(tmp_path):
+    spec, state = make_sample(tmp_path, num_samples=10), tmp_path / "state"
+    options = {"state_dir": state, "out_path": tmp_path / "n.json"}
+    with exclusive_lock(state / "lock-000000-000004", "samples"):
+        draw_part(tmp_path, spec, **options, start=4, stop=10)
+        with pytest.raises(UserError, match="already being worked on"):
+            draw_part(tmp_path, spec, **options, start=0, stop=4)
+
+
+def test_what_is_missing_is_told_and_not_drawn_where_shards_are_only_joined(tmp_path, drawn):
+    spec, state = make_sample(tmp_path, num_samples=10), tmp_path / "state"
+    draw_part(tmp_path, spec, state_dir=state, start=0, stop=8, out_path=tmp_path / "n.json")
+    damaged = state / "000000-000004.npz"
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    words = r"state: lacks samples 0 to 3 of .*; start the same run again, which draws what is"
+    with pytest.raises(UserError, match=words):
+        draw(tmp_path, spec, state_dir=state, only="join")
+    assert [path.name for path in state.glob("*.npz")] == ["000004-000008.npz"]
+    assert drawn["images"] == 8 and not (tmp_path / "s.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -187,123 +260,6 @@ def test_two_jobs_do_not_draw_the_same_batch(tmp_path):
         pytest.raises(UserError, match=f"samples {spec.name}: already being worked on"),
     ):
         draw(tmp_path, spec, stop=4, state_dir=tmp_path / "state")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    """A guided base, an upsampler, and their sample specs."""
-    folder = tmp_path_factory.mktemp("stack")
-
-    def save(name, kind, architecture, seed):
-        return weights(
-            folder / name, model_spec(kind, architecture), make_random(architecture, seed)
-        )
-
-    base_spec = sample_spec(
-        name="base",
-        num_images=12,
-        sampler={"respacing": "5", "guidance_scale": 1.0},
-        model=save("b", "diffusion", unet_architecture(image_size_px=4), 5),
-        classifier=save("c", "classifier", classifier_architecture(image_size_px=4), 6),
-    )
-    spec = sample_spec(
-        name="stack",
-        num_images=12,
-        sampler={"respacing": "5"},
-        model=save("u", "upsampler", unet_architecture(low_res_px=4), 7),
-        low_res=BatchRef(name="base", digest=base_spec.digest),
-    )
-    write_samples(
-        base_spec,
-        weights_path=folder / "b",
-        classifier_path=folder / "c",
-        low_res_path=None,
-        out_path=folder / "base.npz",
-        start=0,
-        stop=12,
-        batch_size=5,
-    )
-    return folder, base_spec, spec
-
-
-def draw_stack(folder, spec, out, start=0, stop=12, **changes):
-    options = {
-        "weights_path": folder / "u",
-        "classifier_path": None,
-        "low_res_path": folder / "base.npz",
-        **changes,
-    }
-    write_samples(spec, out_path=out, start=start, stop=stop, batch_size=4, **options)
-    return read_batch(out)
-
-
-def test_a_stack_carries_labels_from_base_to_upsampler(stack, tmp_path):
-    folder, _, spec = stack
-    low, low_labels = read_batch(folder / "base.npz")
-    images, labels = draw_stack(folder, spec, tmp_path / "s.npz")
-    assert low.shape == (12, 4, 4, 3) and images.shape == (12, 8, 8, 3)
-    assert (labels == low_labels).all() and images.dtype == np.uint8
-    manifest = json.loads((tmp_path / "s.json").read_text())
-    assert manifest["digest"] == spec.digest and manifest["num_images"] == 12
-    first, first_labels = draw_stack(folder, spec, tmp_path / "a.npz", 0, 7)
-    second, second_labels = draw_stack(folder, spec, tmp_path / "b.npz", 7, 12)
-    assert (np.concatenate([first_labels, second_labels]) == labels).all()
-    assert np.abs(np.concatenate([first, second]).astype(int) - images).max() <= 1
-
-
-def test_the_low_resolution_image_decides(stack, tmp_path):
-    folder, _, spec = stack
-    low, labels = read_batch(folder / "base.npz")
-    digest = spec.low_res.digest
-    write_batch(tmp_path / "other.npz", 255 - low, labels, {"digest": digest})
-    images, _ = draw_stack(folder, spec, tmp_path / "s.npz")
-    others, _ = draw_stack(folder, spec, tmp_path / "t.npz", low_res_path=tmp_path / "other.npz")
-    assert (images != others).any()
-
-
-def test_refusals(stack, tmp_path):
-    folder, base_spec, spec = stack
-    out = tmp_path / "s.npz"
-    with pytest.raises(UserError, match=r"range 5:3; 0 <= start < stop <= 12"):
-        draw_stack(folder, spec, out, 5, 3)
-    with pytest.raises(UserError, match=r"range 0:13"):
-        draw_stack(folder, spec, out, 0, 13)
-    with pytest.raises(UserError, match=r"no low_res given; its spec needs base: .* --low-res"):
-        draw_stack(folder, spec, out, low_res_path=None)
-    with pytest.raises(UserError, match="its spec has none: leave --classifier out"):
-        draw_stack(folder, spec, out, classifier_path=folder / "c")
-    with pytest.raises(UserError, match=r"holds diffusion .* upsampler .* is needed"):
-        draw_stack(folder, spec, out, weights_path=folder / "b")
-    classifier = spec.model_copy(update={"model": base_spec.classifier})
-    with pytest.raises(UserError, match=r"c: a classifier, which draws nothing; give a denoiser"):
-        draw_stack(folder, classifier, out, weights_path=folder / "c")
-    later = spec.model_copy(update={"model": spec.model.model_copy(update={"iteration": 2})})
-    with pytest.raises(UserError, match=r"iteration 1\); upsampler .*iteration 2"):
-        draw_stack(folder, later, out)
-    assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"part": slice(0, 5)}, "5 images with labels; stack needs at least 12 with"),
-        ({"labelled": False}, "12 images without labels; stack needs"),
-        ({"large": True}, "images of 8x8 pixels; stack enlarges 4x4"),
-        ({"manifest": {"digest": "0" * 64}}, "spec 000000000000; stack enlarges base, spec"),
-        ({"manifest": {}}, "no manifest beside it that names a spec; stack enlarges base"),
-    ],
-)
-def test_another_base_is_refused(stack, tmp_path, changes, message):
-    folder, _, spec = stack
-    low, labels = read_batch(folder / "base.npz")
-    part = changes.get("part", slice(None))
-    images = np.repeat(np.repeat(low, 2, axis=1), 2, axis=2) if "large" in changes else low
-    kept = labels[part] if changes.get("labelled", True) else None
-    manifest = changes.get("manifest", {"digest": spec.low_res.digest})
-    write_batch(tmp_path / "base.npz", images[part], kept, manifest)
-    with pytest.raises(UserError, match=message):
-        draw_stack(folder, spec, tmp_path / "s.npz", low_res_path=tmp_path / "base.npz")
-    assert not (tmp_path / "s.npz").exists()
 
 
 def test_a_guided_unconditional_model_stores_the_label_it_was_guided_to(tmp_path):
