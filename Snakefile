@@ -7,10 +7,12 @@ from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 from records.errors import UserError
 from records.files import check_folder
+from workflow.failures import shorten_failures
 from workflow.forecast import count_attempts
 from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing
@@ -48,6 +50,8 @@ RULES = make_rules(PLAN)
 
 if workflow.is_main_process:
     ask_files_first(workflow, RULES)
+    if not workflow.output_settings.verbose:
+        shorten_failures(logger)
 
 # The first, reproduce_all, is what is made when none is named.
 for target, files in make_targets(PLAN).items():

@@ -14,6 +14,28 @@ class UserError(Exception):
     exit_code = 2
 
 
+class BadSpec(UserError):
+    """A spec that says something impossible; trying again does not help."""
+
+    exit_code = 3
+
+
+class OutOfMemory(UserError):
+    """The work does not fit the memory there is; trying the same again does not help."""
+
+    exit_code = 5
+
+
+class Busy(UserError):
+    """Somebody else is at the same work; it can be tried later."""
+
+    exit_code = 75
+
+
+# What exit codes of commands say to who started them; 4 is that of a training that diverged.
+EXIT_CODES = {3: "bad spec", 4: "diverged", 5: "out of memory", 75: "busy"}
+
+
 def main_guard(main: Callable[[Sequence[str] | None], int | None]) -> Callable[..., int]:
     """Wrap a command so that a `UserError`, or Ctrl-C, becomes one line and an exit code.
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from records.errors import UserError
+from records.errors import Busy, UserError
+from records.events import CLUSTER_JOB
 from records.files import explain_os_error
 
 
@@ -19,8 +20,8 @@ def exclusive_lock(path: str | Path, what: str) -> Iterator[None]:
         what: what is being worked on, for the error message.
 
     Raises:
-        UserError: another process holds the lock (its host and process number are shown), or the
-            lock file cannot be written.
+        Busy: another process holds the lock; its host, its number and its SLURM job are shown.
+        UserError: the lock file cannot be written.
     """
     path = Path(path)
     try:
@@ -32,16 +33,39 @@ def exclusive_lock(path: str | Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
-            raise UserError(
-                f"{what}: already being worked on by {holder} (lock {path}); "
+            raise Busy(
+                f"{what}: already being worked on by {_read_holder(handle)} (lock {path}); "
                 "wait for it to end, or stop it, and run the same command again"
             ) from None
         try:
             os.ftruncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+            job = os.environ.get(CLUSTER_JOB)
+            holder = f"process {os.getpid()} on {os.uname().nodename}"
+            holder += f", SLURM job {job}" if job else ""
+            os.pwrite(handle, f"{holder}\n".encode(), 0)
         except OSError as error:
             raise explain_os_error(error, path) or error from error
         yield
     finally:
         os.close(handle)
+
+
+def find_holder(path: str | Path) -> str | None:
+    """Return who holds a lock file, in words; None where nobody does or it cannot be asked."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_holder(handle)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    return None
+
+
+def _read_holder(handle: int) -> str:
+    return os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"

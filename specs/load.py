@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from records.errors import UserError
+from records.errors import BadSpec, UserError
 from records.files import read_json
 from specs.datasets import DatasetSpec, OwnImagesSpec
 from specs.models import AnyModelSpec, AnyWeightsSpec, DenoiserSpec, WeightsSpec
@@ -63,7 +63,7 @@ def parse_spec(content: Any, what: str, where: str) -> Any:
     foreign = found is not None and found != needed
     known = {field.alias or name for name, field in keys.model_fields.items()}
     if foreign or not isinstance(content, dict) or not set(content) & known:
-        raise UserError(
+        raise BadSpec(
             f"{where}: is {found or 'an object of none of the kinds known here'}; {needed} is "
             f"needed: {source}"
         )
@@ -95,4 +95,4 @@ def _in_one_line(kind: Any, content: Any, where: str) -> Any:
         lines = [line.removeprefix(f"{where}: ") for line in str(error).splitlines()]
         lines.sort(key=lambda line: "unknown key" not in line)
         more = f"; and {len(lines) - MAX_LINES} more" if len(lines) > MAX_LINES else ""
-        raise UserError(f"{where}: {'; '.join(lines[:MAX_LINES])}{more}") from None
+        raise BadSpec(f"{where}: {'; '.join(lines[:MAX_LINES])}{more}") from None

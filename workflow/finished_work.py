@@ -97,7 +97,8 @@ def mend(graph: Graph) -> None:
 
     A job that outlived Snakemake lacks its spec, which the next run deleted. A batch that goes by
     the name of another row since is given where its own job looks for it. What was kept of batches
-    that are complete (`adm.sampling.shards`) is removed, and notes of parts that are there no more.
+    and of image sets that are complete (`adm.sampling.shards`, `adm.datasets.prepare`) is removed,
+    and notes of parts that are there no more.
     """
     drawn = {}
     for path in Path(graph.plan.layout.made).glob("samples/*/samples.npz"):
@@ -116,6 +117,8 @@ def mend(graph: Graph) -> None:
                 path.unlink()
             with suppress(OSError):  # others are still there
                 path.parent.rmdir()
+        if key[0] == "prepare" and not lacking and find_differences(graph, key) == []:
+            shutil.rmtree(unfinished_folder(written["file"]), ignore_errors=True)
         if key[0] != "sample":
             continue
         kept = Path(job.identity["shards"])
@@ -135,6 +138,12 @@ def _has_shards(job: Job, part: str) -> bool:
     ends = [(int(first), int(last)) for first, last in spans]
     there = {i for first, last in ends for i in range(max(start, first), min(stop, last))}
     return (folder / "samples.npz").exists() or len(there) == stop - start
+
+
+def unfinished_folder(dataset: str) -> Path:
+    """Return where `adm.datasets.prepare` keeps what is finished of an image set, and its lock."""
+    path = Path(dataset)
+    return path.with_name(f".{path.name}.partial")
 
 
 def _make_stamp(job: Job) -> dict[str, Any]:

@@ -169,6 +169,10 @@ class Layout:
         """Return the metrics of real images against real images."""
         return f"{self.root}/metrics/real-{task}.json"
 
+    def ended(self, job: str) -> str:
+        """Return what says why the last attempt at a job ended."""
+        return f"{self.made}/state/ended/{job}.json"
+
     def page(self, table: str, ending: str = "html") -> str:
         """Return a table's page in one of its formats; `index` is the first page."""
         return f"{self.root}/report/{table}.{ending}"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -44,12 +44,15 @@ class Machine(Strict):
         processes_per_training: over which a training is spread, each with a GPU of its own where
             it trains on GPUs; that of a smaller batch takes as many as divide it.
         processes_per_node: how many of them one machine takes; None for all.
+        running_jobs: what a run does with jobs of one before it that still run: it waits for them
+            or cancels them.
     """
 
     walltime_minutes: Annotated[int, Field(ge=20)] | None = None
     shard_minutes: Annotated[float, Field(gt=0)] | None = None
     processes_per_training: Count = 1
     processes_per_node: Count | None = None
+    running_jobs: Literal["wait", "cancel"] = "wait"
 
     @model_validator(mode="after")
     def _check(self) -> "Machine":

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
+
+from records.errors import UserError
 from workflow.finished_work import mend
 from workflow.persistence import FilesFirst
 from workflow.rule_parts import RuleParts
+from workflow.running_jobs import await_running, name_jobs
 
 TRIGGERS = {"params", "input"}
 
@@ -32,7 +36,8 @@ def limit_rerun_triggers(workflow: Any) -> None:
 def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:
     """Let the files beside finished work say whether it is what is planned (`FilesFirst`).
 
-    What an interrupted run left half-written is made again, as with `--rerun-incomplete`.
+    What an interrupted run left half-written is made again, as with `--rerun-incomplete`, once the
+    jobs that outlived it have ended.
 
     Args:
         workflow: as in `limit_rerun_triggers`; of the process that plans, not of a single job.
@@ -47,7 +52,17 @@ def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:
             records.__class__ = type(kind.__name__, (FilesFirst, kind), {"rules": dict(rules)})
             self.dag_settings = replace(self.dag_settings, force_incomplete=True)
             if self.executor_plugin is not None and not self.dryrun:
+                on_slurm = self.executor_plugin.name == "slurm"
+                if not records.locked:  # else it ends in a moment, and says who holds the locks
+                    try:
+                        await_running(graph, on_slurm=on_slurm)
+                    except UserError as error:
+                        raise WorkflowError(str(error)) from None
                 mend(graph)
+                if on_slurm:
+                    from workflow.slurm_polling import be_patient  # loads SLURM's plugin
+
+                    be_patient(self.executor_plugin, rules, name_jobs(graph))
         return records
 
     _override(workflow, persistence=property(mix))

@@ -4,11 +4,14 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from snakemake.common import overwrite_function_params
 from snakemake.io import ancient, report
 
+from records.files import digest
 from workflow.finished_work import find_differences, is_whole
 from workflow.forecast import compute_resources, count_processes
 from workflow.graph import Graph, name_log
@@ -41,6 +44,10 @@ class RuleParts:
             name: self._make_param(name) for name in graph.describe(jobs[0]).identity
         }
         self.params["run_options"] = lambda wildcards, output: self._describe(wildcards).options
+        self.params["ended"] = lambda wildcards, output: self.find_ended(wildcards)
+        self.params["attempt"] = lambda wildcards, output, resources: self._identify_attempt(
+            wildcards, resources
+        )
         self.resources: dict[str, Any] = {
             "gpu": int(graph.plan.device.startswith("cuda")),
             "mem_mb": lambda wildcards: self._ask_for("mem_mb", wildcards),
@@ -98,6 +105,10 @@ class RuleParts:
         """Return `finished_work.is_whole` of a job."""
         return is_whole(self.graph, self._find(wildcards))
 
+    def find_ended(self, wildcards: Any) -> str:
+        """Return the file that says why the last attempt at a job ended (`workflow.endings`)."""
+        return self.graph.plan.layout.ended("-".join(self._find(wildcards)))
+
     def list_specs(self, wildcards: Any) -> list[str]:
         """Return the specs beside what a job reads."""
         return self._describe(wildcards).inputs["specs"]
@@ -139,6 +150,12 @@ class RuleParts:
     def _describe(self, wildcards: Any) -> Job:
         return self.graph.describe(self._find(wildcards))
 
+    def _identify_attempt(self, wildcards: Any, resources: Any) -> str:
+        """Return a digest of what an attempt depends on: its settings, and what it asks for."""
+        job = self._describe(wildcards)
+        fixed = {key: value for key, value in job.identity.items() if not callable(value)}
+        return digest([fixed, job.options, str(resources.get("mem_mb"))])
+
     def _make_param(self, name: str) -> Callable[[Any], Any]:
         def find(wildcards: Any) -> Any:
             value = self._describe(wildcards).identity[name]
@@ -163,6 +180,9 @@ MEND_TIMES = (
 )
 
 
+FRAME = quote(str(Path(__file__).with_name("attempt.sh").resolve()))
+
+
 def run(*commands: str, writes_spec: bool = False, shows: bool = False) -> str:
     """Return the shell command of a rule.
 
@@ -171,6 +191,21 @@ def run(*commands: str, writes_spec: bool = False, shows: bool = False) -> str:
         writes_spec: first write the param `spec` into the output of that name.
         shows: the user sees what the commands say as well as the log.
     """
+    frame = (
+        f"set -euo pipefail; . {FRAME}; attempt {{params.ended:q}} {{params.attempt:q}} {{log:q}}; "
+    )
     spec = "printf '%s\\n' {params.spec:q} > {output.spec:q}; " if writes_spec else ""
     body = f"{{{{ {MEND_TIMES}export OMP_NUM_THREADS={{threads:q}}; {'; '.join(commands)}; }}}}"
-    return f"{spec}{body} 2> >(tee {{log:q}} >&2)" if shows else f"{spec}{body} > {{log:q}} 2>&1"
+    log = "2> >(tee -a {log:q} >&2)" if shows else ">> {log:q} 2>&1"
+    return f"{frame}{spec}{body} {log}"
+
+
+def find_command(shell: str) -> str:
+    """Return what a user types to try the command of a rule by hand: without its frame."""
+    _, _, told = shell.partition("attempt ")
+    spec, begun, rest = told.partition("{ ")
+    if not begun:
+        return shell
+    spec = spec.partition("; ")[2]
+    command = rest.partition("export OMP_NUM_THREADS=")[2].partition("; ")[2]
+    return spec + command.rpartition("; }")[0]

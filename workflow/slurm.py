@@ -2,13 +2,33 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from records.errors import UserError
 
 PATIENCE_S = 10.0
 UNKNOWN = "<TBD>"  # what Snakemake says of a resource that depends on files not yet made
+# Why a job waits, as squeue says it, where waiting alone does not help; longest words first.
+PENDING = {
+    "PartitionTimeLimit": "it asks for more time than its partition allows; lower walltime_minutes "
+    "in slurm/defaults.yaml",
+    "PartitionNodeLimit": "it asks for more nodes than its partition has; lower "
+    "processes_per_training or raise processes_per_node in slurm/defaults.yaml",
+    "PartitionDown": "its partition is down; wait, or name another in slurm/config.yaml",
+    "PartitionInactive": "its partition is inactive; name another in slurm/config.yaml",
+    "ReqNodeNotAvail": "the nodes that could run it are down, drained or reserved; wait for them, "
+    "or name another partition in slurm/config.yaml",
+    "BadConstraints": "no node has what it asks for; look at constraint in slurm/config.yaml",
+    "AccountNotAllowed": "its partition does not take your account; look at slurm_account",
+    "InvalidAccount": "SLURM does not know its account; look at slurm_account",
+    "InvalidQOS": "SLURM does not know its QOS; look at slurm-qos in slurm/config.yaml",
+    "DependencyNeverSatisfied": "a job that it waits for has failed; cancel it with scancel",
+    "JobHeld": "it is held; type `scontrol release` with its number, or ask who administers SLURM",
+    "Assoc": "a limit of your account is reached; it starts when your other jobs have ended, or "
+    "ask for less",
+    "QOS": "a limit of its QOS is reached; it starts when other jobs have ended, or ask for less",
+}
 CLUSTERS = ("slurm_cluster", "cluster", "clusters")  # resources that send a job to another cluster
 
 
@@ -25,6 +45,29 @@ def check_cluster(jobs: Iterable[Any]) -> None:
     submitted = [job for job in jobs if not job.is_local]
     if submitted:
         check_partitions(find_partitions(submitted), list_partitions())
+
+
+def list_slurm_jobs(user: str, *, patience_s: float = PATIENCE_S) -> list[list[str]]:
+    """List a user's jobs that wait, run or end: number, state, name, folder and comment of each.
+
+    Raises:
+        UserError: no answer, so that nobody knows what still runs.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    said = _ask(["squeue", "--noheader", f"--user={user}", "--format=%i|%T|%j|%Z|%k"], patience_s)
+    return [one for line in said.splitlines() if len(one := line.split("|", 4)) == 5]
+
+
+def explain_pending(reason: str) -> str | None:
+    """Say what to do about a job that waits; None where waiting is all.
+
+    Args:
+        reason: as squeue says it, such as `(ReqNodeNotAvail, UnavailableNodes:n1)`.
+    """
+    return next(
+        (words for key, words in PENDING.items() if reason.strip("( ").startswith(key)), None
+    )
 
 
 def find_partitions(jobs: Iterable[Any]) -> dict[str, list[str]]:
@@ -56,25 +99,25 @@ def list_partitions(*, patience_s: float = PATIENCE_S) -> list[str]:
             "executor slurm: SLURM's command sbatch is not on this machine; start this on a login "
             "node of your cluster"
         )
+    return _ask(["sinfo", "--all", "--noheader", "--format=%R"], patience_s).split()
+
+
+def _ask(command: Sequence[str], patience_s: float) -> str:
+    """Return what a command of SLURM prints."""
     try:
-        done = subprocess.run(
-            ["sinfo", "--all", "--noheader", "--format=%R"],
-            capture_output=True,
-            text=True,
-            timeout=patience_s,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=patience_s)
     except subprocess.TimeoutExpired:
-        raise _no_answer(f"nothing in {patience_s:g} s") from None
+        raise _no_answer(command[0], f"nothing in {patience_s:g} s") from None
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise _no_answer(said[-1].removeprefix("sinfo: "))
-    return done.stdout.split()
+        raise _no_answer(command[0], said[-1].removeprefix(f"{command[0]}: "))
+    return done.stdout
 
 
-def _no_answer(said: str) -> UserError:
+def _no_answer(command: str, said: str) -> UserError:
     return UserError(
-        f"executor slurm: `sinfo` has no answer from SLURM's controller ({said}); start this again "
-        "once it lists partitions"
+        f"executor slurm: `{command}` has no answer from SLURM's controller ({said}); start this "
+        "again once `sinfo` lists partitions"
     )
 
 

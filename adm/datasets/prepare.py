@@ -1,12 +1,13 @@
 """From the images that a user brings to one zip of PNGs: parallel, resumable, whole or absent."""
 
 import json
+import os
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,6 +41,7 @@ from records.usage import Usage
 from specs.datasets import OwnImagesSpec
 
 RECIPE = 2
+KEPT_NAME = "images.kept"  # of a finished zip in the folder beside it
 # A photograph's PNG takes about this many bytes a pixel.
 PNG_BYTES_PER_PIXEL = 1.9
 
@@ -66,7 +68,8 @@ def prepare_dataset(
     """Make a dataset; the zip is the same bytes whatever the number of processes and of restarts.
 
     Finished images are kept in a hidden folder beside the output, so that the same command goes
-    on where a run was killed.
+    on where a run was killed. With a spec they stay there under a second name for whoever may
+    delete the output for reasons of its own, as Snakemake does; a later run of it removes them.
 
     Args:
         order: what is to be made.
@@ -108,7 +111,8 @@ def prepare_dataset(
         events = events or EventLog(None)
         with events.record(kind="dataset", job="dataset", **about) as usage:
             manifest = _make(order, images, folder, summary, num_same, about, usage)
-        shutil.rmtree(folder)
+        if spec is None:
+            shutil.rmtree(folder)
     return manifest
 
 
@@ -174,6 +178,7 @@ def _make(
 ) -> dict[str, Any]:
     """Convert all images, then give the zip its end and its name."""
     started = time.monotonic()
+    _take_back(folder)
     work = Work(
         images.kind, str(images.path), order.image_size_px, order.crop, order.image_channels
     )
@@ -228,10 +233,25 @@ def _make(
         "seconds": round(seconds, 3),
         "images_per_second": round((summary.num_images - num_kept) / max(seconds, 1e-9), 2),
     }
+    if about["spec"] is not None:
+        with suppress(OSError):  # no hard links there
+            os.link(folder / "images.part", folder / KEPT_NAME)
     (folder / "images.part").replace(order.out)
     manifest = write_manifest(order.out, manifest, usage)
     broken_path(order.out).unlink(missing_ok=True)
     return manifest
+
+
+def _take_back(folder: Path) -> None:
+    """Go on with a zip that was finished and is gone; its end is cut off and written again."""
+    kept, part = folder / KEPT_NAME, folder / "images.part"
+    if kept.exists() and not part.exists():
+        if kept.stat().st_nlink > 1:  # it is still there, under some name
+            shutil.copyfile(kept, folder / "images.own")
+            (folder / "images.own").replace(part)
+        else:
+            kept.replace(part)
+    kept.unlink(missing_ok=True)
 
 
 def _reopen(folder: Path, num_same: int, work: Work, broken: Path) -> PartialZip:

@@ -34,7 +34,7 @@ from adm.training.state import (
 from adm.training.step import compute_learning_rate, train_step
 from adm.training.watchdog import Diverged, Watchdog
 from adm.weights.files import save_weights
-from records.errors import UserError
+from records.errors import OutOfMemory, UserError
 from records.events import EventLog
 from records.files import link_or_copy, remove_leftovers, write_json
 from records.interrupts import Stopped, catch_stop_signals
@@ -329,7 +329,7 @@ def _run(
                     hold=hold,
                 )
             except torch.OutOfMemoryError:
-                raise UserError(
+                raise OutOfMemory(
                     f"{name}: the GPU's memory is too small for microbatch_size "
                     f"{training.microbatch_size}; lower it in the scale's file (the batch, and "
                     "so the result, stays the same but for rounding)"

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from records.errors import UserError
+from records.errors import OutOfMemory, UserError
 
 Value = TypeVar("Value")
 Hold = Callable[[], AbstractContextManager[object]]
@@ -135,8 +135,12 @@ def join_ranks(device: str) -> Iterator[tuple[Ranks, str]]:
     except UserError as error:
         if rank == 0:
             raise
-        if error.exit_code != UserError.exit_code:  # all of them stop, and the first one says why
+        if error.exit_code not in (
+            UserError.exit_code,
+            OutOfMemory.exit_code,
+        ):  # all of them stop, and the first one says why
             raise SystemExit(error.exit_code) from None
-        raise UserError(f"process {rank} of {size}: {error}") from error
+        kind = OutOfMemory if isinstance(error, OutOfMemory) else UserError
+        raise kind(f"process {rank} of {size}: {error}") from error
     finally:
         dist.destroy_process_group()

@@ -1,18 +1,15 @@
 """The literal command on a real SLURM: both nodes work, numbers are those of one machine."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from records.events import read_events
+from tests.cluster.conftest import run
 from tests.cluster.two_nodes import (
     ask,
-    find_missing,
     find_processes,
     two_nodes,
     wait_for,
@@ -38,18 +35,6 @@ ON_THE_CLUSTER = {
 
 
 @pytest.fixture(scope="module")
-def installed():
-    """SLURM's commands; in CI they have to be there."""
-    missing = find_missing()
-    if missing:
-        words = (
-            f"no SLURM here ({', '.join(missing)} missing); Debian's packages are slurmctld, "
-            "slurmd, slurm-client and munge"
-        )
-        pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
-
-
-@pytest.fixture(scope="module")
 def cluster(installed, tmp_path_factory):
     with two_nodes(tmp_path_factory.mktemp("cluster")) as environment:
         yield environment
@@ -71,18 +56,6 @@ def local(project, tmp_path_factory):
     process = snakemake(folder, *MINI, "reproduce_table3")
     assert process.returncode == 0, process.stdout + process.stderr
     return folder
-
-
-def run(folder, cluster, *arguments, **environment):
-    """Run the command as a user types it; return the finished process and what it printed."""
-    settings = {**os.environ, **cluster, "PYTHONPATH": str(folder), **environment}
-    commands, *others = cluster["PATH"].split(os.pathsep)
-    settings["PATH"] = os.pathsep.join([commands, str(Path(sys.executable).parent), *others])
-    process = subprocess.run(
-        ["snakemake", *arguments], cwd=folder, env=settings, capture_output=True, text=True,
-        timeout=400,
-    )  # fmt: skip
-    return process, process.stdout + process.stderr
 
 
 def list_jobs(cluster):
@@ -173,9 +146,9 @@ def test_a_controller_that_does_not_answer_is_told_of(installed, project, tmp_pa
     process, output = run(project, nobody, "--profile", "slurm", "--forceall", *MINI, "metrics")
     assert process.returncode != 0
     assert (
-        "executor slurm: `sinfo` has no answer from SLURM's controller (slurm_load_partitions: "
-        "Unable to contact slurm controller (connect failure)); start this again once it lists "
-        "partitions"
+        "executor slurm: `squeue` has no answer from SLURM's controller (slurm_load_jobs error: "
+        "Unable to contact slurm controller (connect failure)); start this again once `sinfo` "
+        "lists partitions"
     ) in output
     assert "Traceback" not in output and snapshot(project) == before
 

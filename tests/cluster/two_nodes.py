@@ -13,6 +13,8 @@ import psutil
 
 NODES = ("n1", "n2")
 COMMANDS = ("slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scancel", "munged")
+DAEMONS = {"slurmctld": ["-D"]} | {f"slurmd-{node}": ["-D", "-N", node] for node in NODES}
+STARTED_AGAIN = {}
 CONF = """\
 ClusterName=two
 SlurmctldHost={host}(127.0.0.1)
@@ -62,8 +64,8 @@ def free_ports(count):
         return [one.getsockname()[1] for one in sockets]
 
 
-def write_configuration(folder):
-    """Write slurm.conf, a key for munge and GPUs that are none.
+def write_configuration(folder, more=""):
+    """Write slurm.conf with more lines, a key for munge and GPUs that are none.
 
     Within a job the executor's plugin starts srun without SLURM_CONF, which is how commands find
     a configuration that is not in /etc: hence an srun of our own in front of it.
@@ -78,6 +80,7 @@ def write_configuration(folder):
         CONF.format(
             folder=folder, host=socket.gethostname(), user=getpass.getuser(), ports=free_ports(3)
         )
+        + more
     )
     (folder / "gres.conf").write_text(
         "".join(f"NodeName={node} Name=gpu File=/dev/null\n" for node in NODES)
@@ -152,6 +155,8 @@ def end_processes(folder):
     """End what outlived its node: steps, their programs, and a Snakemake that waits for them."""
     for process in find_processes(folder):
         process.kill()
+    for process in STARTED_AGAIN.pop(folder, []):
+        process.wait()
     wait_for(lambda: not find_processes(folder), "the cluster's processes have ended")
 
 
@@ -162,16 +167,41 @@ def find_states(environment):
 
 
 @contextmanager
-def two_nodes(folder):
+def controller_away(folder, environment):
+    """End the controller for the length of a block, then start it again for good."""
+    (controller,) = [one for one in find_processes(folder) if one.name() == "slurmctld"]
+    controller.terminate()
+    controller.wait()
+    try:
+        yield
+    finally:
+        start_daemon(folder, "slurmctld", environment)
+        wait_for(lambda: find_states(environment), "the controller answers")
+
+
+def start_daemon(folder, name, environment):
+    """Start a daemon that was killed; `end_processes` ends it."""
+    options = DAEMONS[name]
+    command = [name.partition("-")[0], *options]
+    with open(folder / f"{name}.out", "a") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, cwd=folder, env={**os.environ, **environment}
+        )
+    STARTED_AGAIN.setdefault(folder, []).append(process)
+
+
+@contextmanager
+def two_nodes(folder, more=""):
     """Run a cluster.
 
     Args:
         folder: an empty folder; nothing is written outside it.
+        more: lines of slurm.conf; those of a key that is there already replace it.
 
     Yields:
         Environment variables with which SLURM's commands find it.
     """
-    environment = write_configuration(folder)
+    environment = write_configuration(folder, more)
     munged = [
         "munged", "--foreground", "--force", "--num-threads=2", f"--key-file={folder}/munge.key",
         f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid",
@@ -181,8 +211,7 @@ def two_nodes(folder):
         stack.callback(end_processes, folder)
         stack.enter_context(daemon(folder, "munged", *munged, environment=environment))
         wait_for(lambda: (folder / "munge.socket").exists(), "munge has its socket")
-        daemons = {"slurmctld": ["-D"]} | {f"slurmd-{node}": ["-D", "-N", node] for node in NODES}
-        for name, options in daemons.items():
+        for name, options in DAEMONS.items():
             command = [name.partition("-")[0], *options]
             stack.enter_context(daemon(folder, name, *command, environment=environment))
             wait_for(lambda: find_states(environment), "the controller answers")

@@ -233,7 +233,8 @@ def test_snakemake_sees_the_identity_and_no_option(scale, source):
     for rule, parts in make_rules(load_plan({"scale": scale, "source": source})).items():
         taken = {name: {*signature(find).parameters} for name, find in parts.params.items()}
         assert taken["run_options"] == {"wildcards", "output"}
-        for option in ("run_options", "launch", "threads"):
+        assert taken.pop("attempt") == {"wildcards", "output", "resources"}
+        for option in ("run_options", "ended", "launch", "threads"):
             assert taken.pop(option, {"wildcards", "output"}) == {"wildcards", "output"}
         assert taken and all(names == {"wildcards"} for names in taken.values()), rule
 

@@ -22,6 +22,7 @@ from adm.datasets.order import Order
 from adm.datasets.prepare import Stopped, broken_path, prepare_dataset, state_folder
 from records.errors import UserError
 from records.locks import exclusive_lock
+from specs.datasets import OwnImagesSpec
 from tests.adm.datasets.small_sources import (
     encode,
     make_classes,
@@ -363,3 +364,23 @@ def test_stopped_by_a_signal(tmp_path, monkeypatch, request):
     monkeypatch.undo()
     _, manifest = prepare(tmp_path, path, name="x15")
     assert manifest["num_from_earlier_run"] == 5
+
+
+def test_a_set_of_the_workflow_keeps_a_second_name(tmp_path):
+    """Snakemake deletes outputs for reasons of its own; the images are not converted again."""
+    source = write_tree(tmp_path / "in", make_classes())
+    order = Order(dataset="images", path=source, out=tmp_path / "x.zip", image_size_px=16)
+    spec = OwnImagesSpec(dataset="images", image_size_px=16)
+    made = prepare_dataset(order, spec=spec)
+    kept = state_folder(order.out) / module.KEPT_NAME
+    assert os.path.samefile(kept, order.out)
+    for elsewhere in (None, tmp_path / "elsewhere.zip"):  # a name that is still there is untouched
+        if elsewhere is not None:
+            os.link(order.out, elsewhere)
+        order.out.unlink()
+        again = prepare_dataset(order, spec=spec)
+        assert (again["sha256"], again["num_from_earlier_run"]) == (made["sha256"], 9)
+        assert sha256(order.out) == made["sha256"] and os.path.samefile(kept, order.out)
+    assert sha256(elsewhere) == made["sha256"] and not os.path.samefile(elsewhere, order.out)
+    prepare_dataset(order)  # by hand: nothing is left behind
+    assert not state_folder(order.out).exists() and sha256(order.out) == made["sha256"]

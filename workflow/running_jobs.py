@@ -1,0 +1,135 @@
+"""Jobs that outlived the run that started them: the next run awaits or cancels them."""
+
+import getpass
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from records.errors import UserError
+from records.files import digest
+from records.locks import find_holder
+from workflow.finished_work import unfinished_folder
+from workflow.graph import Graph
+from workflow.slurm import list_slurm_jobs
+
+WAIT_S, REMIND_S = 5.0, 600.0
+LOCKED_BY = ("state", "shards")  # params that name a folder whose lock a job holds
+
+
+class Running(NamedTuple):
+    """A job that runs or waits in SLURM's queue.
+
+    Attributes:
+        words: what it is and where.
+        number: of the SLURM job, if it is one.
+        process: on this machine, if it is there.
+    """
+
+    words: str
+    number: str = ""
+    process: int = 0
+
+
+def name_jobs(graph: Graph) -> str:
+    """Return what the names of all SLURM jobs of these results begin with."""
+    return f"adm-{digest(os.path.realpath(graph.plan.layout.made))[:12]}"
+
+
+def await_running(
+    graph: Graph, *, on_slurm: bool, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Wait for the jobs of an earlier run, or cancel them and wait until they are gone.
+
+    Args:
+        graph: of the plan, whose machine says which.
+        on_slurm: ask SLURM too.
+        sleep: waits some seconds.
+    """
+    cancels = graph.plan.machine.running_jobs == "cancel"
+    found, said_at = find_running(graph, on_slurm=on_slurm), float("-inf")
+    while found:
+        if time.monotonic() - said_at > REMIND_S:
+            verb = "are cancelled" if cancels else "are waited for"
+            names = "; ".join(one.words for one in found)
+            first = said_at == float("-inf")
+            print(
+                f"{len(found)} jobs of an earlier run {'still run' if first else 'run on'} and "
+                f"{verb}: {names}"
+                + (" (running_jobs=cancel after --config ends them)" if not cancels else ""),
+                file=sys.stderr,
+                flush=True,
+            )
+            said_at = time.monotonic()
+            if cancels:
+                cancel(found)
+        sleep(WAIT_S)
+        found = find_running(graph, on_slurm=on_slurm)
+
+
+def find_running(graph: Graph, *, on_slurm: bool) -> list[Running]:
+    """Find the jobs of these results that SLURM knows, and processes that hold a lock on them."""
+    found = []
+    if on_slurm:
+        name, folder = name_jobs(graph), os.path.realpath(".")
+        found = [
+            Running(f"SLURM job {number} ({about}, {state})", number)
+            for number, state, job_name, where, about in list_slurm_jobs(getpass.getuser())
+            if job_name.startswith(name) and os.path.realpath(where) == folder
+        ]
+    numbers = {one.number for one in found}
+    locks = {
+        path: job
+        for folder, job in _list_locked_folders(graph).items()
+        for path in Path(folder).glob("lock*")
+    }
+    for path, job in sorted(locks.items()):
+        holder = find_holder(path)
+        if holder is None or holder.rpartition("SLURM job ")[2] in numbers:
+            continue
+        found.append(Running(f"{job} ({holder})", process=_find_process(holder)))
+    return found
+
+
+def _list_locked_folders(graph: Graph) -> dict[str, str]:
+    """Return the folders whose lock a job holds while it works, with the job's name."""
+    folders = {}
+    for key in graph.jobs:
+        if key[0] in ("train", "segment", "sample"):
+            identity = graph.describe(key).identity
+            found = [identity[name] for name in LOCKED_BY if name in identity]
+        else:
+            data = key[0] == "prepare"
+            found = [str(unfinished_folder(graph.write(key)["file"]))] if data else []
+        folders |= dict.fromkeys(found, " ".join(key))
+    return folders
+
+
+def _find_process(holder: str) -> int:
+    """Return the number of a process on this machine, 0 where it is elsewhere."""
+    words = holder.partition(",")[0].split()
+    here = len(words) == 4 and words[0] == "process" and words[3] == os.uname().nodename
+    return int(words[1]) if here and words[1].isdigit() else 0
+
+
+def cancel(found: list[Running]) -> None:
+    """Ask jobs to save and end.
+
+    Raises:
+        UserError: SLURM refuses.
+    """
+    for one in found:
+        if one.process:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(one.process, signal.SIGTERM)
+    numbers = [one.number for one in found if one.number]
+    if numbers and shutil.which("scancel"):
+        done = subprocess.run(["scancel", *numbers], capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(f"jobs of an earlier run: scancel: {done.stderr.strip()}")
