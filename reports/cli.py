@@ -23,11 +23,13 @@ from reports.files import condense, find_metrics, list_problems
 from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
+from reports.runs.page import MODELS, SAMPLES, find_sample_pages, list_pages, write_run_pages
 from reports.site import make_site
 from reports.tables import FORMAT, make_table
 from specs.figure_page import load_figure_page
 from specs.page import PageSpec, load_page
 from specs.results import AllCosts, EvaluatedTable
+from specs.run_pages import load_run_pages
 from specs.strict import validated
 
 
@@ -37,18 +39,24 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
-def write_table(spec_path: str | Path, out_dir: str | Path, events: EventLog | None = None) -> None:
+def write_table(
+    spec_path: str | Path,
+    out_dir: str | Path,
+    events: EventLog | None = None,
+    runs_path: str | Path | None = None,
+) -> None:
     """Evaluate a table and write it as JSON, CSV, Markdown, LaTeX and HTML, with its manifest.
 
     Args:
         spec_path: table specification; its paths are relative to the current folder.
         out_dir: where table<N>.html and its siblings go.
         events: where to record that; None records nothing.
+        runs_path: specification of the pages of its models and sample sets; None for none.
 
     Raises:
         UserError: a broken specification, or one that would be written over.
     """
-    spec = load_page(spec_path)
+    spec, runs = load_page(spec_path), load_run_pages(runs_path) if runs_path else None
     out = {
         ending: Path(out_dir) / f"{spec.table.name}.{ending}"
         for ending in ("csv", "md", "tex", "json", "html")
@@ -57,12 +65,14 @@ def write_table(spec_path: str | Path, out_dir: str | Path, events: EventLog | N
         refuse_replacing(path, spec_path)
     about: dict[str, Any] = {"kind": "page", "name": spec.table.name, "digest": spec.digest}
     with (events or EventLog(None)).record(job="table", spec=None, **about) as usage:
-        _write_pages(spec, out)
+        _write_pages(spec, out, find_sample_pages(runs))
+        if runs:
+            write_run_pages(runs, Path(out_dir))
         manifest = make_manifest(**about, inputs=hash_inputs(metrics=_list_shown(spec)))
         write_manifest(out["html"], manifest, usage)
 
 
-def _write_pages(spec: PageSpec, out: Mapping[str, Path]) -> None:
+def _write_pages(spec: PageSpec, out: Mapping[str, Path], sample_pages: Mapping[str, str]) -> None:
     """Evaluate a table and write it in every format."""
     table = make_table(spec)
     problems: list[str] = []
@@ -70,7 +80,7 @@ def _write_pages(spec: PageSpec, out: Mapping[str, Path]) -> None:
     table["flags"] = condense([*dict.fromkeys([*table["flags"], *problems])])
     for problem in condense(list_problems(spec.list_metrics()) + problems):
         print(f"warning: {problem}", file=sys.stderr)
-    page = render_table(table, pictures, spec.pages, out["html"].parent)
+    page = render_table(table, pictures, spec.pages, out["html"].parent, sample_pages)
     write_text(out["csv"], render_csv(table))
     write_text(out["md"], render_markdown(table))
     write_text(out["tex"], render_latex(table))
@@ -126,12 +136,21 @@ def write_index(
     if repeated:
         raise UserError(f"{', '.join(repeated)} given twice; name every table once")
     costs = None if costs_path is None else load_costs(costs_path)
-    has_figures = (Path(out_dir) / "figures.html").exists()
-    write_text(Path(out_dir) / "index.html", render_index(tables, costs, has_figures=has_figures))
+    folder = Path(out_dir)
+    page = render_index(
+        tables,
+        costs,
+        has_figures=(folder / "figures.html").exists(),
+        run_pages={"models": list_pages(folder, MODELS), "rows": list_pages(folder, SAMPLES)},
+    )
+    write_text(folder / "index.html", page)
 
 
 def write_figures(
-    spec_path: str | Path, out_dir: str | Path, events: EventLog | None = None
+    spec_path: str | Path,
+    out_dir: str | Path,
+    events: EventLog | None = None,
+    runs_path: str | Path | None = None,
 ) -> None:
     """Draw all figures and write their page, and the points of each as CSV.
 
@@ -139,11 +158,12 @@ def write_figures(
         spec_path: specification of the figures; its paths are relative to the current folder.
         out_dir: where figures.html goes, and the folder figures/ with the points.
         events: where to record that; None records nothing.
+        runs_path: specification of the pages of its models and sample sets; None for none.
 
     Raises:
         UserError: a broken specification.
     """
-    page = load_figure_page(spec_path)
+    page, runs = load_figure_page(spec_path), load_run_pages(runs_path) if runs_path else None
     about: dict[str, Any] = {"kind": "page", "name": "figures", "digest": page.digest}
     with (events or EventLog(None)).record(job="figures", spec=None, **about) as usage:
         problems: list[str] = []
@@ -157,11 +177,14 @@ def write_figures(
             for name, title in {"index": "Overview", **pages}.items()
             if (folder / f"{name}.html").exists()
         ]
-        text = render_figures(page, figures, condense(list(dict.fromkeys(problems))), links)
+        said = condense(list(dict.fromkeys(problems)))
+        text = render_figures(page, figures, said, links, find_sample_pages(runs))
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for figure in figures:
             write_text(folder / "figures" / f"{figure['name']}.csv", render_points(figure))
         write_text(folder / "figures.html", text)
+        if runs:
+            write_run_pages(runs, folder)
         write_manifest(folder / "figures.html", make_manifest(**about, inputs={}), usage)
 
 
@@ -181,6 +204,10 @@ def make_parser() -> argparse.ArgumentParser:
     index.add_argument("tables", nargs="+", metavar="TABLE.json", help="files written by `table`")
     index.add_argument("--out-dir", required=True, help="folder of the tables' pages")
     index.add_argument("--costs", help="JSON of iterations, seconds and samples")
+    for command in (table, figures):
+        command.add_argument(
+            "--runs", help="specification of the pages of its models and sample sets (JSON)"
+        )
     for command in (table, figures, index):
         add_event_options(command)
     for name, words in (
@@ -206,9 +233,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command."""
     args = make_parser().parse_args(argv)
     if args.command == "table":
-        write_table(args.spec, args.out_dir, open_events(args))
+        write_table(args.spec, args.out_dir, open_events(args), args.runs)
     elif args.command == "figures":
-        write_figures(args.spec, args.out_dir, open_events(args))
+        write_figures(args.spec, args.out_dir, open_events(args), args.runs)
     elif args.command == "site":
         num_files, num_bytes = make_site(args.report.absolute(), args.out.absolute())
         print(f"{args.out}: {num_files} files, {num_bytes / 1e6:.1f} MB")

@@ -123,8 +123,10 @@ def format_seconds(value: float | None) -> str:
     return f"{value / 3600:,.1f} h"
 
 
-def format_memory(value_mb: float) -> str:
+def format_memory(value_mb: float | None) -> str:
     """Write a size in MB, from 1 GB on in GB."""
+    if value_mb is None:
+        return "\u2013"
     return f"{value_mb:.0f} MB" if value_mb < 1000 else f"{value_mb / 1000:.1f} GB"
 
 

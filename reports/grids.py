@@ -13,12 +13,12 @@ from records.batches import read_arrays, read_header
 from records.errors import UserError
 from records.limits import parse_json, read_member
 
-PER_CLASS = 8
+PER_CLASS = 6  # of a table's sheets
 MAX_CLASSES = 10  # with more classes than this the first images are shown as they come
-FIRST_IMAGES = 40
+LINES = 5  # of a sheet that is not by class
 SEARCHED_IMAGES = 2000  # how far to look for the images of a class
-COLUMNS = 8
-TILE_PX = 32  # a tile has at least this size (enlarged) and at most twice it (reduced)
+TILE_PX = 32  # a tile is shown at this size at least (the browser enlarges it), at most at twice it
+GAP_PX = 1  # between tiles, transparent
 
 
 def read_first_images(path: str | Path, num_images: int) -> np.ndarray:
@@ -90,12 +90,15 @@ def read_pngs(path: str | Path, names: list[str]) -> np.ndarray:
         raise UserError(f"{path}: its images cannot be read ({error}); make it again") from None
 
 
-def choose_images(labels: np.ndarray | None, num_images: int) -> tuple[list[int], list[int] | None]:
+def choose_images(
+    labels: np.ndarray | None, num_images: int, per_class: int = PER_CLASS
+) -> tuple[list[int], list[int] | None]:
     """Choose which images to show: the first of each class when classes are few, else the first.
 
     Args:
         labels: int [n] or None.
         num_images: how many images there are to choose from.
+        per_class: how many of each class; without classes five times as many in all.
 
     Returns:
         Indices in the order of the sheet, and the classes of its lines (None: not by class).
@@ -104,39 +107,31 @@ def choose_images(labels: np.ndarray | None, num_images: int) -> tuple[list[int]
         labels = labels[:num_images]
         classes = sorted({int(label) for label in labels})
         if 1 < len(classes) <= MAX_CLASSES:
-            chosen = [np.flatnonzero(labels == label)[:PER_CLASS] for label in classes]
-            if all(len(found) == PER_CLASS for found in chosen):
+            chosen = [np.flatnonzero(labels == label)[:per_class] for label in classes]
+            if all(len(found) == per_class for found in chosen):
                 return [int(index) for found in chosen for index in found], classes
-    return list(range(min(FIRST_IMAGES, num_images))), None
+    return list(range(min(LINES * per_class, num_images))), None
 
 
-def make_sheet(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
-    """Lay images out in lines, enlarged by repeating pixels or reduced by averaging them.
+def make_sheet(images: np.ndarray, columns: int) -> np.ndarray:
+    """Lay images out in lines in their own size, large ones reduced by averaging pixels.
 
     Args:
         images: uint8 [n, h, w, c] with c 1 or 3.
         columns: images per line.
 
     Returns:
-        uint8 [height, width, c]; white between the images and where none is left.
+        uint8 [height, width, c + 1], the last channel 255 where there is an image and 0 elsewhere.
     """
-    tiles = [_resize(image) for image in images]
+    tiles = [reduce_image(image, 2 * TILE_PX) for image in images]
     height, width, channels = tiles[0].shape
-    lines = -(-len(tiles) // columns)
-    gap = 2
-    sheet = np.full(
-        (lines * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8
-    )
+    lines, down, right = -(-len(tiles) // columns), height + GAP_PX, width + GAP_PX
+    sheet = np.zeros((lines * down - GAP_PX, columns * right - GAP_PX, channels + 1), np.uint8)
     for index, tile in enumerate(tiles):
-        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
-        sheet[top : top + height, left : left + width] = tile
+        top, left = index // columns * down, index % columns * right
+        sheet[top : top + height, left : left + width, :-1] = tile
+        sheet[top : top + height, left : left + width, -1] = 255
     return sheet
-
-
-def _resize(image: np.ndarray) -> np.ndarray:
-    """Enlarge an image to at least TILE_PX, or average it down to at most twice that."""
-    factor = max(1, -(-TILE_PX // max(image.shape[:2])))
-    return reduce_image(image.repeat(factor, axis=0).repeat(factor, axis=1), 2 * TILE_PX)
 
 
 def reduce_image(image: np.ndarray, most_px: int) -> np.ndarray:
@@ -164,12 +159,16 @@ def encode_png(sheet: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def make_grid(path: str | Path | None, what: str) -> dict[str, Any] | None:
+def make_grid(
+    path: str | Path | None, what: str, *, per_class: int = PER_CLASS, tile_px: int = TILE_PX
+) -> dict[str, Any] | None:
     """Make the sheet of one batch or data set.
 
     Args:
         path: .npz of images and, maybe, labels; or .zip of PNGs and, maybe, dataset.json.
         what: whose images they are, for the alternative text.
+        per_class: images per line, which are of one class where classes are few.
+        tile_px: at which size small images are shown at least.
 
     Returns:
         JSON object with the PNG as data URI, its size and a description; None without a file or
@@ -179,24 +178,25 @@ def make_grid(path: str | Path | None, what: str) -> dict[str, Any] | None:
         return None
     if Path(path).suffix == ".zip":
         names, labels = read_zip_images(path)
-        indices, classes = choose_images(labels, len(names))
+        indices, classes = choose_images(labels, len(names), per_class)
         images = read_pngs(path, [names[index] for index in indices]) if indices else None
     else:
         labels = read_labels(path)
-        num_images = FIRST_IMAGES if labels is None else min(len(labels), SEARCHED_IMAGES)
-        indices, classes = choose_images(labels, num_images)
+        num_images = LINES * per_class if labels is None else min(len(labels), SEARCHED_IMAGES)
+        indices, classes = choose_images(labels, num_images, per_class)
         images = read_first_images(path, max(indices, default=-1) + 1)
         images = images[[index for index in indices if index < len(images)]]
     if images is None or len(images) == 0:
         return None
-    sheet = make_sheet(images)
+    sheet = make_sheet(images, per_class)
+    factor = max(1, -(-tile_px // max(images.shape[1:3])))
     words = f"the first {len(images)} images"
     if classes is not None:
-        words = f"the first {PER_CLASS} images of each class, one class a line"
+        words = f"the first {per_class} images of each class, one class a line"
     return {
         "png": encode_png(sheet),
-        "width_px": sheet.shape[1],
-        "height_px": sheet.shape[0],
+        "width_px": factor * sheet.shape[1],
+        "height_px": factor * sheet.shape[0],
         "words": words,
         "alt": f"{what}: {words}, {images.shape[2]} by {images.shape[1]} pixels each",
     }

@@ -7,14 +7,14 @@ from reports.files import BROKEN, MEASURED, NOT_RUN, OTHER_SETTINGS, find_metric
 from reports.format import NOTE_WORDS
 from specs.page import PageRow, PageSpec
 from specs.results import MetricsFile
+from specs.run_pages import RunPages
 
 PUBLISHED_VALUE = "published value"
 NO_SOURCE = "not available"
 
 
-def make_command(spec: PageSpec, target: str | None = None) -> str:
-    """Return the command that makes what a table lacks, or a file of it."""
-    target = target or f"reproduce_{spec.table.name}"
+def make_command(spec: PageSpec | RunPages, target: str) -> str:
+    """Return the command that makes a target, or a file, of a page's scale and source."""
     if (spec.scale, spec.source) == ("digits", "retrain"):
         return f"snakemake --cores all {target}"
     options = f"scale={spec.scale} source={spec.source}"
@@ -62,7 +62,11 @@ def make_footnotes(spec: PageSpec, files: RowMetrics) -> list[dict[str, str]]:
     notes: dict[tuple[str, str], None] = {}
     for row in spec.rows:
         contents = {mark: files[row.id, mark] for mark in spec.table.marks}
-        notes.update(dict.fromkeys(list_notes(row, contents, make_command(spec))))
+        notes.update(
+            dict.fromkeys(
+                list_notes(row, contents, make_command(spec, f"reproduce_{spec.table.name}"))
+            )
+        )
     return [
         {"mark": _letter(index), "text": text, "command": command}
         for index, (text, command) in enumerate(notes)

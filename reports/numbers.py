@@ -11,6 +11,7 @@ from reports.notes import make_command
 from reports.protocol import NOT_RECORDED, flatten, make_headline
 from specs.page import PageSpec
 from specs.results import MetricsFile
+from specs.run_pages import RunPages
 
 
 def find_measured(spec: PageSpec, files: RowMetrics) -> list[tuple[str, str, MetricsFile]]:
@@ -88,7 +89,7 @@ def _make_number(anchor: str, label: str, task: str, content: MetricsFile) -> di
     }
 
 
-def find_tracked(spec: PageSpec, run: str) -> str:
+def find_tracked(spec: PageSpec | RunPages, run: str) -> str:
     """Say where MLflow has a run, where results were copied there."""
     if not (Path(spec.root).parent / STORE).exists():
         return ""

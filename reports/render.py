@@ -1,7 +1,7 @@
 """Pages from evaluated tables."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ FILTERS = {
     "share": words.format_share,
     "count": words.format_count,
     "seconds": words.format_seconds,
+    "memory": words.format_memory,
     "setting": words.format_setting,
     "setting_name": words.setting_name,
     "metric_name": words.metric_name,
@@ -93,6 +94,7 @@ def render_table(
     grids: Sequence[Mapping[str, Any]],
     pages: Sequence[PageLink],
     folder: str | Path = ".",
+    sample_pages: Mapping[str, str] = {},
 ) -> str:
     """Write the page of one table.
 
@@ -101,6 +103,7 @@ def render_table(
         grids: groups of sheets of images (reports.pictures.make_pictures).
         pages: the pages that the source has.
         folder: where the page is stored; files that are there are linked from it.
+        sample_pages: the addresses of sample sets' pages, by `row-mark`.
 
     Returns:
         HTML that needs nothing outside itself.
@@ -113,6 +116,7 @@ def render_table(
         return Path(os.path.relpath(path, folder)).as_posix() if Path(path).exists() else None
 
     known = {"table": table, "grids": grids, "pages": pages, "texts": texts}
+    known["sample_pages"] = sample_pages
     has_figures = (Path(folder) / "figures.html").exists()
     return template.render(**known, link=link, has_figures=has_figures)
 
@@ -122,6 +126,7 @@ def render_index(
     costs: Mapping[str, Any] | None,
     *,
     has_figures: bool = False,
+    run_pages: Mapping[str, Collection[str]] = {},
 ) -> str:
     """Write the page that leads to all tables: their claims first, then what they cost.
 
@@ -129,6 +134,7 @@ def render_index(
         tables: evaluated tables in the order of the paper.
         costs: models, rows, stages and totals; None when nothing is known of the cost.
         has_figures: whether the page of figures lies beside it.
+        run_pages: the pages of models and of rows that lie beside it, by name.
     """
     tables, costs = mark_surviving(tables), costs or {}
     claims = [claim for table in tables for claim in table["claims"]]
@@ -144,12 +150,15 @@ def render_index(
         scales=list(dict.fromkeys(table["scale"] for table in tables)),
         sources=list(dict.fromkeys(table["source"] for table in tables)),
         scale_notes=list(dict.fromkeys(note for table in tables for note in table["scale_notes"])),
-        cost_tables=make_cost_tables(costs),
+        cost_tables=make_cost_tables(costs, run_pages),
+        run_pages=run_pages if any(run_pages.values()) else {},
         cost_totals=make_cost_totals(costs),
     )
 
 
-def make_cost_tables(costs: Mapping[str, Any]) -> list[dict[str, Any]]:
+def make_cost_tables(
+    costs: Mapping[str, Any], run_pages: Mapping[str, Collection[str]]
+) -> list[dict[str, Any]]:
     """Turn the lists (models, rows) and the mapping (stages) of all costs into small tables."""
     tables = []
     for key in sorted(costs, key=lambda name: (name != "models", name != "rows", name)):
@@ -167,6 +176,7 @@ def make_cost_tables(costs: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "rows": [
                     {
                         "name": entry["name"],
+                        "has_page": entry["name"] in run_pages.get(key, ()),
                         "cells": [_cost(name, entry.get(name)) for name in columns],
                     }
                     for entry in value

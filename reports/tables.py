@@ -60,7 +60,7 @@ def make_table(spec: PageSpec) -> dict[str, Any]:
         "source": spec.source,
         "scale_notes": spec.scale_notes,
         "differences": make_differences(spec, files),
-        "command": make_command(spec),
+        "command": make_command(spec, f"reproduce_{spec.table.name}"),
         "groups": _make_groups(rows, ceilings, metrics),
         "footnotes": footnotes,
         "num_rows": len(rows),
@@ -100,7 +100,7 @@ def _make_row(
 ) -> dict[str, Any]:
     marks = spec.table.marks
     contents = {mark: files[row.id, mark] for mark in marks}
-    notes = list_notes(row, contents, make_command(spec))
+    notes = list_notes(row, contents, make_command(spec, f"reproduce_{spec.table.name}"))
     return {
         **row.model_dump(exclude={"published", "cells"}),
         "footnotes": [n["mark"] for n in footnotes if (n["text"], n["command"]) in notes],

@@ -50,19 +50,19 @@ def describe_classifiers(
         row = GuidedRow(task=table.rows[row_id].task, label=table.rows[row_id].label)
         for classifier in (one for name in samples for one in find_classifiers(plan, name)):
             guided.setdefault((classifier.name, classifier.mark), {})[row] = None
-    described = []
-    for (name, mark), rows in guided.items():
-        task = plan.models[name].task
-        described.append(
-            PageClassifier(
-                name=name,
-                mark=mark,
-                iteration=plan.marks[name][mark],
-                task=task,
-                task_words=plan.scale.tasks[task].words,
-                accuracy=plan.layout.accuracy(name, mark).file,
-                digest=make_accuracy_spec(plan, name, mark).digest,
-                rows=list(rows),
-            )
-        )
-    return described
+    return [describe_classifier(plan, *key, list(rows)) for key, rows in guided.items()]
+
+
+def describe_classifier(plan: Plan, name: str, mark: str, rows: list[GuidedRow]) -> PageClassifier:
+    """Describe a classifier at a mark that guides some rows."""
+    task = plan.models[name].task
+    return PageClassifier(
+        name=name,
+        mark=mark,
+        iteration=plan.marks[name][mark],
+        task=task,
+        task_words=plan.scale.tasks[task].words,
+        accuracy=plan.layout.accuracy(name, mark).file,
+        digest=make_accuracy_spec(plan, name, mark).digest,
+        rows=rows,
+    )

@@ -21,8 +21,9 @@ from workflow.forecast import make_forecast
 from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
 from workflow.forecast_text import format_forecast
-from workflow.plan import Plan
+from workflow.plan import FIGURES, Plan
 from workflow.resolve import load_run, resolve_tables
+from workflow.run_pages import make_run_pages
 from workflow.settings import DEFAULTS, load_plan
 from workflow.stage import collect_numbers, reproduce_table
 from workflow.table_spec import make_table_spec
@@ -34,9 +35,12 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     table = commands.add_parser("table-spec", help="write what a table's page shows")
     table.add_argument("--table", required=True, help="a table, as params/tables.yaml names it")
-    table.add_argument("--out", required=True, help="JSON file to write")
     figures = commands.add_parser("figures-spec", help="write what the page of figures shows")
-    figures.add_argument("--out", required=True, help="JSON file to write")
+    for command in (table, figures):
+        command.add_argument("--out", required=True, help="JSON file to write")
+        command.add_argument(
+            "--runs", help="write here what the pages of its models and sample sets show (JSON)"
+        )
     costs = commands.add_parser("costs", help="write what the jobs cost")
     costs.add_argument("--out", required=True, help="JSON file to write")
     summary = commands.add_parser("summary", help="print what the jobs cost")
@@ -111,8 +115,10 @@ def run(argv: Sequence[str] | None = None) -> int:
         if args.table not in plan.tables:
             raise UserError(f"--table: got {args.table!r}; needed: one of {', '.join(plan.tables)}")
         write_json(args.out, make_table_spec(plan, args.table).content())
+        _write_runs(plan, args.table, args.runs)
     elif args.command == "figures-spec":
         write_json(args.out, make_figure_page(plan).content())
+        _write_runs(plan, FIGURES, args.runs)
     elif args.command == "costs":
         write_json(args.out, make_costs(plan))
     elif args.command == "forget":
@@ -136,6 +142,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     else:
         print_summary(plan)
     return 0
+
+
+def _write_runs(plan: Plan, page: str, path: str | None) -> None:
+    if path is not None:
+        write_json(path, make_run_pages(plan, page).content())
 
 
 def print_summary(plan: Plan) -> None:

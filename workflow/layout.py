@@ -180,7 +180,11 @@ class Layout:
     def pages(self, table: str) -> dict[str, str]:
         """Return what is written of a table: its page in all formats, and what that shows."""
         pages = {ending: self.page(table, ending) for ending in PAGE_ENDINGS}
-        return {**pages, "spec": self.page(table, "spec.json")}
+        return {**pages, **self.page_specs(table)}
+
+    def page_specs(self, page: str) -> dict[str, str]:
+        """Return what a page shows, and what those of its models and sample sets show."""
+        return {"spec": self.page(page, "spec.json"), "runs": self.page(page, "runs.json")}
 
     def first_page(self) -> dict[str, str]:
         """Return the first page, and what the jobs cost, which it shows."""
@@ -189,7 +193,7 @@ class Layout:
     def figures(self, names: Sequence[str]) -> dict[str, str]:
         """Return what is written of the figures: their page, what it shows, and their points."""
         points = {f"points_{name}": self.page(f"figures/{name}", "csv") for name in names}
-        return {"page": self.page("figures"), "spec": self.page("figures", "spec.json"), **points}
+        return {"page": self.page("figures"), **self.page_specs("figures"), **points}
 
     def table_plan(self, table: str) -> str:
         """Return what a table depends on, as DVC reads it."""

@@ -37,10 +37,14 @@ def make_loss_spec(plan: Plan, model: str, mark: str) -> LossSpec:
 def find_loss(plan: Plan, sample: str) -> WantedMetrics | None:
     """Return the loss file of the model that draws a batch at its last mark; None for no such."""
     batch = plan.samples[sample]
-    if not isinstance(batch, SampleSpec) or not has_loss(plan, batch.model.name):
+    if not isinstance(batch, SampleSpec):
         return None
-    model, mark = batch.model.name, batch.model.mark
-    if mark != plan.last_mark(model):
+    return find_model_loss(plan, batch.model.name, batch.model.mark)
+
+
+def find_model_loss(plan: Plan, model: str, mark: str) -> WantedMetrics | None:
+    """Return the loss file of a model at a mark; it is measured at the last one."""
+    if not has_loss(plan, model) or mark != plan.last_mark(model):
         return None
     path = plan.layout.loss(model, mark).file
     return WantedMetrics(path=path, digest=make_loss_spec(plan, model, mark).digest)

@@ -13,6 +13,7 @@ from specs.page import (
     PageClaim,
     PageClassifier,
     PageComparison,
+    PageLink,
     PageRow,
     PageSpec,
     SeedMetrics,
@@ -52,7 +53,7 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         "table": {
             "name": name,
             **table.model_dump(exclude={"rows", "claims", "scales"}),
-            "after": {mark: _describe_mark(plan, table, mark) for mark in table.marks},
+            "after": {mark: describe_mark(plan, table, mark) for mark in table.marks},
         },
         "scale_notes": [plan.scale.about + ".", *plan.scale.notes],
         "differences": list_differences(plan, name),
@@ -63,15 +64,21 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         "ceilings": _ceilings(plan, tasks),
         "claims": [_claim(plan, name, key, claim) for key, claim in table.claims.items()],
         "classifiers": _classifiers(plan, table),
-        "pages": [
-            {"name": one, "title": f"{_number(plan.tables[one])}: {plan.tables[one].title}"}
-            for one in plan.shown_tables
-        ],
+        "pages": [one.content() for one in link_pages(plan)],
     }
     return validated(PageSpec, content, f"page of {name}")
 
 
-def _describe_mark(plan: Plan, table: Table, mark: str) -> str:
+def link_pages(plan: Plan) -> list[PageLink]:
+    """Name the pages of tables that there are."""
+    shown = {name: plan.tables[name] for name in plan.shown_tables}
+    return [
+        PageLink(name=name, title=f"{number_table(table)}: {table.title}")
+        for name, table in shown.items()
+    ]
+
+
+def describe_mark(plan: Plan, table: Table, mark: str) -> str:
     """Say after how many iterations a mark is; nothing of the end of training."""
     models = {row.model for row in table.rows.values() if row.model is not None}
     if mark == "final" or not models:
@@ -80,7 +87,7 @@ def _describe_mark(plan: Plan, table: Table, mark: str) -> str:
     return f" after {' or '.join(f'{count:,}' for count in counts)} iterations"
 
 
-def _number(table: Table) -> str:
+def number_table(table: Table) -> str:
     """Return a table's number: the NeurIPS version's where that is known, else arXiv's."""
     if table.neurips is None:
         return f"arXiv Table {table.arxiv_v4}"

@@ -29,6 +29,7 @@ def render_figures(
     figures: Sequence[Mapping[str, Any]],
     problems: Sequence[str],
     links: Sequence[tuple[str, str]],
+    sample_pages: Mapping[str, str] = {},
 ) -> str:
     """Write the page of figures.
 
@@ -37,6 +38,7 @@ def render_figures(
         figures: evaluated (reports.figures.points.evaluate_figures).
         problems: what is wrong with files, in words.
         links: name and title of the pages that lie beside it.
+        sample_pages: the addresses of sample sets' pages, by `row-mark`.
 
     Returns:
         HTML that needs nothing outside itself.
@@ -56,7 +58,8 @@ def render_figures(
         for figure in figures
     ]
     template = make_environment().get_template("figures.html.j2")
-    return template.render(page=page, figures=shown, problems=condense(problems), links=links)
+    known = {"page": page, "links": links, "sample_pages": sample_pages}
+    return template.render(figures=shown, problems=condense(problems), **known)
 
 
 def make_key(place: int) -> str:

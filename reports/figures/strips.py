@@ -9,14 +9,13 @@ from records.batches import read_arrays
 from records.errors import UserError
 from reports.figures.plot import is_number, name_axis
 from reports.files import attempt
-from reports.grids import encode_png, read_first_images, read_labels, reduce_image
+from reports.grids import encode_png, make_sheet, read_first_images, read_labels
 from reports.pictures import check_batch
 from specs.page import WantedFile
 
-GAP_PX = 1  # between images, transparent
 NEAREST = ("samples", "neighbours", "distances", "own_distances")
 BETWEEN = ("strips", "images", "fractions")
-MOST_PX, SHOWN_PX = 64, 34  # larger images are reduced; smaller ones are enlarged by the browser
+SHOWN_PX = 34  # smaller images are enlarged by the browser
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 Named: TypeAlias = list[tuple[str, np.ndarray]]  # images of strips, each with its words
@@ -50,7 +49,10 @@ def make_strips(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str
                     "label": line["label"],
                     "columns": columns,
                     "indices": indices,
-                    "strips": [make_strip(images, describe(one), columns) for one, images in found],
+                    "strips": [
+                        {**make_strip(images, describe(one), columns), "anchor": one["anchor"]}
+                        for one, images in found
+                    ],
                     "change": _describe_change(found[0], found[-1]),
                 }
             )
@@ -206,19 +208,14 @@ def make_strip(images: np.ndarray, words: str, columns: str) -> dict[str, Any]:
     Returns:
         JSON object with the PNG as data URI, the size at which it is shown, words and description.
     """
-    tiles = [reduce_image(one, MOST_PX) for one in images]
-    height, width, channels = tiles[0].shape
-    strip = np.zeros((height, len(tiles) * (width + GAP_PX) - GAP_PX, channels + 1), np.uint8)
-    for place, tile in enumerate(tiles):
-        left = place * (width + GAP_PX)
-        strip[:, left : left + width, :-1] = tile
-        strip[:, left : left + width, -1] = 255
-    factor = max(1, round(SHOWN_PX / height))
+    strip = make_sheet(images, len(images))
+    factor = max(1, round(SHOWN_PX / strip.shape[0]))
     return {
         "png": encode_png(strip),
         "width_px": strip.shape[1] * factor,
         "height_px": strip.shape[0] * factor,
         "words": words,
+        "anchor": "",
         "alt": f"{words}: {columns}, {images.shape[2]} by {images.shape[1]} pixels each",
     }
 

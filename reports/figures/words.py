@@ -169,6 +169,7 @@ def make_text_table(figure: Mapping[str, Any]) -> dict[str, Any]:
             "settings": [point["settings"].get(key) for key in settings],
             "values": [point["values"][metric] for metric in figure["metrics"]],
             "status": point["status"],
+            "anchor": point["anchor"],
         }
         for line in figure["lines"]
         for point in line["points"]

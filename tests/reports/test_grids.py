@@ -9,7 +9,8 @@ from PIL import Image
 
 from records.errors import UserError
 from reports.grids import (
-    FIRST_IMAGES,
+    LINES,
+    PER_CLASS,
     choose_images,
     encode_png,
     make_grid,
@@ -26,29 +27,36 @@ def decode(uri):
 def test_few_classes_give_a_line_each():
     indices, classes = choose_images(np.arange(100) % 10, 100)
     assert classes == list(range(10))
-    assert indices[:9] == [0, 10, 20, 30, 40, 50, 60, 70, 1]
+    assert indices[: PER_CLASS + 1] == [*range(0, 10 * PER_CLASS, 10), 1]
+    assert choose_images(np.arange(100) % 10, 100, 2)[0][:3] == [0, 10, 1]
 
 
 @pytest.mark.parametrize("labels", [None, np.zeros(100, int), np.arange(100), np.arange(20) % 10])
 def test_otherwise_the_first_images(labels):
     count = 100 if labels is None else len(labels)
-    assert choose_images(labels, count) == (list(range(min(FIRST_IMAGES, count))), None)
+    assert choose_images(labels, count) == (list(range(min(LINES * PER_CLASS, count))), None)
 
 
-def test_small_images_are_enlarged_by_whole_pixels():
-    image = np.zeros((1, 8, 8, 3), np.uint8)
-    image[0, 0, 0] = 255
-    sheet = make_sheet(image, columns=1)
-    assert sheet.shape == (32, 32, 3)
-    assert np.all(sheet[:4, :4] == 255) and sheet[4:].max() == 0
+def test_small_images_are_stored_in_their_size_and_shown_larger_by_whole_pixels(project):
+    images = np.full((3, 8, 8, 3), 7, np.uint8)
+    sheet = make_sheet(images, columns=2)
+    assert sheet.shape == (17, 17, 4)
+    seen = sheet[..., 3] == 255
+    assert np.all(sheet[seen][:, :3] == 7) and seen.sum() == 3 * 64
+    assert not seen[8].any() and not seen[:, 8].any() and not seen[9:, 9:].any()
+    path = project.write_samples("a", num_images=12, labels=False)
+    for tile_px, factor in ((32, 4), (48, 6), (50, 7)):
+        grid = make_grid(path, "A", per_class=4, tile_px=tile_px)
+        assert decode(grid["png"]).shape[:2] == (26, 35)
+        assert (grid["height_px"], grid["width_px"]) == (26 * factor, 35 * factor)
 
 
 def test_large_images_are_averaged_down():
     image = np.zeros((1, 256, 256, 3), np.uint8)
     image[0, :, ::2] = 200
     sheet = make_sheet(image, columns=1)
-    assert sheet.shape == (64, 64, 3)
-    assert np.all(sheet == 100)
+    assert sheet.shape == (64, 64, 4)
+    assert np.all(sheet[..., :3] == 100) and np.all(sheet[..., 3] == 255)
 
 
 def test_grey_images_are_stored_once():
@@ -60,9 +68,8 @@ def test_grey_images_are_stored_once():
 
 def test_grid_of_a_batch(project):
     grid = make_grid(project.write_samples("a"), "Samples of A")
-    assert grid["words"] == "the first 8 images of each class, one class a line"
+    assert grid["words"] == f"the first {PER_CLASS} images of each class, one class a line"
     assert grid["alt"].startswith("Samples of A: ")
-    assert decode(grid["png"]).shape[:2] == (grid["height_px"], grid["width_px"])
     again = make_grid("a.npz", "Samples of A")
     assert again == grid
 
@@ -86,7 +93,8 @@ def test_grid_of_a_data_set(tmp_path):
         archive.writestr("dataset.json", json.dumps({"labels": labels}))
     grid = make_grid(path, "Real images")
     sheet = decode(grid["png"])
-    assert sheet[0, 0] == 0 and sheet[-1, 0] == 1 and sheet[0, -1] == 14
+    assert sheet.shape == (17, 9 * PER_CLASS - 1, 2)
+    assert sheet[0, 0, 0] == 0 and sheet[-1, 0, 0] == 1 and sheet[0, -1, 0] == 2 * (PER_CLASS - 1)
 
 
 def test_only_the_first_images_are_read(project):

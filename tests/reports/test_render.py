@@ -187,7 +187,7 @@ def test_costs_keeps_what_it_does_not_know():
         "peak_memory_mb": 512.0,
         "note": "two cores",
     }
-    (rows,) = make_cost_tables(costs)
+    (rows,) = make_cost_tables(costs, {})
     assert rows["columns"] == ["images", "wall time"]
     assert [row["cells"] for row in rows["rows"]] == [["1,000", "\u2013"], ["\u2013", "5.0 s"]]
     totals = [("note", "two cores"), ("peak memory (MB)", "512")]

@@ -66,6 +66,6 @@ rule figures:
         **RULES["figures"].params,
     shell:
         run(
-            "python -m workflow figures-spec {params.options:q} --out {output.spec:q}",
-            'python -m reports figures --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})" {params.run_options:q}',
+            "python -m workflow figures-spec {params.options:q} --out {output.spec:q} --runs {output.runs:q}",
+            'python -m reports figures --spec {output.spec:q} --runs {output.runs:q} --out-dir "$(dirname {output.spec:q})" {params.run_options:q}',
         )

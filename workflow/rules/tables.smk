@@ -19,8 +19,8 @@ rule table:
         **RULES["table"].params,
     shell:
         run(
-            "python -m workflow table-spec --table {wildcards.table:q} {params.options:q} --out {output.spec:q}",
-            'python -m reports table --spec {output.spec:q} --out-dir "$(dirname {output.spec:q})" {params.run_options:q}',
+            "python -m workflow table-spec --table {wildcards.table:q} {params.options:q} --out {output.spec:q} --runs {output.runs:q}",
+            'python -m reports table --spec {output.spec:q} --runs {output.runs:q} --out-dir "$(dirname {output.spec:q})" {params.run_options:q}',
         )
 
 
