@@ -49,6 +49,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="1: write to --out how far the run has come (JSON), also when it is stopped in time",
     )
     add_event_options(train)
+    train.add_argument(
+        "--microbatch-size",
+        type=POSITIVE,
+        help="images that go through the network at a time, fewer where a GPU is too small for the "
+        "whole batch; changes results by rounding only",
+    )
     train.add_argument("--save-every-seconds", type=POSITIVE, default=600)
     train.add_argument("--log-every-iterations", type=POSITIVE, default=50)
     train.add_argument(
@@ -188,6 +194,7 @@ def _train(args: argparse.Namespace, spec: ModelSpec) -> None:
         events=open_events(args),
         device=args.device,
         threads=args.threads,
+        microbatch_size=args.microbatch_size,
         save_every_seconds=args.save_every_seconds,
         log_every_iterations=args.log_every_iterations,
         stop_after_seconds=args.stop_after_seconds,

@@ -92,12 +92,19 @@ class Sampling(Strict):
 
 
 class Compute(Strict):
-    """On what the jobs of a scale run; nothing here changes a number."""
+    """On what the jobs of a scale run; nothing here changes a number.
+
+    `microbatch_size` is how many images a training puts through a network at a time on a GPU of 32
+    GB, by kind and image size; without an entry the whole batch of a process.
+    """
 
     device: str
     threads: Annotated[int, Field(gt=0, le=MAX_THREADS)]
     save_every_seconds: Positive
     keep_state: bool
+    microbatch_size: dict[Literal["diffusion", "upsampler", "classifier"], dict[int, Positive]] = (
+        Field(default_factory=dict)
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Compute":

@@ -1,8 +1,9 @@
 """How a model is trained: what a scale writes, and what a model spec says of it."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from specs.architecture import Positive
 from specs.datasets import DatasetSpec
@@ -11,6 +12,7 @@ from specs.strict import Strict
 
 Timesteps = Annotated[int, Field(gt=0, le=MAX_TIMESTEPS)]
 Precision = Literal["float32", "bf16", "fp16"]
+MICROBATCH_SIZE = "microbatch_size"
 
 
 class Process(Strict):
@@ -30,7 +32,6 @@ class TrainingSettings(Process):
     """What a scale and a model spec both say of a training."""
 
     batch_size: Positive
-    microbatch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
@@ -38,20 +39,21 @@ class TrainingSettings(Process):
     grad_clip: Annotated[float, Field(gt=0)] | None
     precision: Precision
 
-    @model_validator(mode="after")
-    def _check_batches(self) -> "TrainingSettings":
-        if self.batch_size % self.microbatch_size:
-            raise ValueError(
-                f"microbatch_size {self.microbatch_size} does not divide batch_size "
-                f"{self.batch_size}; take a divisor"
-            )
-        return self
-
 
 class ScaleTraining(TrainingSettings):
     """How a model of a scale is trained; its images and their flips are those of its task."""
 
     random_crop: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_microbatch_size(cls, content: Any) -> Any:
+        if isinstance(content, dict) and MICROBATCH_SIZE in content:
+            raise ValueError(
+                "microbatch_size is a fact of the machine now and changes no result: remove it "
+                "here; `microbatch_size` under `compute` says what a GPU holds"
+            )
+        return content
 
 
 class Augmentation(Strict):
@@ -62,12 +64,28 @@ class Augmentation(Strict):
 
 
 class Training(TrainingSettings):
-    """The training of a model spec; published weights have no seed but a file."""
+    """The training of a model spec; published weights have no seed but a file.
+
+    Specs of earlier versions say how many images went through a network at a time, on which nothing
+    depends but rounding. That is not read; it is written as the whole batch, which most of them
+    said, so that they keep their digests.
+    """
 
     dataset: DatasetSpec
     augmentation: Augmentation
     seed: int | None
     released: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        return {key: value for key, value in content.items() if key != MICROBATCH_SIZE}
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: Callable[["Training"], dict[str, Any]]) -> dict[str, Any]:
+        return {**write(self), MICROBATCH_SIZE: self.batch_size}
 
 
 class PastTraining(Process):

@@ -101,6 +101,9 @@ def _train(plan: Plan, model: str, mark: str, part: str | None = None) -> Job:
     before = (plan.segments.get((model, mark), 1) if part is None else int(part)) - 1
     options = ["--device", plan.device, *tag_events(plan, model)]
     options += ["--drop-state", str(int(is_last and not plan.scale.compute.keep_state))]
+    at_a_time = plan.scale.compute.microbatch_size.get(spec.kind, {})
+    if (images := at_a_time.get(spec.architecture.image_size_px)) is not None:
+        options += ["--microbatch-size", str(plan.machine.fit_microbatch(images))]
     if plan.machine.walltime_minutes is not None:
         options += ["--stop-after-seconds", str(int(plan.machine.usable_seconds))]
     return Job(

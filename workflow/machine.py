@@ -13,6 +13,7 @@ Count = Annotated[int, Field(ge=1)]
 
 RESERVE_SECONDS, RESERVE_SHARE = 600.0, 0.05  # to start, to hash images, to save
 MAX_SEGMENTS = 60  # Snakemake follows a chain of jobs by recursion
+TABLE_GB = 32.0  # of the GPUs that a scale's table of microbatches is of
 MAX_SHARD_JOBS = 16  # of a batch; Snakemake takes milliseconds for each before the first starts
 
 
@@ -41,6 +42,8 @@ class Machine(Strict):
         walltime_minutes: how long a job may last; longer trainings are cut. None for no limit.
         shard_minutes: how long a job draws samples; a batch that takes longer is drawn by several
             at a time. None for one job a batch.
+        gpu_memory_gb: of each GPU; trainings put as many images through a network at a time as
+            that holds.
         processes_per_training: over which a training is spread, each with a GPU of its own where
             it trains on GPUs; that of a smaller batch takes as many as divide it.
         processes_per_node: how many of them one machine takes; None for all.
@@ -50,6 +53,7 @@ class Machine(Strict):
 
     walltime_minutes: Annotated[int, Field(ge=20)] | None = None
     shard_minutes: Annotated[float, Field(gt=0)] | None = None
+    gpu_memory_gb: Annotated[float, Field(gt=0)] = TABLE_GB
     processes_per_training: Count = 1
     processes_per_node: Count | None = None
     running_jobs: Literal["wait", "cancel"] = "wait"
@@ -105,6 +109,10 @@ class Machine(Strict):
             images_per_shard=max(batch_size, int(at_a_time)),
             parts=tuple(pairwise([*sorted(ends), num_images])),
         )
+
+    def fit_microbatch(self, images: int) -> int:
+        """Return how many images a GPU holds, given how many one of 32 GB does."""
+        return max(1, int(images * self.gpu_memory_gb / TABLE_GB))
 
     def count_processes(self, batch_size: int) -> int:
         """Return over how many processes a training with this batch is spread."""

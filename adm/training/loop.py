@@ -61,6 +61,7 @@ def train(
     events: EventLog,
     device: str = "cpu",
     threads: int = 1,
+    microbatch_size: int | None = None,
     save_every_iterations: int | None = None,
     save_every_seconds: float = 600.0,
     log_every_iterations: int = 50,
@@ -85,6 +86,7 @@ def train(
         events: where it is recorded what happens.
         device: a torch device.
         threads: CPU threads; results are the same bits only for the same number.
+        microbatch_size: images that go through the network at a time; None for all of a process.
         save_every_iterations: save the state after this many iterations; None for never.
         save_every_seconds: save the state after this many seconds.
         log_every_iterations: write an event after this many iterations.
@@ -110,6 +112,7 @@ def train(
             events=events if ranks.is_first else EventLog(None),
             device=own_device,
             threads=threads,
+            microbatch_size=microbatch_size,
             save_every_iterations=save_every_iterations,
             save_every_seconds=save_every_seconds,
             log_every_iterations=log_every_iterations,
@@ -157,11 +160,8 @@ def _train(
                 )
                 _announce([notice], events, ranks)
             remove_leftovers(folder)
-            found = (
-                data_sha256,
-                str(folder),
-                is_kept(find_kept(folder, iterations), spec, iterations),
-            )
+            is_there = is_kept(find_kept(folder, iterations), spec, iterations)
+            found = (data_sha256, str(folder), is_there)
         found = ranks.share_first(found)
         assert found is not None
         data_sha256, state_dir, is_there = found[0], Path(found[1]), found[2]
@@ -253,6 +253,7 @@ def _run(
     dataset: ImageZip,
     events: EventLog,
     device: str,
+    microbatch_size: int | None,
     save_every_iterations: int | None,
     save_every_seconds: float,
     log_every_iterations: int,
@@ -320,7 +321,7 @@ def _run(
                     t,
                     eps,
                     dropout_seed=seed_for("training", seed, "dropout", state.iteration),
-                    microbatch_size=training.microbatch_size,
+                    microbatch_size=microbatch_size or batch_size,
                     learning_rate=learning_rate,
                     ema_decay=training.ema_decay,
                     grad_clip=training.grad_clip,
@@ -330,9 +331,9 @@ def _run(
                 )
             except torch.OutOfMemoryError:
                 raise OutOfMemory(
-                    f"{name}: the GPU's memory is too small for microbatch_size "
-                    f"{training.microbatch_size}; lower it in the scale's file (the batch, and "
-                    "so the result, stays the same but for rounding)"
+                    f"{name}: the GPU's memory is too small for {microbatch_size or len(rows)} "
+                    "images at a time; give a smaller --microbatch-size, or in a run its table "
+                    "under `compute` in the scale's file (results stay the same but for rounding)"
                 ) from None
             done = state.iteration
             meter.add(result)

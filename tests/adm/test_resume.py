@@ -19,7 +19,6 @@ ITERATIONS = 7
 # Dropout, annealing, decay, accumulation and clipping: all that could lose its place.
 SPEC = make_spec(
     batch_size=9,
-    microbatch_size=3,
     weight_decay=0.1,
     anneal_iterations=20,
     grad_clip=1.0,

@@ -31,7 +31,6 @@ TRAINING = {
     "num_timesteps": 100,
     "objective": "hybrid",
     "batch_size": 8,
-    "microbatch_size": 8,
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
     "ema_decay": 0.9,

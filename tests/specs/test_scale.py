@@ -78,7 +78,7 @@ def test_bad_architecture(tmp_path, architecture, words):
         ({"classifier_256": {"task": "imagenet_64"}}, "must be a multiple of 4 px"),
         (
             {"imagenet_256": {"training": {"microbatch_size": 7}}},
-            "imagenet_256: training: microbatch_size 7 does not divide batch_size 64; take a",
+            "imagenet_256: training: microbatch_size is a fact of the machine now and changes no",
         ),
         (
             {"imagenet_256": {"training": {"learning_rate": "1e-4"}}},

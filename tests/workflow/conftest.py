@@ -79,7 +79,7 @@ def mini_scale():
         architecture = model.setdefault("architecture", {})
         architecture |= {"channels": 16, "depth": 1}
         model.setdefault("training", {})
-        model["training"] |= {"batch_size": 8, "microbatch_size": 8}
+        model["training"] |= {"batch_size": 8}
         model.pop("seeds", None)
     scale["models"]["arch_baseline"]["seeds"] = [0, 1]
     for name in ("imagenet_256", "classifier_256"):  # and those that extend them

@@ -55,7 +55,7 @@ def make_scale(shipped, graph_sha256):
     for model in scale["models"].values():
         if "marks" in model:
             model["marks"] = {mark: 2 + place for place, mark in enumerate(model["marks"])}
-        training = {"batch_size": 4, "microbatch_size": 2, "precision": "float32"}
+        training = {"batch_size": 4, "precision": "float32"}
         model.setdefault("training", {}).update(training)
     if shipped == "paper":
         scale["tasks"]["lsun_horse_256"]["skip_broken"] = True

@@ -124,6 +124,19 @@ def test_parts_of_a_batch_ask_for_a_gpu_each_and_who_joins_them_for_none():
     assert stack["mem_mb"] - asked["mem_mb"] < 1000
 
 
+@pytest.mark.parametrize(("told", "images"), [({}, 8), ({"gpu_memory_gb": 80}, 20)])
+def test_trainings_take_as_many_images_at_a_time_as_a_gpu_holds(told, images):
+    job = Graph(load_plan({**PAPER, **told})).describe(("train", "imagenet_256", "final"))
+    assert job.options[-2:] == ["--microbatch-size", str(images)]
+    assert Machine(gpu_memory_gb=1).fit_microbatch(8) == 1
+    digits = Graph(load_plan({})).describe(("train", "imagenet_256", "final"))
+    assert "--microbatch-size" not in digits.options
+    assert (
+        job.identity
+        == Graph(load_plan(PAPER)).describe(("train", "imagenet_256", "final")).identity
+    )
+
+
 def test_segments_are_a_chain_before_the_mark():
     plan = load_plan({**PAPER, "walltime_minutes": 1440, "processes_per_training": 8})
     plan.segments["imagenet_256", "final"] = 3

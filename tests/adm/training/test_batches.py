@@ -146,7 +146,7 @@ def test_inputs_are_in_range_and_follow_the_iteration():
 
 
 def test_timesteps_are_uniform():
-    spec = make_spec(batch_size=500, microbatch_size=500)
+    spec = make_spec(batch_size=500)
     images = np.zeros((500, 8, 8, 3), np.uint8)
     draws = [
         make_inputs(

@@ -48,7 +48,7 @@ def test_weights_say_what_they_are_and_events_tell_the_way(tmp_path, kind):
     ("kind", "iterations", "share"), [("diffusion", 60, 0.6), ("classifier", 300, 0.95)]
 )
 def test_training_learns(tmp_path, kind, iterations, share):
-    options = {"learning_rate": 5e-3, "batch_size": 32, "microbatch_size": 32}
+    options = {"learning_rate": 5e-3, "batch_size": 32}
     run(tmp_path, make_spec(kind, **options), iterations, log_every_iterations=30)
     events = events_of(tmp_path, "progress")
     assert events[-1]["loss"] < share * events[0]["loss"]
@@ -252,7 +252,7 @@ def test_divergence_before_any_save(tmp_path, monkeypatch):
 def test_fp16_divergence_ends_at_the_floor_of_the_loss_scale(tmp_path, monkeypatch):
     spoil_from(monkeypatch, 3, float("inf"))
     with pytest.raises(Diverged, match=r"fp16 gradients overflowed \d+ times in a row"):
-        run(tmp_path, make_spec(precision="fp16", batch_size=2, microbatch_size=2), 60)
+        run(tmp_path, make_spec(precision="fp16", batch_size=2), 60)
     assert 20 <= events_of(tmp_path, "diverged")[0]["iteration"] <= 25
 
 
@@ -306,8 +306,10 @@ def test_a_full_gpu_says_what_to_lower(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("adm.training.loop.train_step", full)
-    with pytest.raises(UserError, match=r"memory is too small for microbatch_size 8; lower it"):
-        run(tmp_path, make_spec(), 2)
+    for size, images in ((None, 8), (3, 3)):
+        words = rf"memory is too small for {images} images at a time; give a smaller --microbatch"
+        with pytest.raises(UserError, match=words):
+            run(tmp_path, make_spec(), 2, microbatch_size=size)
 
 
 def test_unknown_precision(tmp_path):

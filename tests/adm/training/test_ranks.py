@@ -62,8 +62,8 @@ def test_losses_are_those_of_one_process(tmp_path, num_processes, kind, microbat
     alone = make_spec(kind, **options)
     run(tmp_path, alone, ITERATIONS, state="alone", out="alone", log_every_iterations=1)
     (tmp_path / "events.jsonl").rename(tmp_path / "alone.jsonl")
-    together = make_spec(kind, microbatch_size=microbatch_size, **options)
-    process = start(tmp_path, together, num_processes, extra=("--log-every-iterations", 1))
+    extra = ("--log-every-iterations", 1, "--microbatch-size", microbatch_size)
+    process = start(tmp_path, alone, num_processes, extra=extra)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     expected, found = (losses_of(tmp_path / f"{name}.jsonl") for name in ("alone", "state"))
@@ -75,6 +75,19 @@ def test_losses_are_those_of_one_process(tmp_path, num_processes, kind, microbat
     assert away < 1e-4 * sum((tensor**2).sum() for tensor in one.values())
     begun = [e for e in read_events(tmp_path / "state.jsonl")[0] if e["event"] == "start"]
     assert [one["processes"] for one in begun] == [num_processes]  # the first one alone writes
+
+
+@pytest.mark.parametrize("microbatch_size", [1, 3, 8, 100])
+def test_losses_are_those_of_any_microbatch(tmp_path, microbatch_size):
+    spec = make_spec(architecture={"dropout": 0.3})
+    losses = []
+    for name, size in (("whole", None), ("cut", microbatch_size)):
+        options = {"state": name, "out": name, "log_every_iterations": 1}
+        run(tmp_path, spec, 20, microbatch_size=size, **options)
+        (tmp_path / "events.jsonl").rename(tmp_path / f"{name}.jsonl")
+        losses.append(list(losses_of(tmp_path / f"{name}.jsonl").values()))
+    assert len(losses[0]) == 20 and losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert (losses[1] == losses[0]) == (microbatch_size >= 8)
 
 
 def test_processes_stop_together_and_others_go_on(tmp_path):
@@ -105,7 +118,7 @@ def _read(path):
 
 
 def test_one_that_fails_ends_all_with_its_message(tmp_path):
-    spec = make_spec(batch_size=9, microbatch_size=3)
+    spec = make_spec(batch_size=9)
     process = start(tmp_path, spec, 2)
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
