@@ -13,7 +13,6 @@ from snakemake.utils import min_version
 from records.errors import UserError
 from records.files import check_folder
 from workflow.failures import shorten_failures
-from workflow.forecast import count_attempts
 from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing
 from workflow.rerun_triggers import ask_files_first, limit_rerun_triggers

@@ -263,21 +263,6 @@ def find_cuts(plan: Plan) -> dict[str, Cut]:
     return {sample: cut for sample, cut in cuts.items() if cut}
 
 
-def count_attempts(plan: Plan) -> int:
-    """Return how often a part of a batch may be started again.
-
-    As often as the slowest of them reaches the end of its walltime, each time with more shards
-    done; and three times for nodes that are lost.
-    """
-    forecast = _forecast_all(plan)
-    assert forecast is not None  # there are no parts without one
-    slowest = max(
-        forecast[1]["sample", sample].seconds_range[1] / len(cut.parts)
-        for sample, cut in plan.cuts.items()
-    )
-    return 3 + math.floor(slowest / plan.machine.usable_seconds)
-
-
 def count_processes(plan: Plan, model: str) -> int:
     """Return over how many processes a model is trained."""
     return plan.machine.count_processes(plan.models[model].training.batch_size)

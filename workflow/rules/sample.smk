@@ -35,7 +35,6 @@ if "shard" in RULES:
             **RULES["shard"].outputs,
         log:
             RULES["shard"].log,
-        retries: count_attempts(PLAN)
         conda:
             "../../environment.yml"
         threads: PLAN.scale.compute.threads
