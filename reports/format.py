@@ -13,6 +13,7 @@ SETTING_NAMES = {
     "rescale_residual": "rescale residual",
     "head_channels": "channels per head",
     "num_images": "images",
+    "num_timesteps": "timesteps",
     "peak_memory_mb": "peak memory (MB)",
     "memory_mb": "memory (MB)",
 }

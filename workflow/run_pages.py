@@ -132,11 +132,7 @@ def _describe_samples(plan: Plan, forecast: Forecast, name: str, one: SampleSet)
     settings: dict[str, SETTING] = {"samples": "published by the authors"}
     models = []
     if isinstance(first, SampleSpec):
-        sampler = first.sampler
-        settings = {"schedule": sampler.schedule, "num_timesteps": sampler.num_timesteps}
-        for key in ("noise_temperature", "eps_temperature"):
-            if (temperature := getattr(sampler, key)) != 1:
-                settings[key] = temperature
+        settings = {**first.sampler.content(), "label_policy": first.label_policy}
         parts = {"model": first.model, "classifier": first.classifier}
         models = [
             UsedModel(

@@ -17,6 +17,7 @@ from specs.run_pages import PageBatch, PageSamples, RunPages
 
 PER_CLASS, PER_CLASS_OF_OTHERS = 6, 2  # images of the first training seed, and of others
 TILE_PX = 48
+SETTINGS = ("labels", "sampler", "guidance scale")  # which the page lists from the plan
 MODEL_SPECS = ("samples.model.", "samples.classifier.")
 
 
@@ -37,7 +38,7 @@ def make_samples(runs: RunPages, one: PageSamples, problems: list[str]) -> dict[
     first = next(iter(contents.values()), None)
     return {
         **one.content(),
-        "title": one.cells[0].label,
+        "title": one.cells[0].label + (f" ({role})" if (role := one.cells[0].role) else ""),
         "graded": [*contents],
         "metrics": _list_metrics(contents),
         "counts": first.counts.content() if first else {},
@@ -53,7 +54,9 @@ def make_samples(runs: RunPages, one: PageSamples, problems: list[str]) -> dict[
             for batch in one.batches
         ],
         "reference": (first.protocol.reference or {}).get("path") if first else None,
-        "headline": make_headline(first) if first else [],
+        "headline": [
+            fact for fact in (make_headline(first) if first else []) if fact[0] not in SETTINGS
+        ],
         "protocol": _list_protocol(first) if first else [],
     }
 

@@ -162,7 +162,7 @@ def test_claim_and_table_are_soon_in_sight(
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("width_px", [360, 1440])
+@pytest.mark.parametrize("width_px", [320, 360, 1440])
 def test_everybody_can_read_it(browser, make_page, mode, width_px):
     with open_page(browser, make_page(), width_px=width_px, mode=mode) as page:
         page.evaluate(OPEN_ALL)

@@ -55,6 +55,7 @@ def runs(project, digits):
     samples["cells"] = [{**samples["cells"][0], "page": "table3", "row": "alpha", "label": HOSTILE}]
     for model in models:
         model["samples"] = {"t4_128_admg": model["samples"]["t4_128_admg"]}
+        model["samples"] |= {"a_long_name" * 5: []}
         trained = model["trained"][0]
         path = project.folder / f"{model['name']}.jsonl"
         trained["events"] = path.name
@@ -161,7 +162,7 @@ def test_a_number_of_a_table_leads_to_its_sample_set_and_back(report):
     assert 'id="protocol-alpha-final"' not in text  # it is there, and only there
     assert text.count('id="row-alpha"') == 1
     assert '<li><a href="models/imagenet_128.html">' in (report / "index.html").read_text()
-    out = {link for _, link in find_broken_links(report)}
+    out = {link for _, link in find_broken_links(report) if "a_long_name" not in link}
     assert out == {"../../m.json", "../../s.npz", *(
         f"../../{name}.jsonl" for name in ("imagenet_128", "classifier_128"))}  # fmt: skip
 
@@ -169,7 +170,7 @@ def test_a_number_of_a_table_leads_to_its_sample_set_and_back(report):
 @pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("width_px", [360, 1440])
+@pytest.mark.parametrize("width_px", [320, 1440])
 def test_everybody_can_read_them(browser, report, mode, width_px):
     for name in ("samples/t4_128_admg", "models/imagenet_128", "models/classifier_128"):
         with open_page(browser, report / f"{name}.html", width_px=width_px, mode=mode) as page:
@@ -179,6 +180,7 @@ def test_everybody_can_read_them(browser, report, mode, width_px):
             image = page.locator("figure img").first
             if image.count():
                 assert image.evaluate("one => getComputedStyle(one).imageRendering") == "pixelated"
+                assert image.bounding_box()["width"] > 250
             page.add_style_tag(content="html { font-size: 200% }")
             assert count_px_beyond(page) == 0
 
