@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from records.errors import Busy, UserError
+from records.errors import Busy
 from records.events import CLUSTER_JOB
 from records.files import explain_os_error
 
@@ -21,7 +21,7 @@ def exclusive_lock(path: str | Path, what: str) -> Iterator[None]:
 
     Raises:
         Busy: another process holds the lock; its host, its number and its SLURM job are shown.
-        UserError: the lock file cannot be written.
+        UserError: the lock file cannot be written (`records.errors`).
     """
     path = Path(path)
     try:

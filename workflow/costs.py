@@ -3,10 +3,13 @@
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from records.errors import UserError
+from records.events import read_events
 from records.manifest import read_manifest
 from workflow.graph import Graph, name_log
 from workflow.plan import Plan
@@ -38,7 +41,8 @@ def read_peak_memory_mb(path: Path) -> float:
 def read_runs(plan: Plan) -> dict[str, dict[str, Any]]:
     """Read what every finished job took, by the name of its log.
 
-    Artefacts say so in their manifests; earlier versions kept logs of times beside the others.
+    Artefacts say so in their manifests; earlier versions kept logs of times beside the others. The
+    manifest of weights knows the attempt that reached them, and the events the attempts before.
     """
     graph, logs, benchmarks = Graph(plan), Path(plan.layout.logs), Path(plan.layout.benchmarks)
     runs = {}
@@ -48,16 +52,48 @@ def read_runs(plan: Plan) -> dict[str, dict[str, Any]]:
         times = logs / f"{name}.times"
         if (manifest := read_manifest(artefact)) and manifest.get("run"):
             runs[name] = {**manifest["run"], "machine": _name_machine(manifest)}
+            if key[0] == "train" and key[2] == plan.last_mark(key[1]):
+                events = graph.describe(key).identity["events"]
+                runs[name]["unfinished"] = read_unfinished(events)
         elif times.exists():
             peak = read_peak_memory_mb(benchmarks / f"{name}.tsv")
             runs[name] = {**read_times(times), "peak_memory_mb": peak}
     return runs
 
 
-def _add_shards(run: Mapping[str, Any], kind: str) -> float:
-    """Return what a job took, with the shards that other jobs had drawn for it."""
-    seconds: float = run[kind] + run.get("shards", {}).get(kind, 0.0)
+def read_unfinished(path: str | Path) -> dict[str, float]:
+    """Add up what the attempts took that did not reach the end of what they were to do.
+
+    From their first event to their last, as those that were killed say no more; all threads of all
+    processes count as busy.
+
+    Args:
+        path: events of a training; may be missing.
+
+    Returns:
+        `wall_seconds` and `cpu_seconds`.
+    """
+    attempts: list[list[dict[str, Any]]] = []
+    with suppress(UserError):
+        for event in read_events(path)[0]:
+            if "kind" in event:
+                attempts.append([])
+            if attempts:
+                attempts[-1].append(event)
+    seconds = {"wall_seconds": 0.0, "cpu_seconds": 0.0}
+    for events in attempts:
+        if not any(one["event"] in ("end", "restored") for one in events):
+            wall = events[-1]["time"] - events[0]["time"]
+            seconds["wall_seconds"] += wall
+            busy = events[0].get("threads", 1) * events[0].get("processes", 1)
+            seconds["cpu_seconds"] += wall * busy
     return seconds
+
+
+def _add_parts(run: Mapping[str, Any], kind: str) -> float:
+    """Return what a job took, with the shards that others drew for it, and attempts before it."""
+    seconds: float = run[kind]
+    return seconds + sum(run.get(part, {}).get(kind, 0.0) for part in ("shards", "unfinished"))
 
 
 def _name_machine(manifest: Mapping[str, Any]) -> str | None:
@@ -95,7 +131,7 @@ def make_costs(plan: Plan) -> dict[str, Any]:
         jobs = [measured[key] for key in keys if key in measured]
         kinds = ("cpu_seconds", "wall_seconds")
         return {
-            kind: round(sum(_add_shards(job, kind) for job in jobs), 1) for kind in kinds if jobs
+            kind: round(sum(_add_parts(job, kind) for job in jobs), 1) for kind in kinds if jobs
         }
 
     models = [
@@ -112,7 +148,7 @@ def make_costs(plan: Plan) -> dict[str, Any]:
     for key, job in measured.items():
         stage = stages.setdefault(key.split("/")[0], {"jobs": 0, "cpu_seconds": 0.0})
         stage["jobs"] += 1
-        stage["cpu_seconds"] = round(stage["cpu_seconds"] + _add_shards(job, "cpu_seconds"), 1)
+        stage["cpu_seconds"] = round(stage["cpu_seconds"] + _add_parts(job, "cpu_seconds"), 1)
     pages = ("table/", "index", "figures/")  # written again without a new number
     numbers = [job for key, job in measured.items() if not key.startswith(pages)]
     return {

@@ -1,6 +1,6 @@
 """What Snakemake asks of its own records, answered from the files where these can tell."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -75,6 +75,13 @@ class FilesFirst(PersistenceBase):
             return False
         owners = find_owners(self._lock_folder)
         return not owners or any(one.may_live for one in owners)
+
+    def is_held(self, files: Collection[str]) -> bool:
+        """Tell the same before the graph is there, of files that this run may write."""
+        if not any(one.may_live for one in find_owners(self._lock_folder)):
+            return False
+        locks = self._lock_folder.glob("*.output.lock")
+        return any(line in files for path in locks for line in path.read_text().splitlines())
 
     @contextmanager
     def lock(self) -> Iterator[None]:

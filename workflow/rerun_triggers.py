@@ -53,7 +53,7 @@ def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:
             self.dag_settings = replace(self.dag_settings, force_incomplete=True)
             if self.executor_plugin is not None and not self.dryrun:
                 on_slurm = self.executor_plugin.name == "slurm"
-                if not records.locked:  # else it ends in a moment, and says who holds the locks
+                if not records.is_held(graph.makers):  # else the locks end this in a moment
                     try:
                         await_running(graph, on_slurm=on_slurm)
                     except UserError as error:

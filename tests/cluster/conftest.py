@@ -1,6 +1,7 @@
 """SLURM's commands, a project, and Snakemake as a user of the cluster types it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,11 @@ def installed():
             "slurmd, slurm-client and munge"
         )
         pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
+
+
+def take_interrupts():
+    """Let Ctrl-C end a program that is started from one in the background, where it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def make_environment(folder, cluster, **environment):

@@ -169,9 +169,10 @@ def find_states(environment):
 @contextmanager
 def controller_away(folder, environment):
     """End the controller for the length of a block, then start it again for good."""
-    (controller,) = [one for one in find_processes(folder) if one.name() == "slurmctld"]
-    controller.terminate()
-    controller.wait()
+    found = [one for one in find_processes(folder) if one.name() == "slurmctld"]
+    for one in found:  # it may have a child that runs scripts
+        one.terminate()
+    psutil.wait_procs(found, timeout=30)
     try:
         yield
     finally:

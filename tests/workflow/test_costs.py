@@ -1,11 +1,20 @@
 """What the jobs cost, read from the manifests of what they made."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from records.files import write_json
 from records.manifest import manifest_path
 from workflow.cli import main
-from workflow.costs import add_up_wall_seconds, format_costs, make_costs, read_times
+from workflow.costs import (
+    add_up_wall_seconds,
+    format_costs,
+    make_costs,
+    read_times,
+    read_unfinished,
+)
 from workflow.settings import load_plan
 
 
@@ -104,3 +113,25 @@ def test_a_summary_names_pages_that_are_there(tmp_path, capsys):
     assert list_pages() == [str(report / "table3.html")]
     (report / "index.html").touch()
     assert list_pages() == [str(report / "index.html")]
+
+
+def test_attempts_that_were_stopped_or_killed_count(plan):
+    files = plan.layout
+    path = files.weights("arch_heads", plan.last_mark("arch_heads")).file
+    run = {"wall_seconds": 5.0, "cpu_seconds": 4.0, "peak_memory_mb": 1.0}
+    write_json(manifest_path(path), {"format": 1, "run": run})
+    begun = {"kind": "model", "job": "train", "threads": 2, "processes": 3}
+    events = [
+        {"event": "start", "time": 10.0, **begun}, {"event": "progress", "time": 12.0},
+        {"event": "resume", "time": 20.0, **begun}, {"event": "stopped", "time": 23.0},
+        {"event": "resume", "time": 30.0, **begun}, {"event": "end", "time": 35.0},
+        {"event": "restored", "time": 40.0, "kind": "model"}, {"event": "dropped", "time": 49.0},
+    ]  # fmt: skip
+    log = Path(files.events("train-arch_heads"))
+    log.parent.mkdir(parents=True)
+    log.write_text("\n".join(map(json.dumps, events)) + "\n")
+    assert read_unfinished(log) == {"wall_seconds": 5.0, "cpu_seconds": 30.0}
+    (model,) = make_costs(plan)["models"]
+    assert (model["wall_seconds"], model["cpu_seconds"]) == (10.0, 34.0)
+    assert make_costs(plan)["stages"]["train"] == {"jobs": 1, "cpu_seconds": 34.0}
+    assert read_unfinished("missing") == {"wall_seconds": 0.0, "cpu_seconds": 0.0}

@@ -1,0 +1,207 @@
+"""Random disturbances of a miniature run on a real two-node SLURM, and whether a byte differs.
+
+    python -m tests.cluster.campaign --seed 1 --num-disturbances 20
+
+Makes Table 3 of the miniature twice: undisturbed on this machine, and on the cluster while things
+are killed. Prints what it did, and compares weights, samples, metrics and the table byte by byte.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from records.events import read_events
+from tests.cluster.conftest import make_environment, take_interrupts
+from tests.cluster.two_nodes import ask, controller_away, find_processes, start_daemon, two_nodes
+from tests.workflow.conftest import KEEP, copy_project, cut_tables, mini_scale, write_params
+
+CONFIG = ["--config", "scale=mini.yaml", "tables=mini_tables.yaml", "--", "reproduce_table3"]
+SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2"]
+COMPARED = ("models/*/ema-*.safetensors", "samples/*/samples.npz", "metrics/*.json")
+PATIENCE_S, IDLE_S = 1500.0, 1.0
+MORE = "SlurmdTimeout=20\n"
+
+
+class Campaign:
+    """A run that is disturbed: the project's folder, the cluster, and what happened."""
+
+    def __init__(self, folder: Path, lab: Path, environment: dict[str, str], seed: int) -> None:
+        self.folder, self.lab, self.environment = folder, lab, environment
+        self.random, self.done = random.Random(seed), Counter[str]()
+        self.log = open(folder / "campaign.log", "a")  # noqa: SIM115 - open until the end
+        self.snakemake = self.start()
+        self.num_starts, self.gave_up = 1, 0
+
+    def start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *SLURM, *CONFIG],
+            cwd=self.folder, stdout=self.log, stderr=self.log,
+            env=make_environment(self.folder, self.environment), process_group=0,
+            preexec_fn=take_interrupts,
+        )  # fmt: skip
+
+    def restart(self) -> None:
+        self.snakemake.wait()
+        self.snakemake, self.num_starts = self.start(), self.num_starts + 1
+
+    def find_steps(self) -> list[psutil.Process]:
+        """The processes of jobs on the nodes that compute, or frame what computes."""
+        found = []
+        for one in find_processes(self.lab):
+            try:
+                words, inside = one.cmdline(), one.environ().get("SLURM_JOB_ID")
+            except psutil.Error:
+                continue
+            if inside and words[:1] and Path(words[0]).name in ("bash", "python", "python3"):
+                found.append(one)
+        return found
+
+    def list_jobs(self) -> list[str]:
+        said = ask(self.environment, "squeue", "--noheader", "--states=running", "--format=%i")
+        return (said or "").split()
+
+    # Each returns False where there was nothing to disturb.
+    def kill_a_step(self) -> bool:
+        steps = self.find_steps()
+        if not steps:
+            return False
+        self.random.choice(steps).kill()
+        return True
+
+    def kill_snakemake(self) -> bool:
+        self.snakemake.kill()
+        self.restart()
+        return True
+
+    def press_ctrl_c(self) -> bool:
+        os.killpg(self.snakemake.pid, signal.SIGINT)
+        self.restart()
+        return True
+
+    def kill_slurmd(self) -> bool:
+        name = self.random.choice(["slurmd-n1", "slurmd-n2"])
+        for one in find_processes(self.lab):
+            with suppress(psutil.Error):
+                if one.name() == "slurmd" and name[-2:] in one.cmdline():
+                    one.kill()
+        time.sleep(self.random.uniform(0, 30))
+        start_daemon(self.lab, name, self.environment)
+        return True
+
+    def take_the_controller_away(self) -> bool:
+        with controller_away(self.lab, self.environment):
+            time.sleep(self.random.uniform(5, 60))
+        return True
+
+    def requeue(self) -> bool:
+        jobs = self.list_jobs()
+        return (
+            bool(jobs)
+            and ask(self.environment, "scontrol", "requeue", self.random.choice(jobs)) is not None
+        )
+
+    def cancel(self) -> bool:
+        jobs = self.list_jobs()
+        return bool(jobs) and ask(self.environment, "scancel", self.random.choice(jobs)) is not None
+
+    def disturb(self, count: int) -> bool:
+        """Disturb until the run is over, then let it end; False where it does not in time."""
+        kinds: list[Callable[[], bool]] = [
+            self.kill_a_step, self.kill_snakemake, self.press_ctrl_c, self.kill_slurmd,
+            self.take_the_controller_away, self.requeue, self.cancel,
+        ]  # fmt: skip
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            code = self.snakemake.poll()
+            if code == 0:
+                return True
+            if code is not None:
+                self.gave_up += 1
+                print(f"Snakemake gave up with exit code {code}", flush=True)
+                self.restart()
+            if self.done.total() < count:
+                time.sleep(self.random.uniform(1, 12))
+                kind = self.random.choice(kinds)
+                if self.snakemake.poll() is None and kind():
+                    self.done[kind.__name__] += 1
+                    print(f"{time.strftime('%T')} {kind.__name__}", flush=True)
+            time.sleep(IDLE_S)
+        return False
+
+
+def read_results(folder: Path) -> dict[str, bytes]:
+    made = folder / "results/mini/retrain"
+    found = {str(path.relative_to(made)): path for one in COMPARED for path in made.glob(one)}
+    found |= {path.name: path for path in (folder / "results/mini/report").glob("table3.csv")}
+    return {
+        name: path.read_bytes()
+        for name, path in found.items()
+        if ".manifest" not in Path(name).name
+    }
+
+
+def count_repeats(folder: Path) -> dict[str, int]:
+    """Count the shards that were drawn and the marks that were reached more than once."""
+    seen: Counter[Any] = Counter()
+    for path in (folder / "results/mini/retrain/events").glob("sample-*.jsonl"):
+        seen.update((path.name, one["images"]) for one in read_events(path)[0] if "images" in one)
+    return {str(key): number for key, number in seen.items() if number > 1}
+
+
+def make_project(folder: Path) -> Path:
+    copy_project(folder)
+    scale = mini_scale()
+    scale["sampling"] |= {"images_per_shard": 20, "respacing": {"250": "10", "1000": "10"}}
+    for task in scale["tasks"].values():
+        task["num_samples"] = 60
+    write_params(folder, mini_tables=cut_tables({"table3": KEEP["table3"]}), mini=scale)
+    return folder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--num-disturbances", type=int, default=20)
+    parser.add_argument("--folder", type=Path, help="where it all is kept (a temporary folder)")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the cluster too
+    root = args.folder or Path(tempfile.mkdtemp(prefix="campaign-"))
+    here, there, lab = (root / name for name in ("undisturbed", "disturbed", "lab"))
+    for one in (here, there, lab):
+        one.mkdir(parents=True)
+    make_project(there)
+    make_project(here)
+    began = time.monotonic()
+    with two_nodes(lab, MORE) as environment:
+        campaign = Campaign(there, lab, environment, args.seed)
+        ended = campaign.disturb(args.num_disturbances)
+        campaign.snakemake.kill()
+        campaign.snakemake.wait()
+    seconds = time.monotonic() - began
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *CONFIG], cwd=here, check=True,
+        env=make_environment(here, {"PATH": f"/:{os.environ['PATH']}"}), capture_output=True,
+    )  # fmt: skip
+    wanted, found = read_results(here), read_results(there)
+    differ = [name for name in wanted if found.get(name) != wanted[name]]
+    print(f"{campaign.done.total()} disturbances in {seconds:.0f} s: {dict(campaign.done)}")
+    print(f"Snakemake was started {campaign.num_starts} times and gave up {campaign.gave_up} times")
+    print(f"{len(wanted)} files compared, {len(differ)} differ: {', '.join(differ) or 'none'}")
+    print(f"shards drawn more than once: {count_repeats(there) or 'none'}; folder {root}")
+    return int(not ended or bool(differ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""What outlives a run that was killed is neither lost nor made twice; what is stopped goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from records.events import read_events
+from tests.cluster.conftest import make_environment, run, take_interrupts
+from tests.cluster.two_nodes import ask, two_nodes, wait_for
+from tests.workflow.conftest import KEEP, copy_project, cut_tables, mini_scale, write_params
+
+pytestmark = pytest.mark.slow
+CONFIG = ["--config", "scale=mini.yaml", "tables=mini_tables.yaml"]
+SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1", "--jobs", "4"]
+MADE = "results/mini/retrain"
+BATCH = f"{MADE}/samples/t3_uncond/samples.npz"
+WEIGHTS = f"{MADE}/models/imagenet_256_uncond/ema-final.safetensors"
+NUM_SHARDS = 8
+
+
+@pytest.fixture(scope="module")
+def cluster(installed, tmp_path_factory):
+    with two_nodes(tmp_path_factory.mktemp("cluster")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project whose sampling takes a while, with its models trained."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    scale = mini_scale()
+    scale["sampling"] |= {"images_per_shard": 40, "respacing": {"250": "25", "1000": "25"}}
+    for task in scale["tasks"].values():
+        task["num_samples"] = 40 * NUM_SHARDS
+    write_params(folder, mini_tables=cut_tables({"table3": KEEP["table3"]}), mini=scale)
+    process, output = run(
+        folder, {"PATH": f"/:{os.environ['PATH']}"}, "--cores", "1", *CONFIG, "--", WEIGHTS
+    )
+    assert process.returncode == 0, output
+    return folder
+
+
+@pytest.fixture
+def folder(project, tmp_path):
+    subprocess.run(["cp", "-a", f"{project}/.", tmp_path], check=True)
+    return tmp_path
+
+
+def start(folder, cluster, *arguments):
+    with open(folder / "killed.log", "w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *arguments], cwd=folder, stdout=log, stderr=log,
+            env=make_environment(folder, cluster), process_group=0,
+            preexec_fn=take_interrupts,
+        )  # fmt: skip
+
+
+def find_shards(folder):
+    return {
+        path.name: path.stat().st_mtime_ns
+        for path in folder.glob(f"{MADE}/state/samples-*/[0-9]*.npz")
+    }
+
+
+def kill_while_sampling(folder, cluster, *options):
+    """Kill Snakemake, and it alone, when some shards are drawn; return these."""
+    process = start(folder, cluster, *options, *CONFIG, "--", BATCH)
+    wait_for(lambda: len(find_shards(folder)) >= 2, "shards are drawn", seconds=90)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return find_shards(folder)
+
+
+def count_starts(folder, job):
+    (path,) = folder.glob(f"{MADE}/events/{job}*.jsonl")
+    return [one["event"] for one in read_events(path)[0]].count("start")
+
+
+def list_states(cluster, rule):
+    lines = ask(cluster, "squeue", "--noheader", "--states=all", "--format=%k|%T").splitlines()
+    return [
+        state
+        for about, state in (line.split("|") for line in lines)
+        if about.startswith(f"rule_{rule}")
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(["cp", "-a", f"{project}/.", folder], check=True)
+    process, output = run(
+        folder, {"PATH": f"/:{os.environ['PATH']}"}, "--cores", "1", *CONFIG, "--", BATCH
+    )
+    assert process.returncode == 0, output
+    return (folder / BATCH).read_bytes()
+
+
+@pytest.mark.parametrize("where", ["slurm", "local"])
+def test_a_restart_waits_for_the_job_that_runs(where, folder, cluster, undisturbed):
+    options = SLURM if where == "slurm" else ["--cores", "1"]
+    kill_while_sampling(folder, cluster, *options)
+    unlocked, output = run(folder, cluster, "--unlock", "--cores", "1", *CONFIG, "--", BATCH)
+    assert unlocked.returncode == 0, output
+    process, output = run(folder, cluster, *options, *CONFIG, "--", BATCH)
+    assert process.returncode == 0, output
+    what = "SLURM job " if where == "slurm" else "sample t3_uncond (process "
+    assert f"1 jobs of an earlier run still run and are waited for: {what}" in output
+    assert "Nothing to be done" in output and count_starts(folder, "sample-t3_uncond") == 1
+    assert (folder / BATCH).read_bytes() == undisturbed
+
+
+def test_a_restart_cancels_what_runs_where_asked(folder, cluster, undisturbed):
+    drawn = kill_while_sampling(folder, cluster, *SLURM)
+    process, output = run(folder, cluster, *SLURM, *CONFIG, "running_jobs=cancel", "--", BATCH)
+    assert process.returncode == 0, output
+    assert "1 jobs of an earlier run still run and are cancelled: SLURM job " in output
+    assert "CANCELLED" in list_states(cluster, "sample")
+    assert (folder / BATCH).read_bytes() == undisturbed
+    events = read_events(next(folder.glob(f"{MADE}/events/sample-t3_uncond*.jsonl")))[0]
+    num_drawn = [one["event"] for one in events].count("progress")
+    assert NUM_SHARDS <= num_drawn <= NUM_SHARDS + 1 and len(drawn) >= 2  # none of them twice
+
+
+def test_a_second_run_is_refused_while_the_first_lives(folder, cluster):
+    first = start(folder, cluster, *SLURM, *CONFIG, "--", BATCH)
+    wait_for(lambda: find_shards(folder), "shards are drawn", seconds=90)
+    process, output = run(folder, cluster, *SLURM, *CONFIG, "--", BATCH, timeout=60)
+    assert (
+        process.returncode == 1
+        and f"another run works on these results: process {first.pid}" in output
+    )
+    os.killpg(first.pid, signal.SIGINT)
+    first.wait(timeout=120)
+    time.sleep(1.0)
+    assert not ask(cluster, "squeue", "--noheader", "--states=running,pending").strip()
+
+
+def test_a_training_whose_time_is_up_goes_on_by_itself(folder, cluster):
+    """Also the last one, which no segment follows."""
+    machine = folder / "workflow" / "machine.py"
+    text = machine.read_text()
+    machine.write_text(
+        text.replace(
+            "RESERVE_SECONDS, RESERVE_SHARE = 600.0", "RESERVE_SECONDS, RESERVE_SHARE = 1197.0"
+        )
+    )
+    scale = (folder / "mini.yaml").read_text()
+    assert "final: 2" in scale
+    (folder / "mini.yaml").write_text(scale.replace("final: 2", "final: 300"))
+    jobs = len(list_states(cluster, "train"))
+    config = [*CONFIG, "walltime_minutes=20", "--", WEIGHTS]
+    process, output = run(folder, cluster, *SLURM, *config)
+    assert process.returncode == 0, output
+    states = list_states(cluster, "train")[jobs:]
+    assert len(states) >= 2 and sorted({*states}) == ["COMPLETED", "FAILED"]
+    assert (
+        "stopped by --stop-after-seconds after iteration" in output
+        and "it is submitted again" in output
+    )
+
+
+def test_what_cannot_succeed_is_submitted_once(folder, cluster):
+    program = folder / "adm" / "training" / "loop.py"
+    text = program.read_text()
+    program.write_text(
+        text.replace(
+            "    with join_ranks(",
+            "    raise Diverged('model x: loss nan')\n    with join_ranks(",
+            1,
+        )
+    )
+    (folder / WEIGHTS).unlink()
+    jobs = len(list_states(cluster, "train"))
+    process, output = run(folder, cluster, *SLURM, *CONFIG, "--", WEIGHTS)
+    assert process.returncode == 1 and "    error: model x: loss nan\n" in output
+    assert list_states(cluster, "train")[jobs:] == ["FAILED"] and "Trying to restart" not in output
