@@ -1,6 +1,6 @@
 """A copy of a report that a web server can show: its pages, and the files that they link to.
 
-Pages stay as they are, except for links. Of the files outside the report's folder a site has the
+Pages stay as they are, except for links; one to the PDF of all tables is added where there is one. Of the files outside the report's folder a site has the
 records (JSON) that pages link to, in `files/`; links to images, weights, logs, and to what is
 missing, become text.
 """
@@ -18,6 +18,9 @@ from records.files import atomic_write
 LINK = re.compile(r'(<a\b[^>]*?) href="([^"]*)"')
 MARK = ".nojekyll"  # tells GitHub Pages to serve all files as they are; here, that a folder is ours
 MAX_BYTES = 200_000  # of a record
+PDF = "tables.pdf"  # where `make pdf` writes it; the first page has a place for its link
+PDF_PLACE = "<!-- pdf -->"
+PDF_LINK = f'<p><a href="{PDF}">All tables in one PDF</a></p>'
 
 
 def make_site(report: Path, out: Path) -> tuple[int, int]:
@@ -85,7 +88,9 @@ def _move_links(page: Path, report: Path) -> tuple[str, list[Path]]:
         link = up + quote(_place(target, report).as_posix()) + (f"#{anchor}" if anchor else "")
         return f'{match[1]} href="{escape(link)}"'
 
-    return LINK.sub(move, page.read_text(encoding="utf-8")), found
+    text = page.read_text(encoding="utf-8")
+    text = text.replace(PDF_PLACE, PDF_LINK if (report / PDF).is_file() else "")
+    return LINK.sub(move, text), found
 
 
 def _walk(folder: Path, name: str) -> Iterator[str]:

@@ -32,6 +32,7 @@ def make_facts(
         ("total_wall_seconds", "wall time", words.format_seconds),
         ("total_cpu_seconds", "CPU time", words.format_seconds),
         ("peak_memory_mb", "peak memory of a job", words.format_memory),
+        ("price", "price", str),
     ):
         if costs.get(key):
             facts.append((name, write(costs[key])))

@@ -91,11 +91,20 @@ class Sampling(Strict):
     precision: Precision = "float32"
 
 
+class Prices(Strict):
+    """What an hour of a CPU core's time and of a GPU costs, in a currency."""
+
+    currency: str
+    cpu_hour: Annotated[float, Field(ge=0)] = 0.0
+    gpu_hour: Annotated[float, Field(ge=0)] = 0.0
+
+
 class Compute(Strict):
     """On what the jobs of a scale run; nothing here changes a number.
 
     `microbatch_size` is how many images a training puts through a network at a time on a GPU of 32
-    GB, by kind and image size; without an entry the whole batch of a process.
+    GB, by kind and image size; without an entry the whole batch of a process. With `prices` the
+    report says what the jobs cost.
     """
 
     device: str
@@ -105,6 +114,7 @@ class Compute(Strict):
     microbatch_size: dict[Literal["diffusion", "upsampler", "classifier"], dict[int, Positive]] = (
         Field(default_factory=dict)
     )
+    prices: Prices | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Compute":

@@ -11,6 +11,7 @@ from typing import Any
 from records.errors import UserError
 from records.events import read_events
 from records.manifest import read_manifest
+from specs.scale import Prices
 from workflow.graph import Graph, name_log
 from workflow.plan import Plan
 
@@ -51,7 +52,8 @@ def read_runs(plan: Plan) -> dict[str, dict[str, Any]]:
         artefact = next(iter(graph.write(key).values()))
         times = logs / f"{name}.times"
         if (manifest := read_manifest(artefact)) and manifest.get("run"):
-            runs[name] = {**manifest["run"], "machine": _name_machine(manifest)}
+            about = {"machine": _name_machine(manifest), "device": manifest.get("device")}
+            runs[name] = {**manifest["run"], **about}
             if key[0] == "train" and key[2] == plan.last_mark(key[1]):
                 events = graph.describe(key).identity["events"]
                 runs[name]["unfinished"] = read_unfinished(events)
@@ -160,7 +162,22 @@ def make_costs(plan: Plan) -> dict[str, Any]:
         "total_wall_seconds": add_up_wall_seconds(measured.values()),
         "total_cpu_seconds": add_up(measured).get("cpu_seconds", 0.0),
         "peak_memory_mb": max((job["peak_memory_mb"] for job in measured.values()), default=0.0),
+        **_add_up_price(plan.scale.compute.prices, measured.values()),
     }
+
+
+def _add_up_price(prices: Prices | None, runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Say what jobs cost where prices are given: on a GPU their wall time, elsewhere CPU time."""
+    if prices is None:
+        return {}
+    total = 0.0
+    for run in runs:
+        on_gpu = str(run.get("device")).startswith("cuda")
+        kind, price = (
+            ("wall_seconds", prices.gpu_hour) if on_gpu else ("cpu_seconds", prices.cpu_hour)
+        )
+        total += price * _add_shards(run, kind) / 3600
+    return {"price": f"{total:,.2f} {prices.currency}"}
 
 
 def _list_machines(runs: Iterable[Mapping[str, Any]]) -> str | None:

@@ -60,6 +60,18 @@ def test_a_site_holds_pages_and_what_they_link_to(report, tmp_path):
     assert '<a href="../files/retrain/log.json">' in page and "<a>log</a>" in page
 
 
+def test_a_site_has_the_pdf_where_there_is_one(report, tmp_path):
+    index = report / "index.html"
+    index.write_text(index.read_text() + "<!-- pdf -->")
+    make_site(report, tmp_path / "site")
+    assert "pdf" not in (tmp_path / "site" / "index.html").read_text()
+    (report / "tables.pdf").write_bytes(b"%PDF")
+    make_site(report, tmp_path / "site")
+    assert '<a href="tables.pdf">' in (tmp_path / "site" / "index.html").read_text()
+    assert (tmp_path / "site" / "tables.pdf").read_bytes() == b"%PDF"
+    assert find_broken_links(tmp_path / "site") == []
+
+
 def test_a_site_takes_the_place_of_an_earlier_one_and_of_nothing_else(report, tmp_path, capsys):
     out = tmp_path / "site"
     make_site(report, out)

@@ -1,12 +1,14 @@
 """What the jobs cost, read from the manifests of what they made."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from records.files import write_json
 from records.manifest import manifest_path
+from specs.scale import Prices
 from workflow.cli import main
 from workflow.costs import (
     add_up_wall_seconds,
@@ -27,6 +29,20 @@ def test_times_of_a_jobs_commands_are_added(tmp_path):
     path = tmp_path / "x.times"
     path.write_text("1.5 1.0 0.25\n0.5 0.5 0.25\nsome other line of stderr\n")
     assert read_times(path) == {"wall_seconds": 2.0, "cpu_seconds": 2.0}
+
+
+def test_a_price_is_said_where_hours_have_one(plan):
+    files = plan.layout
+    for path, device in (("train", "cuda"), ("sample", "cpu")):
+        run = {"wall_seconds": 1800.0, "cpu_seconds": 3600.0, "peak_memory_mb": 1.0}
+        file = files.weights("arch_heads", "700K") if path == "train" else files.drawn("t3_cond")
+        file = file.file if path == "train" else file["file"]
+        write_json(manifest_path(file), {"format": 1, "device": device, "run": run})
+    assert "price" not in make_costs(plan)
+    prices = Prices(currency="EUR", gpu_hour=3.0, cpu_hour=0.05)
+    compute = plan.scale.compute.model_copy(update={"prices": prices})
+    plan = replace(plan, scale=plan.scale.model_copy(update={"compute": compute}))
+    assert make_costs(plan)["price"] == "1.55 EUR"
 
 
 def test_costs_list_what_was_done(plan):

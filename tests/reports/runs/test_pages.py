@@ -59,7 +59,7 @@ def runs(project, digits):
         trained = model["trained"][0]
         path = project.folder / f"{model['name']}.jsonl"
         trained["events"] = path.name
-        values = {"loss": 2.0, "grad_norm": 1.0}
+        values: dict[str, object] = {"loss": 2.0, "grad_norm": 1.0}
         if model["spec"]["kind"] == "classifier":
             values["accuracy_by_quarter"] = [0.9, 0.7, 0.5, 0.2]
             accuracy = {"accuracy": project.write_accuracy(), "digest": DIGEST}
