@@ -1,8 +1,8 @@
 """A copy of a report that a web server can show: its pages, and the files that they link to.
 
-Pages stay as they are, except for links; one to the PDF of all tables is added where there is one. Of the files outside the report's folder a site has the
-records (JSON) that pages link to, in `files/`; links to images, weights, logs, and to what is
-missing, become text.
+Pages stay as they are, except for links; one to the PDF of all tables is added where there is one.
+Of the files outside the report's folder a site has the records (JSON) that pages link to, in
+`files/`; links to images, weights, logs, and to what is missing, become text.
 """
 
 import re

@@ -176,7 +176,7 @@ def _add_up_price(prices: Prices | None, runs: Iterable[Mapping[str, Any]]) -> d
         kind, price = (
             ("wall_seconds", prices.gpu_hour) if on_gpu else ("cpu_seconds", prices.cpu_hour)
         )
-        total += price * _add_shards(run, kind) / 3600
+        total += price * _add_parts(run, kind) / 3600
     return {"price": f"{total:,.2f} {prices.currency}"}
 
 
