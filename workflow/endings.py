@@ -73,14 +73,20 @@ def make_ending(
     return Ending(reason, last or f"exit code {exit_code}", reason not in HOPELESS, attempt, job)
 
 
-def read_last_attempt(log: str | Path) -> str:
-    """Return what the last attempt wrote to a log; nothing where there is no log."""
+def read_last_attempt(log: str | Path, cluster_job: str = "") -> str:
+    """Return what the last attempt wrote to a log.
+
+    Args:
+        log: nothing is returned where there is none.
+        cluster_job: nothing is returned where the last attempt was that of another SLURM job.
+    """
     try:
         text = Path(log).read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
     except OSError:
         return ""
     _, head, said = text.rpartition(HEAD)
-    return said.partition("\n")[2] if head else said
+    about, _, rest = said.partition("\n") if head else ("", "", said)
+    return rest if not cluster_job or about.endswith(f"SLURM job {cluster_job}") else ""
 
 
 def find_last_error(said: str) -> str:

@@ -45,8 +45,9 @@ def describe_failure(told: dict[str, Any]) -> str:
         told: what Snakemake tells of the job, as `Job.get_log_error_info` makes it.
     """
     log, *more = [one.partition(" (")[0] for one in told["log"]] or [None]
-    said = "" if log is None else find_last_error(read_last_attempt(log))
-    about = told["rule_msg"] or ""
+    number = told["aux"].get("external_jobid", "")
+    said = "" if log is None else find_last_error(read_last_attempt(log, number))
+    about = (told["rule_msg"] or "").partition("For further error details")[0]
     lines = [
         f"Error in rule {told['rule_name']}, job {told['jobid']}:",
         f"    error: {said}" if said else None,

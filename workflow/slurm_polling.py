@@ -5,6 +5,7 @@ which every cluster has, and decides itself what each state means.
 """
 
 import asyncio
+import re
 import shutil
 import subprocess
 import time
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from snakemake_executor_plugin_slurm import Executor
 
 from records.files import write_json
-from workflow.endings import FROM_OUTSIDE, Ending, read_ending
+from workflow.endings import FROM_OUTSIDE, SHELL, Ending, read_ending
 from workflow.rule_parts import RuleParts
 from workflow.slurm import explain_pending
 
@@ -161,9 +162,8 @@ class PatientExecutor(Executor):
                 "ask for more with --set-resources", False, one.params.get("attempt"), number,
             )  # fmt: skip
             write_json(path, asdict(ending))
-        is_free = state in (*TAKEN_AWAY, GONE) or (
-            ending is not None and ending.reason in FROM_OUTSIDE
-        )
+        is_free = state in (*TAKEN_AWAY, GONE)
+        is_free |= was_killed(number) if ending is None else ending.reason in FROM_OUTSIDE
         is_free |= state == TIME_UP and _keeps_its_state(one)
         self._free_attempts[one] = self._free_attempts.get(one, 0) + is_free
         if is_free and self._free_attempts[one] <= MAX_FREE_ATTEMPTS:
@@ -233,6 +233,19 @@ async def ask_squeue(name: str, *, patience_s: float = PATIENCE_S) -> dict[str, 
         return None
     lines = [line.split("|", 2) for line in out.decode().splitlines()]
     return {one[0].strip(): Answer(one[1].strip(), one[2].strip()) for one in lines if one[2:]}
+
+
+def was_killed(number: str, *, patience_s: float = PATIENCE_S) -> bool:
+    """Tell whether a job that could not say why it ended died of a signal, as SLURM knows it."""
+    try:
+        done = subprocess.run(
+            ["scontrol", "--oneliner", "show", "job", number],
+            capture_output=True, text=True, timeout=patience_s,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    found = re.search(r"\bExitCode=(\d+):(\d+)", done.stdout)
+    return found is not None and (int(found[1]) > SHELL or int(found[2]) > 0)
 
 
 def list_jobs_command(*which: str, fields: Sequence[str]) -> list[str]:

@@ -208,6 +208,14 @@ def test_what_ended_a_job_decides_about_the_next_attempt(
     assert look(executor, other) == [] and other.job.attempt == 1  # another attempt's word
 
 
+@pytest.mark.parametrize(("script", "attempt"), [("kill -9 $$", 0), ("exit 137", 0), ("exit 2", 1)])
+def test_a_job_that_died_without_a_word(script, attempt, cluster, tmp_path):
+    executor, _ = make_executor(PATIENT, tmp_path)
+    job = submit(executor, script=script)
+    wait_for(lambda: find_state(job) == "FAILED", "the job has failed")
+    assert look(executor, job) == [] and job.job.attempt == attempt
+
+
 def test_a_submission_waits_for_the_controller(cluster, tmp_path, monkeypatch):
     executor, log = make_executor(PATIENT, tmp_path)
     submitted = []

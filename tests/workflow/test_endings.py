@@ -156,6 +156,10 @@ def test_a_failed_job_is_told_in_a_few_lines(tmp_path):
         f"    log: {log}",
         "    SLURM's log: 7.log",
     ]
+    log.write_text("== attempt 1 on n1, process 9, SLURM job 17\nerror: no way\n")
+    for number, is_of_this_job in (("17", True), ("7", False)):
+        one = {**told, "aux": {"external_jobid": number}}
+        assert ("error: no way" in describe_failure(one)) == is_of_this_job
     bare = {**told, "rule_msg": None, "log": [], "shellcmd": None}
     assert describe_failure(SimpleNamespace(**bare).__dict__) == "Error in rule train, job 3:"
 
