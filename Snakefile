@@ -45,7 +45,8 @@ if workflow.is_main_process:
 # Jobs use the Python that runs Snakemake.
 shell.prefix(f'PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
-RULES = make_rules(PLAN)
+# Pages are made where Snakemake runs: the process of a single job starts sooner without them and the targets.
+RULES = make_rules(PLAN, pages=workflow.is_main_process)
 
 if workflow.is_main_process:
     ask_files_first(workflow, RULES)
@@ -53,7 +54,7 @@ if workflow.is_main_process:
         shorten_failures(logger)
 
 # The first, reproduce_all, is what is made when none is named.
-for target, files in make_targets(PLAN).items():
+for target, files in make_targets(PLAN).items() if workflow.is_main_process else ():
 
     rule:
         name:
@@ -77,12 +78,12 @@ if "sample" in RULES:
 
 
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
 
 
-if "figures" in RULES:
+if "table" in RULES:
 
-    include: "workflow/rules/figures.smk"
+    include: "workflow/rules/tables.smk"
 
 
 # Not called in a dry run, nor in the processes of single jobs; before the first job is started or submitted.

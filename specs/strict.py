@@ -1,12 +1,13 @@
 """Read YAML into strictly typed values; errors name file, key, what was got and needed."""
 
+import copy
 import difflib
 import inspect
 import math
 import types
 import typing
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, overload
 
@@ -62,9 +63,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         UserError: missing, unreadable, not text, not YAML, a key twice, or another top level.
     """
     try:
-        text = read_bytes(path, MAX_YAML_BYTES).decode()
-        _limit(text)
-        content = yaml.load(text, Loader=_UniqueKeys)
+        content = copy.deepcopy(_parse(read_bytes(path, MAX_YAML_BYTES).decode()))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; params/ holds the files that can be named"
@@ -79,6 +78,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}; a mapping is needed")
     return content
+
+
+@lru_cache(maxsize=8)
+def _parse(text: str) -> Any:
+    """Read YAML; the plan of each source reads the same tables."""
+    _limit(text)
+    return yaml.load(text, Loader=_UniqueKeys)
 
 
 def _limit(text: str) -> None:

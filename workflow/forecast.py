@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from records.errors import UserError
+from specs.sampling import SampleSpec
 from workflow.forecast_counts import load_counts
 from workflow.forecast_facts import choose_speed, compare_with_paper
 from workflow.forecast_jobs import (
@@ -26,6 +27,7 @@ from workflow.forecast_jobs import (
     count_steps,
     find_unknown_sets,
     make_jobs,
+    make_work,
 )
 from workflow.job import Key
 from workflow.machine import Cut
@@ -191,7 +193,7 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
     """Compute the memory and the walltime that a job asks for.
 
     Memory is the host's. A training run holds its state there when it is read and written.
-    Samples are held one shard at a time, twice while its batches are put together, and as many
+    Samples are held one shard at a time, twice while its batches are put together, and so are the
     low-resolution samples of a stack. Walltime is the slow end of the forecast on the scale's
     device, at least half as much again as its middle, at least an hour and at most the plan's.
 
@@ -203,7 +205,6 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
     Returns:
         `mem_mb` and `runtime` (minutes); fixed ones at a scale without counts.
     """
-    forecast = _forecast_all(plan)
     share = 1.0
     if rule == "segment":  # a part of the training up to a mark
         rule, names = "train", names[:2]
@@ -211,12 +212,11 @@ def compute_resources(plan: Plan, rule: str, *names: str) -> dict[str, int]:
         share = 1 / len(cut.parts) if rule == "shard" else 0.0
     if rule == "shard":
         rule, names = "sample", names[:1]
-    if forecast is None or (rule, *names) not in forecast[1]:
+    job, counts = _forecast_job(plan, rule, *names), _load_counts(plan)
+    if job is None or counts is None:
         return dict(DEFAULT_RESOURCES)
-    counts, jobs = forecast
     process = CPU_PROCESS_MB if plan.device.startswith("cpu") else PROCESS_MB
     num_bytes = compute_memory_bytes(plan, counts, rule, names[0])
-    job = jobs[rule, *names]
     # The slow end of the forecast, or what measured times spread by where it has no range.
     minutes = share * max(RUNTIME_MARGIN * job.seconds, job.seconds_range[1]) / 60
     if rule == "train":
@@ -236,29 +236,28 @@ def find_segments(plan: Plan) -> dict[tuple[str, str], int]:
     The slow end of the forecast counts: a job too many ends at once, one too few costs a failure.
     """
     machine = plan.machine
-    if machine.walltime_minutes is None or (forecast := _forecast_all(plan)) is None:
+    if machine.walltime_minutes is None or plan.source != "retrain":
         return {}
     numbers = {
-        (key[1], key[2]): machine.count_segments(
-            job.seconds_range[1] / count_processes(plan, key[1])
-        )
-        for key, job in forecast[1].items()
-        if key[0] == "train"
+        (model, mark): machine.count_segments(job.seconds_range[1] / count_processes(plan, model))
+        for model, marks in plan.marks.items()
+        for mark in marks
+        if (job := _forecast_job(plan, "train", model, mark))
     }
     return {key: number for key, number in numbers.items() if number > 1}
 
 
 def find_cuts(plan: Plan) -> dict[str, Cut]:
     """Find the batches of samples that several jobs draw, and how."""
-    if plan.machine.shard_minutes is None or (forecast := _forecast_all(plan)) is None:
+    if plan.machine.shard_minutes is None:
         return {}
     batch_size = plan.scale.sampling.batch_size
     cuts = {
-        key[1]: plan.machine.cut_batch(
-            plan.samples[key[1]].num_samples, job.seconds, job.seconds_range[1], batch_size
+        name: plan.machine.cut_batch(
+            batch.num_samples, job.seconds, job.seconds_range[1], batch_size
         )
-        for key, job in forecast[1].items()
-        if key[0] == "sample"
+        for name, batch in plan.samples.items()
+        if isinstance(batch, SampleSpec) and (job := _forecast_job(plan, "sample", name))
     }
     return {sample: cut for sample, cut in cuts.items() if cut}
 
@@ -288,8 +287,9 @@ def compute_memory_bytes(plan: Plan, counts: Counts, rule: str, name: str) -> fl
         networks = [one.name for one in (spec.model, spec.classifier) if one]
         weights = sum(FLOAT32_BYTES * counts[one]["num_parameters"] for one in networks)
         share = min(1.0, plan.images_per_shard(name) / spec.num_samples)
-        batches = [name, *([spec.low_res.name] if spec.low_res else [])]
-        return weights + 2 * share * sum(compute_batch_bytes(plan, one) for one in batches)
+        small = compute_batch_bytes(plan, spec.low_res.name) if spec.low_res else 0.0
+        small *= 1 + FLOAT32_BYTES  # as they are stored, and as the network takes them
+        return weights + share * (2 * compute_batch_bytes(plan, name) + small)
     if rule in ("accuracy", "loss"):
         return float(FLOAT32_BYTES * counts[name]["num_parameters"])
     evaluated: float = plan.samples[name].num_samples if rule == "evaluate" else 0
@@ -301,10 +301,19 @@ def compute_memory_bytes(plan: Plan, counts: Counts, rule: str, name: str) -> fl
 
 
 @cache
-def _forecast_all(plan: Plan) -> tuple[Counts, dict[Key, Work]] | None:
-    """Return counts and jobs of all that a plan has; None without counts."""
+def _load_counts(plan: Plan) -> Counts | None:
+    """Return the counts of a plan, None where there are none."""
     try:
-        counts = load_counts(plan)
-        return counts, make_jobs(plan, counts, choose_speed(plan), ["reproduce_all"])
+        return load_counts(plan)
     except UserError:
+        return None
+
+
+@cache
+def _forecast_job(plan: Plan, *key: str) -> Work | None:
+    """Return what one job takes, and not the jobs before it; None without counts."""
+    counts = _load_counts(plan)
+    try:
+        return None if counts is None else make_work(plan, counts, choose_speed(plan), key)
+    except UserError:  # the device lacks the precision
         return None

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,13 +86,24 @@ def make_jobs(plan: Plan, counts: Counts, speed: Speed, targets: list[str]) -> d
     files = [file for target in wanted for file in find_files(plan, target)]
     jobs = {}
     for key, needs in Graph(plan).find_needs(files).items():
-        cost = compute_job_cost(plan, counts, *key[:3])
-        rates = (1.0, 1.0, 1.0)
-        if cost.flops:
-            rates = speed.compute_rates(cost.work, cost.precision, cost.kind)
-        most, seconds, least = (cost.flops / rate for rate in rates)
-        jobs[key] = Work(cost.flops, seconds, (least, most), cost.kept_bytes, tuple(needs))
+        jobs[key] = make_work(plan, counts, speed, key, needs)
     return jobs
+
+
+def make_work(
+    plan: Plan, counts: Counts, speed: Speed, key: Key, needs: Iterable[Key] = ()
+) -> Work:
+    """Work out what a job takes on a device, as if nothing had been done yet.
+
+    Raises:
+        UserError: a precision that the device lacks.
+    """
+    cost = compute_job_cost(plan, counts, *key[:3])
+    rates = (1.0, 1.0, 1.0)
+    if cost.flops:
+        rates = speed.compute_rates(cost.work, cost.precision, cost.kind)
+    most, seconds, least = (cost.flops / rate for rate in rates)
+    return Work(cost.flops, seconds, (least, most), cost.kept_bytes, tuple(needs))
 
 
 def compute_job_cost(

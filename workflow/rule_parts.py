@@ -17,7 +17,9 @@ from workflow.forecast import compute_resources, count_processes
 from workflow.graph import Graph, name_log
 from workflow.job import Job, Key
 from workflow.machine import make_launcher
-from workflow.plan import Plan
+from workflow.plan import FIGURES, Plan
+
+PAGES = ("table", FIGURES, "index")
 
 
 class RuleParts:
@@ -167,10 +169,16 @@ class RuleParts:
         return compute_resources(self.graph.plan, *self._find(wildcards))[resource]
 
 
-def make_rules(plan: Plan) -> dict[str, RuleParts]:
-    """Return the parts of every rule that has jobs, by the rule's name."""
+def make_rules(plan: Plan, *, pages: bool = True) -> dict[str, RuleParts]:
+    """Return the parts of every rule that has jobs, by the rule's name.
+
+    Args:
+        plan: the plan.
+        pages: whether those that make pages are among them, which read the plans of all sources.
+    """
     graph = Graph(plan)
-    return {rule: RuleParts(graph, rule) for rule in dict.fromkeys(key[0] for key in graph.jobs)}
+    rules = dict.fromkeys(key[0] for key in graph.jobs)
+    return {rule: RuleParts(graph, rule) for rule in rules if pages or rule not in PAGES}
 
 
 # Snakemake deletes an output that seems older than an input, as one from a machine whose clock is

@@ -1,8 +1,10 @@
 """The literal command on a real SLURM: both nodes work, numbers are those of one machine."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -196,3 +198,23 @@ def test_a_training_takes_both_nodes(local, cluster, tmp_path):
             for events in (there, here)
         ]
         assert losses[0] and losses[1] == pytest.approx(losses[0], rel=1e-4), path
+
+
+def test_parts_of_batches_drawn_on_both_nodes_are_the_same_batches(local, cluster, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(local, folder, ignore=shutil.ignore_patterns("logs", ".snakemake"))
+    for name in ("samples", "metrics", "state"):
+        shutil.rmtree(folder / "results/mini/retrain" / name, ignore_errors=True)
+    count = ["workflow", "plan", "--scale", "mini.yaml", "--tables", "mini_tables.yaml", "--write"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    subprocess.run([sys.executable, "-m", *count], cwd=folder, env=environment, check=True)
+    jobs = list_jobs(cluster)
+    cut = [*MINI[:-1], "shard_minutes=0.0001", "--", "reproduce_table3"]
+    process, output = run(folder, cluster, "--profile", "slurm", *cut)
+    assert process.returncode == 0, output
+    drawn = [job for job in list_jobs(cluster)[len(jobs) :] if job["rule"] == "shard"]
+    assert len(drawn) == 6 and {job["NodeList"] for job in drawn} == {"n1", "n2"}
+    for path in [*folder.rglob("samples.npz"), *(folder / METRICS).glob("t3_*.json")]:
+        if "manifest" not in path.name:
+            assert path.read_bytes() == (local / path.relative_to(folder)).read_bytes(), path
+    assert len(list(folder.rglob("samples.npz"))) >= 3

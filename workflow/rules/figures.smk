@@ -48,24 +48,26 @@ if "between" in RULES:
             )
 
 
-rule figures:
-    input:
-        unpack(RULES["figures"].find_inputs),
-    output:
-        **RULES["figures"].show_page("page", "Figures", "figures"),
-    log:
-        RULES["figures"].log,
-    localrule: True
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=30,
-    params:
-        **RULES["figures"].params,
-    shell:
-        run(
-            "python -m workflow figures-spec {params.options:q} --out {output.spec:q} --runs {output.runs:q}",
-            'python -m reports figures --spec {output.spec:q} --runs {output.runs:q} --out-dir "$(dirname {output.spec:q})" {params.run_options:q}',
-        )
+if "figures" in RULES:
+
+    rule figures:
+        input:
+            unpack(RULES["figures"].find_inputs),
+        output:
+            **RULES["figures"].show_page("page", "Figures", "figures"),
+        log:
+            RULES["figures"].log,
+        localrule: True
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            **RULES["figures"].params,
+        shell:
+            run(
+                "python -m workflow figures-spec {params.options:q} --out {output.spec:q} --runs {output.runs:q}",
+                'python -m reports figures --spec {output.spec:q} --runs {output.runs:q} --out-dir "$(dirname {output.spec:q})" {params.run_options:q}',
+            )
