@@ -6,6 +6,7 @@ cells and is named; the page is written without it.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from records.errors import UserError
@@ -45,7 +46,8 @@ def find_metrics(
     if wanted is None or not os.path.exists(wanted.path):
         return Found(None, NOT_RUN)
     try:
-        content = read(wanted.path)
+        status = os.stat(wanted.path)
+        content = _read_once(read, wanted.path, status.st_mtime_ns, status.st_size)
     except UserError as error:
         return Found(None, BROKEN, str(error))
     samples = (content.protocol.samples or {}).get("digest")
@@ -54,6 +56,14 @@ def find_metrics(
         batch = WantedFile(path=f"{wanted.path}: protocol: samples", digest=wanted.samples)
         problem = explain_digest(batch, samples)
     return Found(None, OTHER_SETTINGS, problem) if problem else Found(content, MEASURED)
+
+
+@lru_cache(maxsize=1000)
+def _read_once(
+    read: Callable[[str], MetricsFile], path: str, _mtime_ns: int, _num_bytes: int
+) -> MetricsFile:
+    """Read a file once while it stays as it is: a page asks for each several times."""
+    return read(path)
 
 
 def load_metrics(wanted: WantedMetrics | None) -> MetricsFile | None:

@@ -8,6 +8,7 @@ from records.files import sha256_file
 from reports.cli import load_table, main
 from reports.files import BROKEN, MEASURED, NOT_RUN, OTHER_SETTINGS, find_metrics
 from specs.page import WantedMetrics
+from specs.results import read_metrics
 from tests.reports.conftest import DIGEST, evaluate, metrics_content, wanted
 from tests.reports.test_tables import rows_of
 
@@ -127,3 +128,17 @@ def test_samples_that_are_not_the_row_s_are_not_pictured(project, make_spec, mak
     page = (project.folder / "x/table3.html").read_text()
     assert "Samples of a:" in page and "Samples of b:" not in page
     assert load_table("x/table3.json")["flags"][-1].startswith("batch-b.npz: ")
+
+
+def test_a_file_is_read_once_while_it_stays_as_it_is(project):
+    reads = []
+
+    def read(path):
+        reads.append(path)
+        return read_metrics(path)
+
+    one = WantedMetrics(path=project.write_metrics("once", fid=5.0), digest="d" * 64)
+    assert find_metrics(one, read).content.metrics["fid"].value == 5.0
+    assert find_metrics(one, read).status == "measured" and len(reads) == 1
+    project.write_metrics("once", fid=15.25)
+    assert find_metrics(one, read).content.metrics["fid"].value == 15.25 and len(reads) == 2
