@@ -51,6 +51,9 @@ def await_running(
         graph: of the plan, whose machine says which.
         on_slurm: ask SLURM too.
         sleep: waits some seconds.
+
+    Raises:
+        UserError: SLURM does not answer at the first look, or refuses to cancel.
     """
     cancels = graph.plan.machine.running_jobs == "cancel"
     found, said_at = find_running(graph, on_slurm=on_slurm), float("-inf")
@@ -70,7 +73,8 @@ def await_running(
             if cancels:
                 cancel(found)
         sleep(WAIT_S)
-        found = find_running(graph, on_slurm=on_slurm)
+        with suppress(UserError):  # the controller is away: they are still waited for
+            found = find_running(graph, on_slurm=on_slurm)
 
 
 def find_running(graph: Graph, *, on_slurm: bool) -> list[Running]:

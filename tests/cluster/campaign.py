@@ -116,7 +116,7 @@ class Campaign:
         jobs = self.list_jobs()
         return bool(jobs) and ask(self.environment, "scancel", self.random.choice(jobs)) is not None
 
-    def disturb(self, count: int) -> bool:
+    def disturb(self, count: int, max_pause_seconds: float) -> bool:
         """Disturb until the run is over, then let it end; False where it does not in time."""
         kinds: list[Callable[[], bool]] = [
             self.kill_a_step, self.kill_snakemake, self.press_ctrl_c, self.kill_slurmd,
@@ -132,7 +132,7 @@ class Campaign:
                 print(f"Snakemake gave up with exit code {code}", flush=True)
                 self.restart()
             if self.done.total() < count:
-                time.sleep(self.random.uniform(1, 12))
+                time.sleep(self.random.uniform(1, max_pause_seconds))
                 kind = self.random.choice(kinds)
                 if self.snakemake.poll() is None and kind():
                     self.done[kind.__name__] += 1
@@ -174,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--num-disturbances", type=int, default=20)
+    parser.add_argument("--max-pause-seconds", type=float, default=12.0, help="between two (12)")
     parser.add_argument("--folder", type=Path, help="where it all is kept (a temporary folder)")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the cluster too
@@ -186,7 +187,7 @@ def main() -> int:
     began = time.monotonic()
     with two_nodes(lab, MORE) as environment:
         campaign = Campaign(there, lab, environment, args.seed)
-        ended = campaign.disturb(args.num_disturbances)
+        ended = campaign.disturb(args.num_disturbances, args.max_pause_seconds)
         campaign.snakemake.kill()
         campaign.snakemake.wait()
     seconds = time.monotonic() - began

@@ -146,12 +146,17 @@ def test_a_training_whose_time_is_up_goes_on_by_itself(folder, cluster):
     text = machine.read_text()
     machine.write_text(
         text.replace(
-            "RESERVE_SECONDS, RESERVE_SHARE = 600.0", "RESERVE_SECONDS, RESERVE_SHARE = 1197.0"
+            "RESERVE_SECONDS, RESERVE_SHARE = 600.0", "RESERVE_SECONDS, RESERVE_SHARE = 1199.0"
         )
     )
+    loop = folder / "adm" / "training" / "loop.py"
+    step = "                result = train_step("
+    text = loop.read_text()
+    assert step in text
+    loop.write_text(text.replace(step, f"                time.sleep(0.4)\n{step}"))
     scale = (folder / "mini.yaml").read_text()
     assert "final: 2" in scale
-    (folder / "mini.yaml").write_text(scale.replace("final: 2", "final: 300"))
+    (folder / "mini.yaml").write_text(scale.replace("final: 2", "final: 6"))
     jobs = len(list_states(cluster, "train"))
     config = [*CONFIG, "walltime_minutes=20", "--", WEIGHTS]
     process, output = run(folder, cluster, *SLURM, *config)

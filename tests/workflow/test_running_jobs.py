@@ -96,6 +96,24 @@ def test_slurm_jobs_are_ours_by_name_and_folder(graph, held, monkeypatch, tmp_pa
     assert name_jobs(other) != name_jobs(graph)
 
 
+def test_a_controller_that_is_away_for_a_while_ends_no_wait(graph, monkeypatch, capsys):
+    looks = iter([[module.Running("SLURM job 5", "5")], UserError("away"), UserError("away"), []])
+
+    def find(*_, **__):
+        found = next(looks)
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    monkeypatch.setattr(module, "find_running", find)
+    naps = []
+    await_running(graph, on_slurm=True, sleep=naps.append)
+    assert len(naps) == 3 and capsys.readouterr().err.count("\n") == 1
+    looks = iter([UserError("away")])
+    with pytest.raises(UserError, match="away"):
+        await_running(graph, on_slurm=True, sleep=naps.append)
+
+
 def test_nothing_runs(graph, capsys):
     await_running(graph, on_slurm=False, sleep=lambda _: pytest.fail("it waited"))
     assert capsys.readouterr().err == ""
