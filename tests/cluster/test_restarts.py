@@ -156,7 +156,7 @@ def test_a_training_whose_time_is_up_goes_on_by_itself(folder, cluster):
     loop.write_text(text.replace(step, f"                time.sleep(0.4)\n{step}"))
     scale = (folder / "mini.yaml").read_text()
     assert "final: 2" in scale
-    (folder / "mini.yaml").write_text(scale.replace("final: 2", "final: 6"))
+    (folder / "mini.yaml").write_text(scale.replace("final: 2", "final: 3"))
     jobs = len(list_states(cluster, "train"))
     config = [*CONFIG, "walltime_minutes=20", "--", WEIGHTS]
     process, output = run(folder, cluster, *SLURM, *config)
