@@ -3,7 +3,10 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from records.errors import UserError, main_guard
 from records.files import atomic_write
@@ -11,8 +14,10 @@ from records.lineage import list_artefacts, trace, verify
 from records.lineage_drawing import draw_svg, draw_tree
 from records.mlflow_page import serve_page
 from records.options import whole_number
+from records.runs import EVENTS
 from records.tracking import Summary, default_uri, track
 
+PAUSE_S = 5.0  # between two looks for something new
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
 
@@ -24,6 +29,11 @@ def make_parser() -> argparse.ArgumentParser:
         "track",
         help="bring recorded runs into MLflow, each once, however often it is called",
         description=f"The store is what ${URI_VARIABLE} names, else mlflow.db in the results.",
+    )
+    tracking.add_argument(
+        "--follow",
+        action="store_true",
+        help="go on bringing what jobs record, until Ctrl-C",
     )
     page = commands.add_parser("ui", help="the same, then serve MLflow's page on the runs")
     lineage = commands.add_parser(
@@ -61,6 +71,8 @@ def run(argv: Sequence[str] | None = None) -> int:
             f"{URI_VARIABLE} names a server, which has a page of its own: open it there, or unset "
             "the variable to see the results folder's runs"
         )
+    if args.command == "track" and args.follow:
+        return _follow(args.results, uri)
     summary = track(args.results, uri)
     for notice in summary.notices:
         print(notice, file=sys.stderr)
@@ -84,6 +96,27 @@ def _trace(args: argparse.Namespace) -> int:
     if num_hashed and not broken:
         print(f"{num_hashed} files hashed: each is what its readers recorded")
     return 1 if broken else 0
+
+
+def _follow(results: str, uri: str | None) -> int:
+    """Bring what jobs record, whenever they have recorded something, until Ctrl-C; return 0.
+
+    Raises:
+        UserError: as `track` does; what was recorded stays for the next import.
+    """
+    seen: list[tuple[str, int]] | None = None
+    with suppress(KeyboardInterrupt):
+        while True:
+            files = sorted(Path(results).glob(EVENTS))
+            sizes = [(str(path), path.stat().st_size) for path in files]
+            if sizes != seen:
+                summary = track(results, uri)
+                for notice in summary.notices:
+                    print(notice, file=sys.stderr)
+                print(_describe(summary, uri or default_uri(results)), flush=True)
+                seen = sizes
+            time.sleep(PAUSE_S)
+    return 0
 
 
 def _describe(summary: Summary, uri: str) -> str:

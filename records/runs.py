@@ -4,17 +4,23 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from records.events import read_events
 
+EVENTS = "**/events/*.jsonl"  # below a results folder
 OUTCOMES = {"end": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "stopped": "KILLED"}
 WORST_FIRST = ("FAILED", "KILLED", "RUNNING", "FINISHED")
 TRACKED = ("model", "row")  # kinds that an experiment compares; the others it leaves alone
 STEPS = ("iteration", "images")  # the fields that say how far a job has come
 NO_METRICS = {"event", "time", *STEPS}
+# Of a long series every point is kept up to this many, then those that are this share of their step
+# apart: 938 of 12,000. Which points are kept never depends on what follows.
+DENSE_POINTS = 200
+PAPER = "paper"  # the tag with what the paper prints: fid=2.97,recall=0.63
 COPIED = ("git_commit", "platform", "device", "cluster_job", "metrics_digest")  # into tags
 
 
@@ -29,12 +35,33 @@ class Point(NamedTuple):
 
 @dataclass
 class Job:
-    """What one job of a run (`train`, `evaluate`, ...) recorded, over all its attempts."""
+    """What one job of a run (`train`, `evaluate`, ...) recorded, over all its attempts.
+
+    Attributes:
+        name: of the job.
+        points: what it measured, in the order of its file.
+        outcome: MLflow's word for how it went.
+        num_attempts: how often it was started.
+        kept: by metric, how many points were kept and the last step of them.
+    """
 
     name: str
     points: list[Point] = field(default_factory=list)
     outcome: str = "RUNNING"
     num_attempts: int = 0
+    kept: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def keep_once(self, point: Point) -> None:
+        """Add a point unless its series has one."""
+        if point.key not in self.kept:
+            self.keep(point)
+
+    def keep(self, point: Point) -> None:
+        """Add a point, unless its series is long and it is close to the last one that was kept."""
+        count, last = self.kept.get(point.key, (0, 0))
+        if count < DENSE_POINTS or point.step - last >= last / DENSE_POINTS:
+            self.points.append(point)
+            self.kept[point.key] = (count + 1, max(last, point.step))
 
 
 @dataclass
@@ -85,7 +112,7 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
     """
     runs: dict[tuple[str, ...], Run] = {}
     notices = []
-    for path in sorted(Path(root).glob("**/events/*.jsonl")):
+    for path in sorted(Path(root).glob(EVENTS)):
         events, num_left_out = read_events(path)
         run = job = None
         is_tracked = True  # until a start says otherwise
@@ -115,7 +142,7 @@ def _open(runs: dict[tuple[str, ...], Run], event: Mapping[str, Any]) -> tuple[R
     run = runs.setdefault(key, Run(*key, started=time, ended=time))
     for name, value in _flatten(event.get("spec")):
         run.params.setdefault(name, value)
-    run.tags |= {str(name): str(value) for name, value in tags.items()}
+    run.tags |= {str(name): str(value) for name, value in tags.items() if name != PAPER}
     run.tags |= {one: str(event[one]) for one in COPIED if event.get(one) is not None}
     word = str(event.get("job"))
     job = run.jobs.setdefault(word, Job(word))
@@ -124,7 +151,18 @@ def _open(runs: dict[tuple[str, ...], Run], event: Mapping[str, Any]) -> tuple[R
         job.outcome = "RUNNING"
     elif job.num_attempts == 0:
         job.outcome = "FINISHED"
+    for metric, value in _parse_paper(tags.get(PAPER)):
+        job.keep_once(Point(f"{PAPER}.{_clean(metric)}", value, time, 0))
     return run, job
+
+
+def _parse_paper(tag: Any) -> Iterator[tuple[str, float]]:
+    """Yield metrics and values of a tag such as fid=2.97,recall=0.63, what is none left out."""
+    for part in tag.split(",") if isinstance(tag, str) else []:
+        metric, _, text = part.partition("=")
+        with suppress(ValueError):
+            if math.isfinite(value := float(text)):
+                yield metric, value
 
 
 def _add(run: Run, job: Job, event: Mapping[str, Any], seen: set[tuple[str, int]]) -> None:
@@ -145,7 +183,7 @@ def _add(run: Run, job: Job, event: Mapping[str, Any], seen: set[tuple[str, int]
         for key, number in _list_numbers(full_name, value):
             if (key, step) not in seen:
                 seen.add((key, step))
-                job.points.append(Point(key, number, time, step))
+                job.keep(Point(key, number, time, step))
 
 
 def _milliseconds(event: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ from specs.evaluation import Inception
 from specs.sampling import SampleSpec
 from workflow.figures import make_nearest_spec
 from workflow.job import Job
-from workflow.job_events import record_events
+from workflow.job_events import record_events, tag_paper
 from workflow.layout import Stored
 from workflow.plan import Plan
 
@@ -62,6 +62,7 @@ def evaluate(plan: Plan, sample: str) -> Job:
             *("--shards", files.features(sample)),
             *_grading_options(plan),
             *record_events(plan, f"evaluate-{sample}", sample),
+            *tag_paper(plan, sample),
         ],
     )
 

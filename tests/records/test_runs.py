@@ -134,3 +134,34 @@ def test_a_scale_with_a_slash_is_no_folder(tmp_path):
     begin(log)
     ((run,), _) = read_runs(tmp_path)
     assert run.experiment == "a-b-retrain"
+
+
+def test_a_long_series_is_thinned_without_regard_to_what_follows(tmp_path):
+    log = open_log(tmp_path, "train-a")
+    begin(log, "train")
+    lines = [
+        {"event": "progress", "time": 1.0 + step, "iteration": 100 * step, "loss": 1 / step}
+        for step in range(1, 12001)
+    ]
+    kept = []
+    for upto in (100, 6000, 12000):
+        start = log.path.read_text().splitlines()[0]
+        log.path.write_text("\n".join([start, *(json.dumps(line) for line in lines[:upto])]))
+        (run,), _ = read_runs(tmp_path)
+        kept.append(points(run, "train", "loss"))
+    assert [len(one) for one in kept] == [100, 800, 938]
+    assert kept[2][: len(kept[1])] == kept[1] and kept[1][:100] == kept[0]
+    assert kept[2][-1][0] >= 1_190_000
+
+
+def test_what_the_paper_prints_stands_beside_what_is_measured(tmp_path):
+    tags = {**TAGS, "paper": "fid=2.97,recall=0.63,sfid=nan,broken,is=x"}
+    log = EventLog(tmp_path / "mini" / "retrain" / "events" / "evaluate-a.jsonl", tags)
+    for _ in range(2):  # a second attempt
+        begin(log, "evaluate")
+        log.write("metrics", fid=12.5)
+    (run,), notices = read_runs(tmp_path)
+    assert notices == [] and "paper" not in run.tags
+    assert points(run, "evaluate", "paper.fid") == [(0, 2.97)]
+    assert points(run, "evaluate", "paper.recall") == [(0, 0.63)]
+    assert {key for key, *_ in run.jobs["evaluate"].points} == {"paper.fid", "paper.recall", "fid"}

@@ -38,6 +38,25 @@ def write_events(folder):
 
 
 @pytest.mark.slow
+def test_following_brings_what_is_recorded_meanwhile(tmp_path):
+    training = write_events(tmp_path)
+    command = [sys.executable, "-m", "records", "track", "--follow"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert "2 new" in process.stdout.readline()
+        training.write("progress", iteration=150, loss=0.005)
+        assert "1 brought up to date" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
+        found = store.execute("select step from metrics where key = 'loss' order by step")
+        assert [step for (step,) in found] == [50, 100, 150]
+
+
+@pytest.mark.slow
 def test_a_real_server_holds_each_run_once(tmp_path):
     training = write_events(tmp_path)
     store = f"sqlite:///{tmp_path}/server.db"
