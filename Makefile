@@ -215,6 +215,11 @@ site: env
 pdf: env
 	@$(PY) -m reports pdf $(REPORT) --out $(REPORT)/tables.pdf
 
+## reviewer: the checklists of reviewers, answered from the manifests: seeds, compute, terms, commands; beside the report
+.PHONY: reviewer
+reviewer: env
+	@$(PY) -m reports reviewer $(REPORT) --out $(REPORT)/reviewer.html
+
 ## crate: pages, numbers and their provenance as a Workflow Run RO-Crate, crate/; with the images: ARGS=--everything
 .PHONY: crate
 crate: env

@@ -24,6 +24,7 @@ from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
 from reports.runs.page import MODELS, SAMPLES, find_sample_pages, list_pages, write_run_pages
+from reports.reviewer import render_checklist
 from reports.site import make_site
 from reports.tables import FORMAT, make_table
 from specs.figure_page import load_figure_page
@@ -214,6 +215,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("site", "copy a finished report, and what it links to, for a web server"),
         ("pdf", "print all tables into one PDF"),
         ("screenshots", "picture the pages for the README"),
+        ("reviewer", "answer the checklists of reviewers from manifests"),
         ("crate", "pack pages, numbers and their provenance as a Workflow Run RO-Crate"),
     ):
         command = commands.add_parser(name, help=words)
@@ -244,6 +246,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.report, args.out, everything=args.everything, agent=args.agent
         )
         print(f"{args.out}: {num_files} files, {num_described} artefacts described")
+    elif args.command == "reviewer":
+        write_text(args.out, render_checklist(args.report))
+        print(args.out)
     elif args.command == "pdf":
         print_pdf(args.report, args.out)
         print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from records.errors import UserError
-from records.files import check_folder, read_json
-from records.lineage import Artefact, describe, find_artefacts, list_artefacts, trace
-from records.manifest import MANIFEST_SUFFIX, RUN, manifest_path
+from records.files import check_folder
+from records.lineage import Artefact, describe
+from records.manifest import RUN, manifest_path
+from reports.provenance import list_pages, load_tables, trace_report
 from specs.results import EvaluatedTable
-from specs.strict import validated
 
 if TYPE_CHECKING:
     from rocrate.rocrate import ROCrate
@@ -76,9 +76,7 @@ def make_crate(
         UserError: no report there, `out` is something else, no checkout to take the workflow from,
             or rocrate is not installed.
     """
-    pages = sorted(report.glob(f"*{MANIFEST_SUFFIX}"))
-    if not pages:
-        raise UserError(f"{report}: no pages there; make a report first, with make reproduce")
+    list_pages(report)
     if out.exists() and out.suffix != ".zip" and not (out / "ro-crate-metadata.json").is_file():
         raise UserError(f"{out}: exists and is no crate; name a folder that may be replaced")
     if not (PROJECT / WORKFLOW).is_file():
@@ -86,15 +84,8 @@ def make_crate(
             f"{PROJECT}: no {WORKFLOW} there, which belongs into a crate; run this from a checkout "
             "of the project, not from an installed package"
         )
-    tables = [_load_table(path, report) for path in pages]
-    root = report.parent
-    known, artefacts = find_artefacts(root), dict[str, Artefact]()
-    for path in pages:
-        page = path.with_name(path.name.removesuffix(MANIFEST_SUFFIX) + ".html")
-        for one in list_artefacts(trace(page, root, known)):
-            artefacts.setdefault(str(one.sha256), one)
-    found = [table for table in tables if table]
-    crate = _describe_run(report, found, artefacts, everything, agent)
+    tables, artefacts = load_tables(report), trace_report(report)
+    crate = _describe_run(report, tables, artefacts, everything, agent)
     check_folder(out.parent)
     fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
@@ -109,14 +100,6 @@ def make_crate(
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return num_files, len(artefacts)
-
-
-def _load_table(manifest: Path, report: Path) -> EvaluatedTable | None:
-    """Read the numbers of a page; None where it is not the page of a table."""
-    path = report / (manifest.name.removesuffix(MANIFEST_SUFFIX) + ".json")
-    if not path.exists():
-        return None
-    return validated(EvaluatedTable, read_json(path, "evaluated table"), str(path))
 
 
 def _describe_run(

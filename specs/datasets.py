@@ -12,6 +12,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # names become names of files an
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # of files and their parts
 DATASET_RECIPE = 1
 DIGIT_SIZES_PX = (8, 4)
+# On what terms the images may be used, as far as those who published them say.
+TERMS = {
+    "digits": "Optical Recognition of Handwritten Digits (UCI), as scikit-learn ships it: CC BY 4.0",
+    "imagenet": "ImageNet: terms of access, for non-commercial research and education",
+    "lsun": "LSUN: no licence is stated; published for research",
+    "images": "the terms of whoever published them; CIFAR-10 states no licence",
+}
 
 
 class BaseTask(Strict):

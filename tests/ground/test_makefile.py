@@ -14,6 +14,7 @@ TARGETS = ["help", "env", "constraints", "reproduce", "decide", "table1 .. table
 TARGETS += [
     "site",
     "pdf",
+    "reviewer",
     "crate",
     "screenshots",
     "ui",
