@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from records.errors import UserError, main_guard
@@ -15,6 +16,8 @@ from records.files import write_json
 from records.options import POSITIVE, number
 from workflow.availability import list_artefacts
 from workflow.costs import format_costs, make_costs
+from workflow.doctor import examine_machine
+from workflow.doctor_slurm import examine_cluster, load_profile
 from workflow.fetching import forget_artefact
 from workflow.figures import make_figure_page
 from workflow.forecast import make_forecast
@@ -24,6 +27,7 @@ from workflow.forecast_text import format_forecast
 from workflow.plan import FIGURES, Plan
 from workflow.resolve import load_run, resolve_tables
 from workflow.run_pages import make_run_pages
+from workflow.sealing import seal
 from workflow.settings import DEFAULTS, load_plan
 from workflow.stage import collect_numbers, reproduce_table
 from workflow.table_spec import make_table_spec
@@ -83,11 +87,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     collect = commands.add_parser("collect", help="write a table's numbers (its stage's end)")
     collect.add_argument("plan", help="what the table depends on: a file that resolve wrote")
+    doctor = commands.add_parser(
+        "doctor", help="see whether a run can go through here: folder, locks, disk, SLURM, a node"
+    )
+    doctor.add_argument("targets", nargs="*", default=["reproduce_all"], metavar="TARGET")
+    doctor.add_argument("--profile", help="of Snakemake, such as slurm: look at the cluster too")
+    for key in DEFAULTS:
+        doctor.add_argument(f"--{key}", help="default: the profile's, else as everywhere")
+    sealing = commands.add_parser(
+        "seal", help="hand finished results to DVC, to push them and pull them elsewhere"
+    )
     forget = commands.add_parser(
         "forget", help="remove a published file that proved the wrong one, to fetch it again"
     )
     forget.add_argument("path", help="as published (64x64_diffusion.pt), or the path of a copy")
-    for command in (table, figures, costs, summary, plan, forget):
+    for command in (table, figures, costs, summary, plan, sealing, forget):
         for key, value in DEFAULTS.items():
             command.add_argument(f"--{key}", default=value)
     forget.set_defaults(scale="paper")  # whose files they are
@@ -110,6 +124,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         for path in resolve_tables(load_run(args.scale, args.source)):
             print(f"wrote {path}")
         return 0
+    if args.command == "doctor":
+        return see_doctor(args)
     plan = load_plan({key: getattr(args, key) for key in DEFAULTS})
     if args.command == "table-spec":
         if args.table not in plan.tables:
@@ -127,6 +143,10 @@ def run(argv: Sequence[str] | None = None) -> int:
         ):
             print(f"removed {path}")
         print("it is fetched again when it is needed; numbers made of it already stay")
+    elif args.command == "seal":
+        files = seal(plan.layout)
+        print("results are in DVC's cache; to share them:")
+        print(f"  git add {' '.join(files)} dvc.lock && git commit && dvc push")
     elif args.command == "plan":
         if args.write:
             print(f"wrote {write_counts(plan)}", file=sys.stderr)
@@ -147,6 +167,22 @@ def run(argv: Sequence[str] | None = None) -> int:
 def _write_runs(plan: Plan, page: str, path: str | None) -> None:
     if path is not None:
         write_json(path, make_run_pages(plan, page).content())
+
+
+def see_doctor(args: argparse.Namespace) -> int:
+    """Print a line for each thing that a run needs; return 1 when one of them has to be mended."""
+    profile, settings = load_profile(args.profile) if args.profile else ({}, {})
+    given = {key: value for key in DEFAULTS if (value := getattr(args, key)) is not None}
+    plan = load_plan({**settings, **given})
+    findings = chain(
+        examine_machine(plan, args.targets),
+        examine_cluster(plan, profile) if args.profile else (),
+    )
+    is_well = True
+    for finding in findings:
+        print(finding.line, flush=True)
+        is_well &= finding.is_well
+    return 0 if is_well else 1
 
 
 def print_summary(plan: Plan) -> None:

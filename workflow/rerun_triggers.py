@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import Job
 
 from records.errors import UserError
 from workflow.finished_work import mend
@@ -31,6 +32,19 @@ def limit_rerun_triggers(workflow: Any) -> None:
         return frozenset(one for one in triggers if str(one) in TRIGGERS)
 
     _override(workflow, rerun_triggers=property(limit))
+
+
+def take_read_only_outputs() -> None:
+    """Let jobs make read-only files again: DVC leaves what it has pulled read-only.
+
+    Snakemake takes such files for protected by their rule. No rule here protects any, and all
+    commands write under another name and rename, so the copy in DVC's cache stays as it is.
+    """
+
+    async def check_nothing(self: Job) -> None:
+        pass
+
+    Job.check_protected_output = check_nothing
 
 
 def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:

@@ -3,13 +3,18 @@
 import json
 import re
 import shutil
+import sys
 import time
 
 import pytest
+import requests
 import yaml
 
 from tests.workflow.conftest import snakemake
 from tests.workflow.dvc_case import change, choose, commit, dvc, git, make_clone, run
+from workflow.run_owner import write_owner
+from workflow.sealing import MADE as MADE_FOLDERS
+from workflow.sealing import SHARED as SHARED_FOLDERS
 
 pytest.importorskip("dvc")
 pytestmark = pytest.mark.slow
@@ -43,6 +48,12 @@ def copied(finished, tmp_path):
     """A copy of the finished clone to do things to."""
     shutil.copytree(finished[0], tmp_path / "project")
     return tmp_path / "project"
+
+
+def lock(folder):
+    """Let this process hold Snakemake's locks."""
+    (folder / ".snakemake/locks").mkdir(parents=True, exist_ok=True)
+    write_owner(folder / ".snakemake/locks")
 
 
 def read(folder, name):
@@ -241,3 +252,146 @@ def test_without_git_one_setting_is_enough(fresh, tmp_path):
     shutil.rmtree(folder / ".git")
     dvc(folder, "config", "--local", "core.no_scm", "true")
     assert RUNNING.findall(dvc(folder, "repro", "plan")) == ["plan"]
+
+
+@pytest.fixture(scope="module")
+def shared(finished, tmp_path_factory):
+    """A finished clone whose results are sealed, committed and pushed to a folder; and that."""
+    root = tmp_path_factory.mktemp("shared")
+    folder, store = root / "project", root / "store"
+    shutil.copytree(finished[0], folder)
+    printed = run(folder, "python", "-m", "workflow", "seal", "--scale", "mini")
+    assert "git add artefacts/mini/shared.dvc artefacts/mini/retrain.dvc" in printed
+    commit(folder)
+    dvc(folder, "remote", "add", "--local", "--default", "store", str(store))
+    dvc(folder, "push")
+    return folder, store
+
+
+def pull(shared, clone):
+    """Make a second clone and pull into it what the first has pushed."""
+    git(clone.parent, "clone", "--quiet", str(shared[0]), str(clone))
+    dvc(clone, "remote", "add", "--local", "--default", "store", str(shared[1]))
+    dvc(clone, "pull", "--allow-missing")
+    return clone
+
+
+def plan_rules(folder, *targets):
+    """Return the rules that Snakemake would run for two tables."""
+    options = ("--dry-run", "--config", "scale=mini", "source=retrain", "--", *targets)
+    done = snakemake(folder, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sorted(set(RULE.findall(done.stdout + done.stderr)))
+
+
+def test_sealing_keeps_one_copy_and_leaves_the_state_alone(shared):
+    folder = shared[0]
+    weights = next((folder / MADE / "models").glob("*/ema-*.safetensors"))
+    cache = {path.stat().st_ino for path in (folder / ".dvc/cache").rglob("*") if path.is_file()}
+    assert weights.stat().st_ino in cache
+    tracked = "".join(path.read_text() for path in (folder / "artefacts/mini").glob("*.dvc"))
+    assert "path: models" in tracked and "state" not in tracked
+    names = {path.name for path in (folder / MADE).iterdir()}
+    assert names - {"state", "plan"} <= set(MADE_FOLDERS)
+    names = {path.name for path in (folder / "results/mini").iterdir()}
+    assert names - {"logs", "benchmarks", "report", "retrain"} <= set(SHARED_FOLDERS)
+    assert plan_rules(folder, "reproduce_table2", "reproduce_table3") == []
+
+
+def test_a_second_clone_pulls_and_has_nothing_to_compute(shared, tmp_path):
+    clone = pull(shared, tmp_path / "clone")
+    assert not (clone / ".snakemake").exists()
+    for name in ("table2.html", "table3.html", "table3.csv"):
+        path = f"results/mini/report/{name}"
+        assert (clone / path).read_bytes() == (shared[0] / path).read_bytes()
+    assert plan_rules(clone, "reproduce_table2", "reproduce_table3") == []
+    assert RUNNING.findall(dvc(clone, "repro", "table2", "table3")) == []
+
+
+def test_a_changed_guidance_scale_is_noticed_after_a_pull_and_undone_after_a_checkout(
+    shared, tmp_path
+):
+    clone = pull(shared, tmp_path / "clone")
+    pulled = (clone / f"{MADE}/samples/t3_uncond_guided_10/samples.npz").read_bytes()
+
+    def halve(tables):
+        tables["table3"]["rows"]["t3_uncond_guided_10"]["sampler"]["guidance_scale"] = 5.0
+
+    change(clone / "params" / "tables.yaml", halve)
+    needed = ["evaluate", "reproduce_table3", "sample", "table"]
+    assert plan_rules(clone, "reproduce_table3") == needed
+    # What DVC has pulled is read-only, which Snakemake takes for protected; root may write anyway.
+    command = (sys.executable, "-c", READ_ONLY, "--cores", "2", "--config", "scale=mini")
+    output = run(clone, *command, "--", "reproduce_table3")
+    assert sorted(set(RULE.findall(output))) == needed
+    path = clone / f"{MADE}/samples/t3_uncond_guided_10/samples.npz"
+    assert path.read_bytes() != pulled
+    git(clone, "checkout", "--quiet", ".")
+    dvc(clone, "checkout", "--force", "--allow-missing")
+    assert path.read_bytes() == pulled
+    assert set(plan_rules(clone, "reproduce_table3")) <= {"reproduce_table3", "table"}
+
+
+# Snakemake where files that DVC has linked cannot be written to, whoever runs it.
+READ_ONLY = """
+import os, stat, sys
+ask = os.access
+
+def answer(path, mode, **options):
+    given = ask(path, mode, **options)
+    if not given or not mode & os.W_OK or not os.path.isfile(path):
+        return given
+    return bool(os.stat(path).st_mode & stat.S_IWUSR)
+
+os.access = answer
+from snakemake.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_bucket_holds_what_a_folder_holds(shared, tmp_path):
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        secret = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "a-secret"}
+        secret["AWS_DEFAULT_REGION"] = "us-east-1"
+        address = f"http://{host}:{port}"
+        requests.put(f"{address}/artefacts", timeout=10).raise_for_status()
+        first = tmp_path / "first"
+        shutil.copytree(shared[0], first, symlinks=True)
+        clone = tmp_path / "clone"
+        git(tmp_path, "clone", "--quiet", str(shared[0]), str(clone))
+        for folder in (first, clone):
+            dvc(folder, "remote", "add", "--local", "--force", "-d", "bucket", "s3://artefacts/adm")
+            dvc(folder, "remote", "modify", "--local", "bucket", "endpointurl", address)
+        dvc(first, "push", **secret)
+        dvc(clone, "pull", "--allow-missing", **secret)
+        path = f"{MADE}/samples/t3_uncond/samples.npz"
+        assert (clone / path).read_bytes() == (first / path).read_bytes()
+        files = [one for one in clone.rglob("*") if one.is_file() and ".git/" not in str(one)]
+        assert not any(b"a-secret" in one.read_bytes() for one in files)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (
+            lambda folder: shutil.rmtree(folder / "results"),
+            "error: results/mini: no results yet; run some jobs first, such as `make table3`",
+        ),
+        (
+            lambda folder: shutil.rmtree(folder / ".dvc"),
+            "error: DVC refused (ERROR: you are not inside of a DVC repository",
+        ),
+        (lock, "is making results here; wait until it has ended"),
+    ],
+)
+def test_what_cannot_be_sealed_is_said_in_a_line(copied, wrong, words):
+    wrong(copied)
+    output = run(copied, "python", "-m", "workflow", "seal", "--scale", "mini", code=2)
+    assert words in output and "Traceback" not in output and len(output.splitlines()) == 1
