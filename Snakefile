@@ -15,7 +15,11 @@ from records.files import check_folder
 from workflow.failures import shorten_failures
 from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing
-from workflow.rerun_triggers import ask_files_first, limit_rerun_triggers, take_read_only_outputs
+from workflow.rerun_triggers import (
+    ask_files_first,
+    limit_rerun_triggers,
+    take_read_only_outputs,
+)
 from workflow.rule_parts import make_rules, run
 from workflow.settings import check_run_folders, describe_run, load_plan
 from workflow.slurm import check_cluster

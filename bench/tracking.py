@@ -1,4 +1,4 @@
-"""How long an import into MLflow takes: `python -m bench.tracking`, 100 runs of 1,000 points each."""
+"""How long imports into MLflow take: `python -m bench.tracking`, 100 runs of 1,000 points."""
 
 import argparse
 import tempfile

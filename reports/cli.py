@@ -23,8 +23,8 @@ from reports.files import condense, find_metrics, list_problems
 from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
-from reports.runs.page import MODELS, SAMPLES, find_sample_pages, list_pages, write_run_pages
 from reports.reviewer import render_checklist
+from reports.runs.page import MODELS, SAMPLES, find_sample_pages, list_pages, write_run_pages
 from reports.site import make_site
 from reports.tables import FORMAT, make_table
 from specs.figure_page import load_figure_page

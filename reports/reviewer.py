@@ -1,4 +1,4 @@
-"""What reviewers ask of an experiment, answered from its manifests: seeds, compute, terms, commands.
+"""What reviewers ask of a run, answered from its manifests: seeds, compute, terms, commands.
 
 The questions are those that a pipeline can answer, of the NeurIPS paper checklist (2021 to 2025)
 and of the ML Code Completeness Checklist.

@@ -14,7 +14,7 @@ DATASET_RECIPE = 1
 DIGIT_SIZES_PX = (8, 4)
 # On what terms the images may be used, as far as those who published them say.
 TERMS = {
-    "digits": "Optical Recognition of Handwritten Digits (UCI), as scikit-learn ships it: CC BY 4.0",
+    "digits": "UCI's Optical Recognition of Handwritten Digits, by scikit-learn: CC BY 4.0",
     "imagenet": "ImageNet: terms of access, for non-commercial research and education",
     "lsun": "LSUN: no licence is stated; published for research",
     "images": "the terms of whoever published them; CIFAR-10 states no licence",

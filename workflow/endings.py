@@ -16,6 +16,7 @@ from pathlib import Path
 from records.errors import EXIT_CODES, UserError, main_guard
 from records.events import CLUSTER_JOB
 from records.files import read_json, write_json
+from records.options import NOT_NEGATIVE
 
 HOPELESS = ("diverged", "out of memory", "bad spec")
 # Nobody's fault: such an attempt does not count, and the next one goes on where it was stopped.
@@ -130,8 +131,8 @@ def note(args: argparse.Namespace) -> None:
     write_json(args.ended, asdict(ending))
 
 
-def run(argv: Sequence[str] | None = None) -> None:
-    """Run `check` or `note`."""
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options."""
     parser = argparse.ArgumentParser(prog="python -m workflow.endings", description=__doc__)
     commands = parser.add_subparsers(required=True)
     before = commands.add_parser("check", help="refuse what cannot succeed")
@@ -141,9 +142,14 @@ def run(argv: Sequence[str] | None = None) -> None:
         command.add_argument("--attempt", required=True, help="digest of what is tried")
         command.set_defaults(do=do)
     after.add_argument("--log", required=True)
-    after.add_argument("--exit-code", required=True, type=int)
-    after.add_argument("--out-of-memory", type=int, default=0)
-    args = parser.parse_args(argv)
+    after.add_argument("--exit-code", required=True, type=NOT_NEGATIVE)
+    after.add_argument("--out-of-memory", type=NOT_NEGATIVE, default=0)
+    return parser
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Run `check` or `note`."""
+    args = make_parser().parse_args(argv)
     args.do(args)
 
 

@@ -52,7 +52,9 @@ def seal(layout: Layout) -> list[str]:
             file.write(yaml.safe_dump(content, sort_keys=False).encode())
         written.append(path)
     if not written:
-        raise UserError(f"{layout.root}: no results yet; run some jobs first, such as `make table3`")
+        raise UserError(
+            f"{layout.root}: no results yet; run some jobs first, such as `make table3`"
+        )
     _run_dvc("commit", "--force", *written)
     return written
 

@@ -44,7 +44,7 @@ def test_it_answers_from_manifests(report, capsys):
         "<code>snakemake --cores all reproduce_table3</code>",
         "<td>0, 1</td><td>row (imagenet_256)</td>",
         '<th scope="row">train</th><td>4</td><td>2.0 h</td>',
-        "as scikit-learn ships it: CC BY 4.0",
+        "by scikit-learn: CC BY 4.0",
         '<th scope="row">https://a.test/x</th><td>&lt;b&gt;mine&lt;/b&gt;</td>',
         "0 are supported here, 0 contradicted and 0 undecided",
     ):
