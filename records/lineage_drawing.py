@@ -87,7 +87,11 @@ def draw_svg(first: Artefact) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">',
-            *(_draw_edge(places[id(one)], places[id(of)]) for one in artefacts for _, of in one.inputs),
+            *(
+                _draw_edge(places[id(one)], places[id(of)])
+                for one in artefacts
+                for _, of in one.inputs
+            ),
             *(_draw_box(one, places[id(one)]) for one in artefacts),
             "</svg>",
         ]
