@@ -5,6 +5,7 @@ Every mistake goes through the command, so that one the checks let pass would en
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -81,7 +82,9 @@ def refuse(folder, tmp_path, capsys):
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         status = main(arguments(command, folder, path))
         error = capsys.readouterr().err
-        assert status == 2 and not (folder / "out").exists(), (content, error)
+        # 3: another attempt cannot help. A file that is no JSON may be damaged.
+        expected = 2 if re.search("delete it and make it again|write a seed", error) else 3
+        assert status == expected and not (folder / "out").exists(), (content, error)
         lines = [line for line in error.splitlines() if line.startswith("error: ")]
         assert lines == error.splitlines()[-1:] and "Traceback" not in error, error
         return lines[0]
@@ -316,12 +319,12 @@ def test_a_mistake_in_the_header_of_a_weights_file(specs, folder, tmp_path, caps
             continue  # of the rest older files may say less
         spec = canonical_json(changed(specs["train"], place, change))
         write_tensors(path, tensors, {**texts, "spec": spec})
-        assert main(["export", str(path), "--out", str(out)]) == 2, place
+        assert main(["export", str(path), "--out", str(out)]) == 3, place
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1 and not out.exists()
         assert place[-1] in error and "Traceback" not in error
     write_tensors(path, tensors, {**texts, "spec": "[]"})
-    assert main(["draw", str(path), "--out", f"{tmp_path}/a.png"]) == 2
+    assert main(["draw", str(path), "--out", f"{tmp_path}/a.png"]) == 3
     assert f"{path}: model spec in its header" in capsys.readouterr().err
 
 
