@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from records.errors import UserError
 from records.files import check_folder
@@ -139,6 +140,10 @@ def _examine_network(plan: Plan, rules: Collection[str]) -> Iterator[Finding]:
 
 
 def _ask_server(base: str) -> Finding:
+    if base.startswith("file:"):
+        folder = unquote(urlsplit(base).path)
+        words = "is there" if os.path.isdir(folder) else "is no folder; name another in ADM_MIRROR"
+        return Finding("network", os.path.isdir(folder), f"{folder} {words}")
     import requests
 
     try:

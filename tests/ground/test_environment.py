@@ -1,8 +1,10 @@
 """One list of packages, told the same way by pip's, conda's and the citation's files."""
 
+import os
 import re
 import sys
 import tomllib
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT_FILE: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT: dict[str, Any] = PROJECT_FILE["project"]
 CONDA: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text())
 CONSTRAINT_LINES = [
     line
@@ -114,6 +117,38 @@ def test_conda_takes_python_and_tools_and_leaves_packages_to_pip() -> None:
     assert extras and len(pip) == 2, pip
     assert set(extras[1].split(",")) == set(PROJECT["optional-dependencies"])
     assert f"EXTRAS ?= {extras[1]}\n" in (ROOT / "Makefile").read_text()
+
+
+def read_definition() -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The head of the definition of the image, and the lines of its sections."""
+    head: dict[str, str] = {}
+    sections: dict[str, list[str]] = {}
+    lines: list[str] | None = None
+    for line in (ROOT / "packaging" / "adm-tables.def").read_text().splitlines():
+        if line.startswith("%"):
+            lines = sections.setdefault(line[1:], [])
+        elif lines is not None:
+            lines += [line.strip()] if line.strip() else []
+        elif ": " in line and not line.startswith("#"):
+            key, _, value = line.partition(": ")
+            head[key] = value
+    return head, sections
+
+
+def test_the_image_has_what_runs_the_workflow_at_the_pinned_versions() -> None:
+    head, sections = read_definition()
+    entry = next(e for e in CONDA["dependencies"] if isinstance(e, str) and e.startswith("python="))
+    assert head["Bootstrap"] == "docker"
+    assert head["From"].startswith(f"python:{entry.removeprefix('python=')}-")
+    assert {*sections} == {"files", "post", "environment", "test", "runscript"}
+    copied = dict(line.split() for line in sections["files"])
+    assert {*copied.values()} == {"/opt/adm-tables/"}
+    assert all((ROOT / name).exists() for name in copied)
+    found = PROJECT_FILE["tool"]["setuptools"]["packages"]["find"]["include"]
+    packages = {one for one in os.listdir(ROOT) if any(fnmatch(one, name) for name in found)}
+    packages = {one for one in packages if (ROOT / one / "__init__.py").exists()}
+    assert packages | {"Snakefile", "constraints.txt", "params", "slurm"} <= {*copied}
+    assert "pip install --no-cache-dir -c constraints.txt -e ." in sections["post"]
 
 
 def test_conda_and_pip_agree_on_python() -> None:

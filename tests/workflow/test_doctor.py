@@ -75,6 +75,18 @@ def test_a_server_that_is_away_is_named(project, capsys, monkeypatch):
     assert "http://127.0.0.1:9/ does not answer (ConnectionError)" in said["FIX   network"]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_mirror_in_a_folder_is_looked_for(project, capsys, monkeypatch, is_there):
+    folder = project / "my files"
+    monkeypatch.setenv("ADM_MIRROR", folder.as_uri() + "/")
+    if is_there:
+        folder.mkdir()
+    main(["doctor", "--scale", "paper", "--source", "rescore"])
+    said = capsys.readouterr().out
+    words = "is there" if is_there else "is no folder; name another in ADM_MIRROR"
+    assert f"{'ok  ' if is_there else 'FIX '}  network: {folder}/ {words}\n" in said
+
+
 def test_without_slurm_the_cluster_is_one_line(project, capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     said = see(capsys, "--profile", "slurm", "--scale", "digits", code=1)
