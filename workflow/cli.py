@@ -24,6 +24,7 @@ from workflow.forecast import make_forecast
 from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
 from workflow.forecast_text import format_forecast
+from workflow.paper_revision import make_paper_revision
 from workflow.plan import FIGURES, Plan
 from workflow.resolve import load_run, resolve_tables
 from workflow.run_pages import make_run_pages
@@ -94,6 +95,9 @@ def make_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--profile", help="of Snakemake, such as slurm: look at the cluster too")
     for key in DEFAULTS:
         doctor.add_argument(f"--{key}", help="default: the profile's, else as everywhere")
+    paper = commands.add_parser(
+        "paper", help="make a revision `paper` of git, for `dvc metrics diff paper`"
+    )
     sealing = commands.add_parser(
         "seal", help="hand finished results to DVC, to push them and pull them elsewhere"
     )
@@ -101,7 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
         "forget", help="remove a published file that proved the wrong one, to fetch it again"
     )
     forget.add_argument("path", help="as published (64x64_diffusion.pt), or the path of a copy")
-    for command in (table, figures, costs, summary, plan, sealing, forget):
+    for command in (table, figures, costs, summary, plan, paper, sealing, forget):
         for key, value in DEFAULTS.items():
             command.add_argument(f"--{key}", default=value)
     forget.set_defaults(scale="paper")  # whose files they are
@@ -143,6 +147,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         ):
             print(f"removed {path}")
         print("it is fetched again when it is needed; numbers made of it already stay")
+    elif args.command == "paper":
+        print(f"branch paper: {make_paper_revision(plan)}; now type `dvc metrics diff paper`")
     elif args.command == "seal":
         files = seal(plan.layout)
         print("results are in DVC's cache; to share them:")

@@ -16,13 +16,13 @@ def tag_events(plan: Plan, name: str = "") -> list[str]:
 
 def tag_paper(plan: Plan, sample: str) -> list[str]:
     """Put what the paper prints for a batch beside what is measured of it, so that both compare."""
-    values = _find_published(plan).get(sample, {})
+    values = find_published(plan).get(sample, {})
     text = ",".join(f"{metric}={value}" for metric, value in sorted(values.items()))
     return ["--tag", f"{PAPER}={text}"] if text else []
 
 
 @cache
-def _find_published(plan: Plan) -> dict[str, dict[str, float]]:
+def find_published(plan: Plan) -> dict[str, dict[str, float]]:
     """Return the paper's values by the batch of samples that stands for a cell.
 
     Tables of differences print no values.

@@ -17,6 +17,9 @@ from specs.results import read_metrics
 from specs.strict import validated
 from workflow.resolve import FORMAT, check_places
 
+CLAIM = "claim"
+VERDICTS = {"supported": 1, "contradicted": -1}
+
 
 def reproduce_table(path: str | Path, command: Sequence[str]) -> int:
     """Become the Snakemake that makes a table; write the page here where there is no number.
@@ -145,5 +148,19 @@ def collect_numbers(path: str | Path) -> str:
         for cell, file in plan["cells"].items()
         for name in page.table.metrics
     }
-    write_json(plan["numbers"], numbers)
+    write_json(plan["numbers"], numbers | _collect_claims(plan))
     return str(plan["numbers"])
+
+
+def _collect_claims(plan: Mapping[str, Any]) -> dict[str, float]:
+    """Return effect and verdict (1 supported, -1 contradicted, 0 open) of each tested claim."""
+    path = next((one for one in plan["pages"] if one.endswith(".json")), "")
+    if not os.path.exists(path):
+        return {}
+    found = {}
+    for claim in read_json(path, "evaluated table").get("claims", []):
+        comparison = claim["comparisons"][claim["deciding"]] if claim["comparisons"] else {}
+        if comparison.get("effect") is not None:
+            found[f"{CLAIM}.{claim['id']}.effect"] = comparison["effect"]
+            found[f"{CLAIM}.{claim['id']}.verdict"] = VERDICTS.get(claim["verdict"], 0)
+    return found

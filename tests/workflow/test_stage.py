@@ -134,6 +134,25 @@ def test_numbers_of_other_settings_are_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "metrics").exists()
 
 
+def test_claims_are_metrics_as_effect_and_verdict(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_plan(tmp_path)
+    (tmp_path / "a.json").write_text(json.dumps({**metrics_content(), "digest": "0" * 64}))
+    verdicts = {"a": "supported", "b": "contradicted", "c": "inconclusive", "d": "not run"}
+    claims = [
+        {"id": name, "verdict": verdict, "deciding": 0, "comparisons": [{"effect": 0.5}]}
+        for name, verdict in verdicts.items()
+    ]
+    claims[-1]["comparisons"] = [{"effect": None}]
+    page = tmp_path / next(one for one in json.loads(path.read_text())["pages"] if "json" in one)
+    page.parent.mkdir(parents=True)
+    page.write_text(json.dumps({"claims": claims}))
+    numbers = json.loads((tmp_path / collect_numbers(path)).read_text())
+    found = {key: value for key, value in numbers.items() if key.startswith("claim.")}
+    effects = {f"claim.{name}.effect": 0.5 for name in "abc"}
+    assert found == {**effects, "claim.a.verdict": 1, "claim.b.verdict": -1, "claim.c.verdict": 0}
+
+
 def test_a_broken_metrics_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.json").write_text(json.dumps({"digest": "0" * 64, "metrics": {}}))
