@@ -6,14 +6,14 @@ from html import escape
 from records.lineage import Artefact, describe, list_artefacts
 
 BOX_PX, GAP_PX, MARGIN_PX = (196, 74), (44, 18), 8
+HEAD = ' class="head"'
 MAX_LETTERS = {"head": 24, "text": 30}  # in a box
-STYLE = (
-    ("box", "fill:var(--panel,#f6f6f4);stroke:var(--line,#999)"),
-    ("broken", "fill:var(--panel,#f6f6f4);stroke:var(--bad,#b00020);stroke-width:2"),
-    ("edge", "fill:none;stroke:var(--soft,#666)"),
-    ("head", "fill:var(--ink,#111);font:600 12px system-ui,sans-serif"),
-    ("text", "fill:var(--soft,#555);font:11px system-ui,sans-serif"),
-)
+STYLE = """\
+.lineage rect{fill:var(--panel,#f6f6f4);stroke:var(--line,#999)}\
+.lineage .broken{stroke:var(--bad,#b00020);stroke-width:2}\
+.lineage path{fill:none;stroke:var(--soft,#666)}\
+.lineage text{fill:var(--soft,#555);font:11px system-ui,sans-serif}\
+.lineage .head{fill:var(--ink,#111);font:600 12px system-ui,sans-serif}"""
 
 
 def draw_tree(first: Artefact) -> str:
@@ -86,7 +86,9 @@ def draw_svg(first: Artefact) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">',
+            f'viewBox="0 0 {width} {height}" class="lineage" role="img" '
+            f'aria-label="{escape(words)}">',
+            f"<style>{STYLE}</style>",
             *(
                 _draw_edge(places[id(one)], places[id(of)])
                 for one in artefacts
@@ -115,13 +117,12 @@ def _draw_edge(reader: tuple[int, int], read: tuple[int, int]) -> str:
     x0, y0 = reader[0] + BOX_PX[0], reader[1] + BOX_PX[1] // 2
     x1, y1 = read[0], read[1] + BOX_PX[1] // 2
     bend = GAP_PX[0] // 2
-    style = dict(STYLE)["edge"]
-    return f'<path d="M{x0} {y0}C{x0 + bend} {y0} {x1 - bend} {y1} {x1} {y1}" style="{style}"/>'
+    return f'<path d="M{x0} {y0}C{x0 + bend} {y0} {x1 - bend} {y1} {x1} {y1}"/>'
 
 
 def _draw_box(artefact: Artefact, place: tuple[int, int]) -> str:
     """Draw the box of an artefact: its kind, its name and what its manifest tells."""
-    (x, y), style = place, dict(STYLE)
+    x, y = place
     told = (artefact.fault or describe(artefact)).split(", ")
     half = (len(told) + 1) // 2
     lines = (
@@ -131,15 +132,15 @@ def _draw_box(artefact: Artefact, place: tuple[int, int]) -> str:
         ("text", ", ".join(told[half:])),
     )
     texts = "".join(
-        f'<text x="{x + 8}" y="{y + 18 + 16 * index}" style="{style[look]}">'
+        f'<text x="{x + 8}" y="{y + 18 + 16 * index}"{HEAD if look == "head" else ""}>'
         f"{escape(_shorten(line, MAX_LETTERS[look]))}</text>"
         for index, (look, line) in enumerate(lines)
     )
     title = escape(f"{artefact.kind} {artefact.name}: {artefact.fault or describe(artefact)}")
-    frame = style["broken" if artefact.fault else "box"]
+    frame = ' class="broken"' if artefact.fault else ""
     return (
         f'<g><title>{title}</title><rect x="{x}" y="{y}" width="{BOX_PX[0]}" '
-        f'height="{BOX_PX[1]}" rx="4" style="{frame}"/>{texts}</g>'
+        f'height="{BOX_PX[1]}" rx="4"{frame}/>{texts}</g>'
     )
 
 

@@ -1,11 +1,13 @@
 """Pages from evaluated tables."""
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from reports import format as words
 from reports.accuracy import collect_ranges, make_accuracy_plot
@@ -30,7 +32,15 @@ from reports.tradeoff import make_tradeoffs
 from reports.tradeoff_plot import make_tradeoff_plot
 from specs.page import PageLink
 
+
+def squeeze(style: str) -> Markup:
+    """Return rules of CSS without comments, line breaks and indents, which every page repeats."""
+    bare = re.sub(r"/\*.*?\*/", "", style, flags=re.S)
+    return Markup(re.sub(r"\s*([{};,])\s*", r"\1", re.sub(r"\s+", " ", bare)).strip())
+
+
 FILTERS = {
+    "squeeze": squeeze,
     "number": words.format_number,
     "measured": words.format_measured,
     "published": words.format_published,

@@ -1,16 +1,21 @@
 """Write the pages of models and sample sets beside those of tables."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from records.errors import UserError
 from records.files import atomic_write
+from records.lineage import find_artefacts, trace
+from records.lineage_drawing import draw_svg
 from reports.files import condense
 from reports.render import make_environment
 from reports.runs.models import make_model
 from reports.runs.samples import make_samples
-from specs.run_pages import RunPages
+from specs.run_pages import PageSamples, RunPages
 
 SAMPLES, MODELS = "samples", "models"  # folders beside the tables' pages
 
@@ -48,6 +53,7 @@ def write_run_pages(runs: RunPages, out_dir: Path) -> list[str]:
         What is wrong with files, in words.
     """
     environment, problems = make_environment(), list[str]()
+    known_files = find_artefacts(runs.root)
     parts: list[tuple[str, str, list[Any], Callable[..., dict[str, Any]]]] = [
         (SAMPLES, "samples.html.j2", [*runs.samples], make_samples),
         (MODELS, "model.html.j2", [*runs.models], make_model),
@@ -59,11 +65,23 @@ def write_run_pages(runs: RunPages, out_dir: Path) -> list[str]:
             own: list[str] = []
             content = make(runs, one, own)
             known = {"runs": runs, "one": content, "problems": condense(own)}
+            known["chain"] = _draw_chain(one, runs.root, known_files) if folder == SAMPLES else None
             text = page.render(**known, **_make_links(out_dir, folder))
             with atomic_write(out_dir / folder / f"{one.name}.html") as file:
                 file.write(text.encode("utf-8"))
             problems += own
     return problems
+
+
+def _draw_chain(
+    one: PageSamples, root: str, known_files: Mapping[str, Sequence[Path]]
+) -> Markup | None:
+    """Draw what the numbers of a sample set were made of; None where they are not there."""
+    path = one.batches[0].metrics.path
+    try:
+        return Markup(draw_svg(trace(path, root, known_files)))
+    except UserError:
+        return None
 
 
 def _make_links(out_dir: Path, folder: str) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 import pytest
 
 from reports.pictures import make_pictures
-from reports.render import make_cost_tables, make_cost_totals, render_index, render_table
+from reports.render import make_cost_tables, make_cost_totals, render_index, render_table, squeeze
 from specs.page import PageLink
 from tests.reports.conftest import evaluate, read_page, wanted
 
@@ -192,3 +192,9 @@ def test_costs_keeps_what_it_does_not_know():
     assert [row["cells"] for row in rows["rows"]] == [["1,000", "\u2013"], ["\u2013", "5.0 s"]]
     totals = [("note", "two cores"), ("peak memory (MB)", "512")]
     assert make_cost_totals(costs) == totals
+
+
+def test_styles_lose_what_only_people_read_and_nothing_else():
+    style = "/* why\n   so */\na > b {\n  margin: 0 auto;\n  font: 1px/2 x, y;\n}\n"
+    style += "@media print { c {} }"
+    assert squeeze(style) == "a > b{margin: 0 auto;font: 1px/2 x,y;}@media print{c{}}"

@@ -8,7 +8,7 @@ import pytest
 
 from records.batches import write_batch
 from records.errors import main_guard
-from records.manifest import make_manifest
+from records.manifest import hash_inputs, make_manifest, write_manifest
 from reports.cli import main
 from reports.runs.page import write_run_pages
 from specs.run_pages import RunPages, load_run_pages
@@ -99,6 +99,19 @@ def test_a_sample_set_shows_images_numbers_cost_and_its_command(project, runs):
         "none.log (not here)" in text and '<a href="../../m.json"><code>m.json</code></a>' in html
     )
     assert "samples.sha256" in text and "samples.model" not in text
+
+
+def test_a_sample_set_shows_what_its_numbers_were_made_of(project, runs):
+    path, runs["root"] = project.folder / "m.json", "."
+    _, pages = write(project, runs)
+    assert "What the numbers were made of" not in read_text(pages["samples"])  # no manifest
+    about = make_manifest(kind="metrics", name=HOSTILE, inputs=hash_inputs(samples="s.npz"))
+    write_manifest(path, about)
+    _, pages = write(project, runs)
+    html = pages["samples"].read_text()
+    assert html.count("<rect ") == 2 and HOSTILE not in html
+    assert ">metrics</text>" in html and ">samples</text>" in html
+    assert "python -m records trace m.json --verify" in html
 
 
 def test_a_model_shows_blocks_curves_and_what_it_drew(project, runs):
