@@ -58,7 +58,7 @@ def make_run_pages(plan: Plan, page: str) -> RunPages:
         "scale": plan.scale.name,
         "source": plan.source,
         "root": plan.layout.root,
-        "pages": [one.content() for one in link_pages(plan)],
+        "pages": link_pages(plan),
         "samples": [one.content() for one in samples],
         "models": [_describe_model(plan, forecast, name, sets).content() for name in models],
     }

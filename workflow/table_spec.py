@@ -13,7 +13,6 @@ from specs.page import (
     PageClaim,
     PageClassifier,
     PageComparison,
-    PageLink,
     PageRow,
     PageSpec,
     SeedMetrics,
@@ -64,16 +63,16 @@ def make_table_spec(plan: Plan, name: str) -> PageSpec:
         "ceilings": _ceilings(plan, tasks),
         "claims": [_claim(plan, name, key, claim) for key, claim in table.claims.items()],
         "classifiers": _classifiers(plan, table),
-        "pages": [one.content() for one in link_pages(plan)],
+        "pages": link_pages(plan),
     }
     return validated(PageSpec, content, f"page of {name}")
 
 
-def link_pages(plan: Plan) -> list[PageLink]:
-    """Name the pages of tables that there are."""
+def link_pages(plan: Plan) -> list[dict[str, str]]:
+    """Name the pages of tables that there are, as `PageLink` has it."""
     shown = {name: plan.tables[name] for name in plan.shown_tables}
     return [
-        PageLink(name=name, title=f"{number_table(table)}: {table.title}")
+        {"name": name, "title": f"{number_table(table)}: {table.title}"}
         for name, table in shown.items()
     ]
 

@@ -61,7 +61,7 @@ def main(crate, *profiles):
         patch.object(util, "source_to_json", load),
         patch.object(context, "source_to_json", load),
         patch.object(document_loader, "_original_source_to_json", load),
-        patch.object(HttpRequester, "get", get),
+        patch.object(HttpRequester, "get", get, create=True),
     ):
         for profile in profiles:
             settings = {"rocrate_uri": crate, "profile_identifier": profile}
