@@ -128,8 +128,9 @@ def test_a_job_that_computes_with_cuda_asks_for_one_gpu_and_its_partition(projec
     (project / row).unlink(missing_ok=True)
     jobs = list_jobs(cluster)
     # Whether it succeeds depends on a GPU that is really there.
+    once = ["--profile", "slurm", "--retries", "0"]
     other = ["--set-resources", "evaluate:slurm_partition=other"]
-    run(project, cluster, "--profile", "slurm", *SOON, *other, *MINI[:-1], "device=cuda", "--", row)
+    run(project, cluster, *once, *SOON, *other, *MINI[:-1], "device=cuda", "--", row)
     (job,) = list_jobs(cluster)[len(jobs) :]
     assert (job["rule"], job["Partition"]) == ("evaluate", "other")
     assert job["TresPerJob"] == "gres:gpu:1"
@@ -209,7 +210,7 @@ def test_parts_of_batches_drawn_on_both_nodes_are_the_same_batches(local, cluste
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     subprocess.run([sys.executable, "-m", *count], cwd=folder, env=environment, check=True)
     jobs = list_jobs(cluster)
-    cut = [*MINI[:-1], "shard_minutes=0.0001", "--", "reproduce_table3"]
+    cut = [*MINI[:-1], "shard_minutes=0.000001", "--", "reproduce_table3"]
     process, output = run(folder, cluster, "--profile", "slurm", *cut)
     assert process.returncode == 0, output
     drawn = [job for job in list_jobs(cluster)[len(jobs) :] if job["rule"] == "shard"]
