@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def _examine_accounting(profile: Mapping[str, Any]) -> Finding:
     _, said = _run("scontrol", "show", "config")
     found = dict(re.findall(r"^(\w+)\s*= (.*)$", said, re.M))
     storage, asks = found.get("AccountingStorageType", ""), profile.get("slurm-status-command")
-    age_s = int(re.match(r"\d*", found.get("MinJobAge", ""))[0] or 0)  # type: ignore[index]
+    age_s = int(found.get("MinJobAge", "").split()[0]) if found.get("MinJobAge") else 0
     words = f"a job that has ended is known for {age_s} s (MinJobAge)"
     if storage.endswith("none") and asks != "squeue":
         return Finding(
@@ -225,8 +226,6 @@ def _examine_node(plan: Plan, where: list[str]) -> Iterator[Finding]:
         near,
         "as here" if near else f"{skew:+.0f} s from the file system's; ask for NTP",
     )
-    from importlib.metadata import version
-
     here = {"python": sys.version.split()[0], "torch": version("torch")}
     there = {name: told[name] for name in here}
     words = "python {python}, torch {torch}".format(**there)

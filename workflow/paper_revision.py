@@ -4,7 +4,6 @@ It is made by git's plumbing in an index of its own, so that neither the work tr
 index is touched.
 """
 
-import json
 import os
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ from records.files import format_json, read_json
 from workflow.job_events import find_published
 from workflow.plan import Plan
 from workflow.resolve import STAGES
-from workflow.stage import CLAIM
+from workflow.stage import read_claims
 
 BRANCH = "paper"
 # Its commit is the same for the same numbers and parent, whoever makes it and when.
@@ -64,12 +63,9 @@ def make_paper_revision(plan: Plan) -> str:
 def _translate(plan: Plan, numbers: dict[str, Any], table: str) -> dict[str, float]:
     """Return what the paper prints in place of numbers; what it does not print is left out."""
     published, found = find_published(plan), dict[str, float]()
-    report = Path(plan.layout.page(table, "json"))
-    claims = json.loads(report.read_text()).get("claims", []) if report.exists() else []
     effects = {
-        f"{CLAIM}.{claim['id']}.effect": claim["comparisons"][claim["deciding"]]["published_effect"]
-        for claim in claims
-        if claim["comparisons"]
+        f"{name}.effect": comparison["published_effect"]
+        for name, _, comparison in read_claims(plan.layout.page(table, "json"))
     }
     for key in numbers:
         cell, _, metric = key.rpartition(".")

@@ -16,7 +16,7 @@ import yaml
 
 from records.errors import UserError
 from records.files import atomic_write
-from workflow.layout import PAGE_ENDINGS, ROOT, Layout
+from workflow.layout import PAGE_ENDINGS, Layout
 from workflow.resolve import STAGES
 from workflow.run_owner import find_owners
 
@@ -83,7 +83,7 @@ def _run_dvc(*arguments: str) -> None:
         UserError: it is not installed, or refuses.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
     if "No module named dvc" in done.stderr:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +155,22 @@ def collect_numbers(path: str | Path) -> str:
 def _collect_claims(plan: Mapping[str, Any]) -> dict[str, float]:
     """Return effect and verdict (1 supported, -1 contradicted, 0 open) of each tested claim."""
     path = next((one for one in plan["pages"] if one.endswith(".json")), "")
-    if not os.path.exists(path):
-        return {}
     found = {}
-    for claim in read_json(path, "evaluated table").get("claims", []):
-        comparison = claim["comparisons"][claim["deciding"]] if claim["comparisons"] else {}
+    for name, verdict, comparison in read_claims(path):
         if comparison.get("effect") is not None:
-            found[f"{CLAIM}.{claim['id']}.effect"] = comparison["effect"]
-            found[f"{CLAIM}.{claim['id']}.verdict"] = VERDICTS.get(claim["verdict"], 0)
+            found[f"{name}.effect"] = comparison["effect"]
+            found[f"{name}.verdict"] = VERDICTS.get(verdict, 0)
     return found
+
+
+def read_claims(path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield claim.<id>, verdict and deciding comparison of each claim that has one.
+
+    Args:
+        path: an evaluated table (JSON); one that is not there has no claims.
+    """
+    content = read_json(path, "evaluated table") if os.path.exists(path) else {}
+    for claim in content.get("claims", []):
+        if claim["comparisons"]:
+            comparison = claim["comparisons"][claim["deciding"]]
+            yield f"{CLAIM}.{claim['id']}", claim["verdict"], comparison

@@ -20,7 +20,12 @@ MEASURED = {
     "claim.t3_x.effect": 0.03,
     "claim.t3_x.verdict": 1,
 }
-CLAIM = {"id": "t3_x", "deciding": 0, "comparisons": [{"published_effect": 0.13}]}
+CLAIM = {
+    "id": "t3_x",
+    "verdict": "supported",
+    "deciding": 0,
+    "comparisons": [{"published_effect": 0.13}],
+}
 
 
 @pytest.fixture
