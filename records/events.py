@@ -5,13 +5,14 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
 from records.files import explain_os_error
 from records.provenance import environment
+from records.system_metrics import watch_machine
 from records.usage import Usage
 
 CLUSTER_JOB = "SLURM_JOB_ID"
@@ -48,7 +49,7 @@ class EventLog:
         """Append one event.
 
         Args:
-            event: what happened, one word (`start`, `progress`, `mark`, `end`).
+            event: what happened, one word (`start`, `progress`, `system`, `mark`, `end`).
             fields: JSON values that belong to it.
         """
         if self.path is None:
@@ -103,17 +104,24 @@ class EventLog:
         Args:
             about: what `begin` takes.
 
+        Meanwhile `system` events say how busy the machine is.
+
         Yields:
             What the block uses, for its manifest.
         """
         usage = self.start_usage()
         self.begin(**about)
         try:
-            yield usage
+            with self.watch():
+                yield usage
         except BaseException as error:
             self.write("failed", text=f"{type(error).__name__}: {error}")
             raise
         self.write("end", **usage.read())
+
+    def watch(self) -> AbstractContextManager[None]:
+        """Write for the length of a block how busy the machine is (`records.system_metrics`)."""
+        return nullcontext() if self.path is None else watch_machine(self.write)
 
     def start_usage(self) -> Usage:
         """Start to count what a job uses."""
@@ -161,7 +169,12 @@ def _parse(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     is_event = isinstance(found, dict) and isinstance(found.get("event"), str)
-    return found if is_event and isinstance(found.get("time"), (int, float)) else None
+    return found if is_event and _is_time(found.get("time")) else None
+
+
+def _is_time(value: Any) -> bool:
+    """Tell whether a value is seconds since 1970, and neither NaN nor beyond any calendar."""
+    return isinstance(value, (int, float)) and 0 <= value < 1e11
 
 
 def add_event_options(parser: argparse._ActionsContainer) -> None:

@@ -20,6 +20,8 @@ NO_METRICS = {"event", "time", *STEPS}
 # Of a long series every point is kept up to this many, then those that are this share of their step
 # apart: 938 of 12,000. Which points are kept never depends on what follows.
 DENSE_POINTS = 200
+CLOCK_SLACK_S = 1.0  # two threads may write in another order than they took the time
+SYSTEM = "system"  # the event that says how busy the machine is; MLflow shows system/... apart
 PAPER = "paper"  # the tag with what the paper prints: fid=2.97,recall=0.63
 COPIED = ("git_commit", "platform", "device", "cluster_job", "metrics_digest")  # into tags
 
@@ -42,6 +44,7 @@ class Job:
         points: what it measured, in the order of its file.
         outcome: MLflow's word for how it went.
         num_attempts: how often it was started.
+        began: milliseconds since 1970 at its first start.
         kept: by metric, how many points were kept and the last step of them.
     """
 
@@ -49,6 +52,7 @@ class Job:
     points: list[Point] = field(default_factory=list)
     outcome: str = "RUNNING"
     num_attempts: int = 0
+    began: int = 0
     kept: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def keep_once(self, point: Point) -> None:
@@ -104,8 +108,8 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
         root: a folder; every `events/*.jsonl` below it is read.
 
     Returns:
-        The runs in the order of their files, and a sentence on each file with lines that could
-        not be used.
+        The runs in the order of their files, and a sentence on each file with lines or values that
+        could not be used, or with a clock that went back.
 
     Raises:
         UserError: a file cannot be read.
@@ -117,17 +121,29 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
         run = job = None
         is_tracked = True  # until a start says otherwise
         seen: set[tuple[str, int]] = set()
+        num_infinite = num_back = 0
+        latest = 0.0
         for event in events:
+            num_back += event["time"] < latest - CLOCK_SLACK_S
+            latest = event["time"]
             if "kind" in event:
                 is_tracked = event["kind"] in TRACKED
                 run, job = _open(runs, event) if is_tracked else (None, None)
             if run is None or job is None:
                 num_left_out += is_tracked
                 continue
-            _add(run, job, event, seen)
-        if num_left_out:
-            lines = "1 line" if num_left_out == 1 else f"{num_left_out} lines"
-            notices.append(f"{path}: left out {lines} cut short, damaged or without a start")
+            num_infinite += _add(run, job, event, seen)
+        faults = [
+            f"{word} {number} {what}{'s' * (number > 1)}{more}"
+            for word, number, what, more in (
+                ("left out", num_left_out, "line", " cut short, damaged or without a start"),
+                ("left out", num_infinite, "value", ", NaN or infinite"),
+                ("the clock went back", num_back, "time", "; points keep the times that it said"),
+            )
+            if number
+        ]
+        if faults:
+            notices.append(f"{path}: {'; '.join(faults)}")
     return list(runs.values()), notices
 
 
@@ -145,7 +161,7 @@ def _open(runs: dict[tuple[str, ...], Run], event: Mapping[str, Any]) -> tuple[R
     run.tags |= {str(name): str(value) for name, value in tags.items() if name != PAPER}
     run.tags |= {one: str(event[one]) for one in COPIED if event.get(one) is not None}
     word = str(event.get("job"))
-    job = run.jobs.setdefault(word, Job(word))
+    job = run.jobs.setdefault(word, Job(word, began=time))
     if event["event"] != "restored":  # a finished mark that was only written again
         job.num_attempts += 1
         job.outcome = "RUNNING"
@@ -165,25 +181,37 @@ def _parse_paper(tag: Any) -> Iterator[tuple[str, float]]:
                 yield metric, value
 
 
-def _add(run: Run, job: Job, event: Mapping[str, Any], seen: set[tuple[str, int]]) -> None:
-    """Add what an event says; of a step that a restart repeats the first value stays."""
-    time = _milliseconds(event)
+def _add(run: Run, job: Job, event: Mapping[str, Any], seen: set[tuple[str, int]]) -> int:
+    """Add what an event says; of a step that a restart repeats the first value stays.
+
+    Returns:
+        How many of its values are not finite, and left out.
+    """
+    time, num_infinite = _milliseconds(event), 0
     run.started, run.ended = min(run.started, time), max(run.ended, time)
     job.outcome = OUTCOMES.get(event["event"], job.outcome)
     if "kind" in event:
-        return
-    step = next((event[name] for name in STEPS if isinstance(event.get(name), int)), None)
+        return 0
+    is_system = event["event"] == SYSTEM
+    step = next((event[name] for name in STEPS if _is_step(event.get(name))), None)
     if step is None:
-        step = job.num_attempts - 1
+        step = round((time - job.began) / 1000) if is_system else job.num_attempts - 1
     for name, value in event.items():
         if name in NO_METRICS:
             continue
         # A row has the seconds of two jobs.
         full_name = f"{job.name}_{name}" if event["event"] == "end" else name
         for key, number in _list_numbers(full_name, value):
-            if (key, step) not in seen:
+            if not math.isfinite(number):
+                num_infinite += 1
+            elif (key, step) not in seen:
                 seen.add((key, step))
-                job.keep(Point(key, number, time, step))
+                job.keep(Point(f"{SYSTEM}/{key}" if is_system else key, number, time, step))
+    return num_infinite
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**53
 
 
 def _milliseconds(event: Mapping[str, Any]) -> int:
@@ -191,12 +219,15 @@ def _milliseconds(event: Mapping[str, Any]) -> int:
 
 
 def _list_numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    """Yield the finite numbers of a field; those of a list under names that count from 1."""
+    """Yield the numbers of a field; those of a list under names that count from 1."""
     if isinstance(value, list):
         for place, one in enumerate(value, 1):
             yield from _list_numbers(f"{name}_{place}", one)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        yield _clean(name), float(value)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            yield _clean(name), float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            yield _clean(name), math.inf
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

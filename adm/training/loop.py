@@ -304,7 +304,7 @@ def _run(
         batch_size=batch_size,
         shown=ranks.is_first,
     )
-    with catch_stop_signals(signal.SIGINT) as caught, bar:
+    with catch_stop_signals(signal.SIGINT) as caught, bar, events.watch():
         for images, labels in batches:
             x_start, y, t, eps = make_inputs(
                 images, labels, spec=spec, iteration=state.iteration, device=device, rows=rows

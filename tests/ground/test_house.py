@@ -38,6 +38,7 @@ NO_TORCH = ("specs", "adm.published.names", "records", "reports", "workflow")
 RECORDS_EXTRA = {
     "records.inversion": {"scipy"},
     "records.orders": {"tqdm"},
+    "records.system_metrics": {"psutil"},
     "records.transfers": {"requests", "urllib3"},
     "records.tracking": {"mlflow", "requests"},
 }

@@ -1,10 +1,11 @@
 """Runs from events: what belongs together, how it ended, and what is left out."""
 
 import json
+import math
 
 import pytest
 
-from records.events import EventLog
+from records.events import EventLog, read_events
 from records.runs import read_runs
 
 TAGS = {"scale": "mini", "source": "retrain"}
@@ -103,6 +104,46 @@ def test_only_finite_numbers_become_metrics(tmp_path):
     assert [(point.key, point.value) for point in run.jobs["sample"].points] == [
         ("f_1", 1.0), ("f_2", 2.0)
     ]  # fmt: skip
+
+
+def write_lines(log, *lines):
+    """Append events with times of their own."""
+    with open(log.path, "a") as file:
+        file.writelines(f"{json.dumps(line)}\n" for line in lines)
+
+
+def test_the_machine_is_told_by_seconds_under_the_names_of_mlflow(tmp_path):
+    log = open_log(tmp_path)
+    log.path.parent.mkdir(parents=True)
+    for began, name in ((1000.0, "start"), (5000.0, "resume")):  # requeued after a long while
+        about = {"kind": "model", "job": "train", "name": "a", "digest": "d", "tags": TAGS}
+        write_lines(log, {"event": name, "time": began, **about})
+        for later in (10.2, 20.4):
+            line = {"event": "system", "time": began + later, "gpu_0_utilization_percentage": later}
+            write_lines(log, line)
+    (run,), notices = read_runs(tmp_path)
+    found = points(run, "train", "system/gpu_0_utilization_percentage")
+    assert found == [(10, 10.2), (20, 20.4), (4010, 10.2), (4020, 20.4)] and notices == []
+
+
+def test_values_that_are_not_finite_and_a_clock_that_went_back_are_counted(tmp_path):
+    log = open_log(tmp_path)
+    begin(log, "train")
+    now = read_events(log.path)[0][0]["time"]
+    write_lines(
+        log,
+        {"event": "progress", "time": now + 9, "iteration": 1, "loss": math.nan, "lr": -math.inf},
+        {"event": "progress", "time": now - 3600, "iteration": 2, "loss": 10**400, "lr": 0.1},
+        {"event": "progress", "time": now - 3600.01, "iteration": 3, "loss": 0.5, "lr": 0.1},
+        {"event": "progress", "time": math.nan, "iteration": 4, "loss": 0.5},
+        {"event": "progress", "time": 1e300, "iteration": 5, "loss": 0.5},
+    )
+    (run,), (notice,) = read_runs(tmp_path)
+    assert "one.jsonl: left out 2 lines cut short" in notice
+    assert "; left out 3 values, NaN or infinite; the clock went back 1 time;" in notice
+    assert points(run, "train", "loss") == [(3, 0.5)]
+    assert points(run, "train", "lr") == [(2, 0.1), (3, 0.1)]
+    assert run.started < run.ended  # by what the clock said
 
 
 def test_odd_lines_and_names_are_told_and_harmless(tmp_path):

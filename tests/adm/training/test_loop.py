@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from records.files import canonical_json, sha256_file
 from records.interrupts import Stopped
 from records.locks import exclusive_lock
 from records.manifest import read_manifest
+from records.system_metrics import watch_machine
 from tests.adm.training_case import make_data, make_spec, random_images, run, write_set
 
 
@@ -36,6 +38,7 @@ def test_weights_say_what_they_are_and_events_tell_the_way(tmp_path, kind):
     assert path.samefile(tmp_path / "state" / "ema-4.safetensors")
     assert load_file(path).keys() == make_state(spec).model.state_dict().keys()
     events = read_events(tmp_path / "events.jsonl")[0]
+    events = [one for one in events if one["event"] != "system"]
     assert [one["event"] for one in events] == ["start", "progress", "progress", "mark", "end"]
     assert [one.get("iteration") for one in events] == [0, 2, 4, 4, 4]
     needed = {"loss", "grad_norm", "lr", "images_per_second"}
@@ -63,6 +66,16 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path):
         for i, seed in enumerate((0, 0, 1))
     )
     assert first == second != third
+
+
+def test_a_look_at_the_machine_changes_no_number(tmp_path, monkeypatch):
+    first = run(tmp_path, make_spec(), 4, state="s1", out="o1").read_bytes()
+    assert events_of(tmp_path, "system") == []
+    often = partial(watch_machine, interval_s=0.001)
+    monkeypatch.setattr("records.events.watch_machine", often)
+    assert run(tmp_path, make_spec(), 4, state="s2", out="o2").read_bytes() == first
+    told = events_of(tmp_path, "system")
+    assert told and all(one["process_memory_usage_megabytes"] > 10 for one in told)
 
 
 def test_annealing_reaches_the_optimiser(tmp_path):
