@@ -12,10 +12,10 @@ from records.metrics import PAPER
 from specs.architecture import Positive
 from specs.datasets import Name
 from specs.metrics import Metric
-from specs.sampling import RowSampler, SamplerSettings
+from specs.sampling import SamplerSettings
 from specs.scale import Scale
 from specs.strict import Strict, read_yaml, validated
-from specs.tables import SETTINGS, Row, Table
+from specs.tables import SETTINGS, Row, Table, change_sampler
 
 ACROSS = tuple(dict.fromkeys((*SETTINGS, *SamplerSettings.model_fields)))
 
@@ -157,18 +157,9 @@ def make_added_row(added: AddedRow, like: Row, where: str) -> Row:
     Raises:
         UserError: an unknown setting, or one that the row cannot have.
     """
-    if like.sampler is None:
-        raise UserError(f"{where}: like: {added.like!r} is a baseline; it draws no samples here")
-    changes = {**like.sampler.content(), **added.sampler}
+    row = change_sampler(like, added.sampler, f"{where}: like {added.like}: sampler")
     label = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in added.sampler.items())
-    return like.model_copy(
-        update={
-            "label": label,
-            "sampler": validated(RowSampler, changes, f"{where}: sampler"),
-            "published": {},
-            "released": False,
-        }
-    )
+    return row.model_copy(update={"label": label, "published": {}})
 
 
 def _check_point(

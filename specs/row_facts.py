@@ -45,14 +45,19 @@ def describe_row(scale: Scale, half: Row | Base) -> dict[str, SETTING]:
     }
 
 
-def load_named_tables(path: str | Path, scale: Scale) -> dict[str, Table]:
+def load_named_tables(
+    path: str | Path, scale: Scale, overrides: str | Path | None = None
+) -> dict[str, Table]:
     """Read the tables that a scale computes, with labels and claims in its own numbers.
+
+    Args:
+        path, scale, overrides: see `load_tables_at`.
 
     Raises:
         UserError: see `load_tables_at`; or a label or claim names a setting that is not there.
     """
     tables = {}
-    for name, table in load_tables_at(path, scale).items():
+    for name, table in load_tables_at(path, scale, overrides).items():
         facts = {row_id: _list_words(scale, row) for row_id, row in table.rows.items()}
         rows = {
             row_id: _fill(row, "label", facts[row_id], f"{path}: {name}: rows: {row_id}")

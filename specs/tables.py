@@ -1,6 +1,7 @@
 """The tables of the paper: rows, samplers, published numbers and claims (params/tables.yaml)."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from records.metrics import METRICS
 from specs.architecture import Positive
 from specs.datasets import Name
 from specs.metrics import Metric
+from specs.overrides import load_overrides
 from specs.sampling import RowSampler
 from specs.scale import Classifier, Scale, Upsampler, unknown
 from specs.schedule import space_timesteps
@@ -194,13 +196,21 @@ def load_tables(path: str | Path) -> dict[str, Table]:
     return tables
 
 
-def load_tables_at(path: str | Path, scale: Scale) -> dict[str, Table]:
+def load_tables_at(
+    path: str | Path, scale: Scale, overrides: str | Path | None = None
+) -> dict[str, Table]:
     """Read the tables that a scale computes, with tasks, models and steps by the scale's own names.
+
+    Args:
+        path: params/tables.yaml, or another.
+        scale: the scale.
+        overrides: params/run.yaml, or another file that says which samplers are set otherwise.
 
     Raises:
         UserError: see `load_tables`; or the scale cannot make a row: unknown task or model, a model
             of the wrong kind, a mark that its training does not have, an impossible respacing, a
-            stack whose halves do not fit.
+            stack whose halves do not fit; or an override of a row that is not there, or that the
+            row cannot have.
     """
     tables = {
         name: table.model_copy(
@@ -209,6 +219,13 @@ def load_tables_at(path: str | Path, scale: Scale) -> dict[str, Table]:
         for name, table in load_tables(path).items()
         if table.scales is None or scale.name in table.scales
     }
+    for row_id, changes in load_overrides(overrides).items() if overrides else ():
+        where = f"{overrides}: overrides: {row_id}"
+        rows = next((one.rows for one in tables.values() if row_id in one.rows), None)
+        if rows is None:
+            known = [one for table in tables.values() for one in table.rows]
+            raise unknown(where, f"row at scale {scale.name}", row_id, known)
+        rows[row_id] = change_sampler(rows[row_id], changes, where)
     for name, table in tables.items():
         ungraded = [one for one in table.metrics if one not in scale.evaluation.metrics]
         if ungraded:
@@ -219,6 +236,18 @@ def load_tables_at(path: str | Path, scale: Scale) -> dict[str, Table]:
         for row_id, row in table.rows.items():
             _check_row(f"{path}: {name}: rows: {row_id}", table, row, scale)
     return tables
+
+
+def change_sampler(row: Row, changes: Mapping[str, Any], where: str) -> Row:
+    """Return a row with some settings of its sampler changed; nothing was published of it.
+
+    Raises:
+        UserError: a baseline, an unknown setting, or one that the row cannot have.
+    """
+    if row.sampler is None:
+        raise UserError(f"{where}: a baseline, which draws no samples here; name another row")
+    sampler = validated(RowSampler, {**row.sampler.content(), **changes}, where)
+    return row.model_copy(update={"sampler": sampler, "released": False})
 
 
 def rename_half(half: Any, scale: Scale) -> Any:

@@ -25,7 +25,7 @@ from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
 from workflow.forecast_text import format_forecast
 from workflow.paper_revision import make_paper_revision
-from workflow.plan import FIGURES, Plan
+from workflow.plan import FIGURES, NONE, Plan
 from workflow.resolve import load_run, resolve_tables
 from workflow.run_pages import make_run_pages
 from workflow.sealing import seal
@@ -79,6 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     for key in ("scale", "source"):
         resolve.add_argument(f"--{key}", required=True, help="as in params/run.yaml")
+    resolve.add_argument("--overrides", default=NONE, help="params/run.yaml, or a file like it")
     reproduce = commands.add_parser(
         "reproduce", help="make one table with Snakemake (stages table1 to table6 of dvc.yaml)"
     )
@@ -125,7 +126,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         print(f"wrote {collect_numbers(args.plan)}")
         return 0
     if args.command == "resolve":
-        for path in resolve_tables(load_run(args.scale, args.source)):
+        for path in resolve_tables(load_run(args.scale, args.source, args.overrides)):
             print(f"wrote {path}")
         return 0
     if args.command == "doctor":

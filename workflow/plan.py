@@ -4,6 +4,7 @@ Equal specs are made once: rows that need the same samples share those of the fi
 The digest of a spec decides whether work is done again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -25,7 +26,7 @@ PUBLISHED_RECIPE = 1
 SPLIT_SIZE = 5000
 NEIGHBOURS = 3
 FIGURES = "figures"  # the page of all figures
-NO_FIGURES = "none"
+NONE = "none"  # no figures, no overrides
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,8 @@ def make_plan(
     results: str,
     tables: str,
     released: str,
-    figures: str = NO_FIGURES,
+    figures: str = NONE,
+    overrides: str = NONE,
     device: str | None = None,
     machine: Machine | None = None,
 ) -> Plan:
@@ -155,6 +157,7 @@ def make_plan(
         tables: params/tables.yaml, or another path.
         released: what was published; params/released.yaml, or another path.
         figures: params/figures.yaml, or another path; `none` for none.
+        overrides: params/run.yaml, or another path; `none` for none.
         device: where jobs compute; None: as the scale says.
         machine: what jobs may use of a cluster; None: one device each, without a limit of time.
 
@@ -162,13 +165,14 @@ def make_plan(
         UserError: anything wrong in the files, or a source that the scale cannot have.
     """
     settings = {"scale": scale, "source": source, "results": results}
-    settings |= {"tables": tables, "released": released, "figures": figures}
+    settings |= {"tables": tables, "released": released, "figures": figures, "overrides": overrides}
+    changes = None if overrides == NONE else find_shipped(overrides)
     scale_path = find_scale(scale)
     loaded = load_scale(scale_path)
     check_source(str(scale_path), source, loaded)
     plan = Plan(
         scale=loaded,
-        tables=load_named_tables(find_shipped(tables), loaded),
+        tables=load_named_tables(find_shipped(tables), loaded, changes),
         source=source,
         layout=Layout(results, loaded.name, source),
         released=load_released(find_shipped(released)),
@@ -182,7 +186,7 @@ def make_plan(
             plan.datasets.update(make_dataset_specs(name, task))
     if source != "rescore":
         _add_models(plan)
-    known: dict[str, str] = {}
+    known = _name_unchanged(settings) if changes else {}
     for name, table in plan.tables.items():
         for row_id, row in table.rows.items():
             num_cells = len(plan.cells)
@@ -196,7 +200,7 @@ def make_plan(
                 _add_cells(plan, known, table, row_id, row)
             for cell in list(plan.cells)[num_cells:]:
                 plan.pages.setdefault(plan.cells[cell], set()).add(name)
-    if figures != NO_FIGURES:
+    if figures != NONE:
         plan.figures.update(load_figures_at(find_shipped(figures), loaded, plan.tables))
         _add_figure_rows(plan, known)
     _drop_unused_marks(plan)
@@ -213,6 +217,15 @@ def find_pages(plan: Plan, name: str) -> set[str]:
             if name in [part.name for part in parts if part]:
                 found |= find_pages(plan, sample)
     return found
+
+
+def _name_unchanged(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of batches by digest as they are without overrides.
+
+    What an experiment draws goes by other names, so that coming back from it draws nothing.
+    """
+    unchanged: dict[str, Any] = {**settings, "overrides": NONE}
+    return {batch.digest: name for name, batch in make_plan(**unchanged).samples.items()}
 
 
 def _add_models(plan: Plan) -> None:
@@ -380,7 +393,8 @@ def _add_samples(
         ),
         low_res=BatchRef(name=low_res, digest=plan.samples[low_res].digest) if low_res else None,
     )
-    same = known.setdefault(spec.digest, name)
-    if same == name:
-        plan.samples[name] = spec
+    own = name if plan.settings["overrides"] == NONE else f"{name}-{spec.digest[:8]}"
+    same = known.setdefault(spec.digest, own)
+    if same not in plan.samples:
+        plan.samples[same] = spec.model_copy(update={"name": same})
     return same

@@ -12,7 +12,7 @@ from workflow.accuracy import make_accuracy_spec
 from workflow.availability import explain_empty_table
 from workflow.code_digest import digest_code
 from workflow.layout import PAGE_ENDINGS, ROOT
-from workflow.plan import Plan, cell_name
+from workflow.plan import NONE, Plan, cell_name
 from workflow.settings import load_plan
 from workflow.table_spec import list_samples, make_table_spec, table_inputs
 
@@ -20,7 +20,7 @@ FORMAT = 1
 STAGES = tuple(f"table{number}" for number in range(1, 7))  # dvc.yaml has one for each
 
 
-def load_run(scale: str, source: str) -> Plan:
+def load_run(scale: str, source: str, overrides: str = NONE) -> Plan:
     """Make the plan of what params/run.yaml names; dvc.yaml looks for its results below the name.
 
     Raises:
@@ -34,7 +34,7 @@ def load_run(scale: str, source: str) -> Plan:
             f"params/run.yaml: scale: got {scale!r}; needed: the name of a file in params/scales, "
             f"one of {', '.join(names)}"
         )
-    plan = load_plan({"scale": scale, "source": source})
+    plan = load_plan({"scale": scale, "source": source, "overrides": overrides})
     if plan.scale.name != scale:
         raise UserError(
             f"params/scales/{scale}.yaml: name: got {plan.scale.name!r}; needed: {scale}, as the "

@@ -9,10 +9,12 @@ from typing import Any
 from records.errors import UserError
 from records.files import check_folder, demand_folder
 from records.options import DEVICE, DEVICES
+from specs.overrides import load_overrides
 from specs.strict import validated
 from workflow.forecast import find_cuts, find_segments
+from workflow.layout import find_shipped
 from workflow.machine import Machine
-from workflow.plan import NO_FIGURES, Plan, make_plan
+from workflow.plan import NONE, Plan, make_plan
 
 DEFAULTS = {
     "scale": "digits",
@@ -21,6 +23,7 @@ DEFAULTS = {
     "tables": "params/tables.yaml",
     "released": "params/released.yaml",
     "figures": "params/figures.yaml",
+    "overrides": NONE,
 }
 # Snakemake takes braces for wildcards, and a command a leading dash for an option.
 PATH = re.compile(r"(?!-)[^{}\x00-\x1f\x7f]+")
@@ -33,8 +36,10 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
     Args:
         config: `scale` (a name in params/scales/ or a path), `source`, `results`, `tables`,
             `released`, `figures`; a missing one takes its default. The shipped figures are of the
-            shipped tables: with others there are none (`figures=none`). `device` is where jobs
-            compute; a missing one is the scale's. The keys of `Machine` are apart too.
+            shipped tables: with others there are none (`figures=none`). `overrides` is a file like
+            params/run.yaml: what it changes of the tables, by default nothing (`none`). `device`
+            is where jobs compute; a missing one is the scale's. The keys of `Machine` are apart
+            too.
 
     Raises:
         UserError: an unknown key or scale, or anything wrong in the files.
@@ -52,7 +57,9 @@ def load_plan(config: Mapping[str, Any]) -> Plan:
     settings["results"] = str(Path(settings["results"]))  # Snakemake warns of ./
     demand_folder(settings["results"])
     if settings["tables"] != DEFAULTS["tables"] and settings["figures"] == DEFAULTS["figures"]:
-        settings["figures"] = NO_FIGURES
+        settings["figures"] = NONE
+    if settings["overrides"] != NONE and not load_overrides(find_shipped(settings["overrides"])):
+        settings["overrides"] = NONE  # pages remember what they were made of
     plan = make_plan(**settings, machine=machine)
     plan.segments.update(find_segments(plan))
     plan.cuts.update(find_cuts(plan))

@@ -92,7 +92,11 @@ def test_mistakes(tmp_path, change, words):
         ("t3_cond_guided_1", {"guidance_scael": 2.0}, "sampler: guidance_scael: unknown key"),
         ("t3_cond_guided_1", {"guidance_scale": "2"}, "sampler: guidance_scale: "),
         ("t3_cond", {"guidance_scale": 2.0}, "guidance needs both, no guidance neither"),
-        ("t4_256_sr3", {"eta": 1.0}, "like: 't4_256_sr3' is a baseline"),
+        (
+            "t4_256_sr3",
+            {"eta": 1.0},
+            "like t4_256_sr3: sampler: a baseline, which draws no samples",
+        ),
     ],
 )
 def test_settings_that_an_added_row_cannot_have(like, sampler, words):

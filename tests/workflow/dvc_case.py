@@ -42,7 +42,8 @@ def make_clone(folder):
 
 def choose(folder, scale, source):
     """Say what `dvc repro` computes."""
-    write_params(folder / "params", run={"scale": scale, "source": source})
+    run = {"scale": scale, "source": source, "overrides": {}}
+    write_params(folder / "params", run=run)
 
 
 def change(path, edit):

@@ -225,3 +225,31 @@ def test_the_metric_spec_says_what_eval_does(plan):
 def test_bad_settings(config, words):
     with pytest.raises(UserError, match=words):
         load_plan(config)
+
+
+def test_an_experiment_draws_under_names_of_its_own(plan, tmp_path):
+    run = {"scale": "digits", "source": "retrain"}
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump({**run, "overrides": {"t3_cond": {"respacing": "10"}}}))
+    changed = load_plan({"overrides": str(path)})
+    moved = {cell: name for cell, name in changed.cells.items() if name != plan.cells[cell]}
+    digest_of = {cell: changed.samples[name].digest for cell, name in moved.items()}
+    assert moved == {cell: f"{cell}-{one[:8]}" for cell, one in digest_of.items()}
+    alike = {key for one in plan.figures.values() for key, row in one.rows.items()
+             if row.like == "t3_cond"}  # fmt: skip
+    assert alike and {cell.partition("-")[0] for cell in moved} == {"t3_cond", *alike}
+    # Rows of other tables that shared the batch go on using it.
+    assert changed.cells["t4_256_adm"] == "t3_cond"
+    assert changed.samples["t3_cond"] == plan.samples["t3_cond"]
+
+
+def test_an_override_that_changes_nothing_draws_nothing(plan, tmp_path):
+    run = {"scale": "digits", "source": "retrain"}
+    path = tmp_path / "run.yaml"
+    sampler = {"guidance_scale": plan.drawn("t3_cond_guided_1").sampler.guidance_scale}
+    path.write_text(yaml.safe_dump({**run, "overrides": {"t3_cond_guided_1": sampler}}))
+    assert load_plan({"overrides": str(path)}).samples == plan.samples
+
+
+def test_a_file_without_overrides_is_none(plan):
+    assert load_plan({"overrides": "params/run.yaml"}).settings == plan.settings

@@ -37,11 +37,16 @@ def stages(tmp_path_factory):
 
 def test_dvc_computes_the_embedded_scale(stages):
     settings = yaml.safe_load((ROOT / "params" / "run.yaml").read_text())
-    assert settings == {"scale": "digits", "source": "retrain"}
+    assert settings == {"scale": "digits", "source": "retrain", "overrides": {}}
     command = "python -m workflow resolve --scale digits --source retrain"
+    command += " --overrides params/run.yaml"
     assert stages["plan"].cmd == command
     (params,) = stages["plan"].params
-    assert params.def_path == "params/run.yaml" and params.params == ["scale", "source"]
+    assert params.def_path == "params/run.yaml" and params.params == [
+        "scale",
+        "source",
+        "overrides",
+    ]
 
 
 def test_dvc_names_the_files_that_the_stages_make(stages):
@@ -84,7 +89,8 @@ def test_the_commands_of_a_stage_parse(stages, name):
     assert parsed[0].snakemake[0] == "snakemake"
     options = get_argument_parser().parse_args(parsed[0].snakemake[1:])
     assert options.targets == [f"reproduce_{name}"]
-    assert options.config == ["scale=digits", "source=retrain"]
+    settings = ["scale=digits", "source=retrain", "overrides=params/run.yaml"]
+    assert options.config == settings
     assert set(options.forcerun) == {"table"} and options.cores is None
 
 

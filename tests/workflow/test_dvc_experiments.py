@@ -1,0 +1,77 @@
+"""`dvc exp run` with a changed setting, at a miniature scale: what runs, and what it leaves."""
+
+import csv
+import io
+import re
+import shutil
+
+import pytest
+
+from tests.workflow.dvc_case import commit, dvc, git, make_clone
+
+pytest.importorskip("dvc")
+pytestmark = pytest.mark.slow
+
+RULE = re.compile(r"^(?:local)?rule (\w+):", re.M)
+METRICS = "metrics/mini/retrain/table3.json"
+SET = "params/run.yaml:++overrides.t3_uncond_guided_10.guidance_scale=5.0"
+FID = "t3_uncond_guided_10.fid"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A clone in which Table 3 is computed and committed."""
+    folder = make_clone(tmp_path_factory.mktemp("finished") / "project")
+    dvc(folder, "repro", "table3")
+    git(folder, "config", "user.name", "A Person")  # DVC commits experiments
+    git(folder, "config", "user.email", "person@example.org")
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "project")
+    return tmp_path / "project"
+
+
+def show(folder):
+    """Return the column of a number and that of its setting, by experiment."""
+    lines = csv.DictReader(io.StringIO(dvc(folder, "exp", "show", "--csv")))
+    key = "overrides.t3_uncond_guided_10.guidance_scale"
+    return {line["Experiment"] or line["rev"]: (line[FID], line[key]) for line in lines}
+
+
+def test_an_experiment_runs_its_row_and_going_back_draws_nothing(copied):
+    before = (copied / METRICS).read_bytes()
+    output = dvc(copied, "exp", "run", "table3", "--name", "half", "-S", SET)
+    assert sorted(RULE.findall(output)) == ["evaluate", "reproduce_table3", "sample", "table"]
+    after = (copied / METRICS).read_bytes()
+    found = show(copied)
+    assert found["half"][1] == "5.0" and found["master"][1] == ""
+    assert found["half"][0] != found["master"][0]
+    batches = {path.name for path in (copied / "results/mini/retrain/samples").iterdir()}
+    assert len(batches) == 3 and {"t3_uncond", "t3_uncond_guided_10"} < batches
+
+    git(copied, "checkout", "--quiet", ".")
+    dvc(copied, "checkout", "--allow-missing", "table3", "plan")
+    assert (copied / METRICS).read_bytes() == before
+    assert RULE.findall(dvc(copied, "repro", "table3")) == []
+    assert set(RULE.findall(dvc(copied, "repro", "--force", "--single-item", "table3"))) == {
+        "table",
+        "reproduce_table3",
+    }
+
+    output = dvc(copied, "exp", "run", "table3", "--name", "again", "--force", "-S", SET)
+    assert set(RULE.findall(output)) == {"table", "reproduce_table3"}
+    assert (copied / METRICS).read_bytes() == after
+
+
+def test_a_setting_that_does_not_exist_is_named(copied):
+    wrong = SET.replace("guidance_scale", "guidance_scael")
+    output = dvc(copied, "exp", "run", "table3", "-S", wrong, code=255)
+    assert (
+        "error: params/run.yaml: overrides: t3_uncond_guided_10: guidance_scael: unknown key; did "
+        "you mean 'guidance_scale'?"
+    ) in output.splitlines()
+    assert "Traceback" not in output
