@@ -14,11 +14,14 @@ from records.inputs import refuse_replacing
 from records.options import NOT_NEGATIVE, POSITIVE, add_machine_options, check_device, whole_number
 from specs.load import load_spec
 from specs.models import ModelSpec
-from specs.sampling import AccuracySpec, LossSpec, SampleSpec
+from specs.sampling import AccuracySpec, DenoisingSpec, LossSpec, SampleSpec
 from specs.strict import Spec
 
 # The kind of spec that a command reads.
-KINDS = {"train": "model", "sample": "sample", "accuracy": "accuracy", "loss": "loss"}
+KINDS = {
+    "train": "model", "sample": "sample", "denoise": "denoising", "accuracy": "accuracy",
+    "loss": "loss",
+}  # fmt: skip
 READ = (  # options that are, or may be, files to read
     "spec", "data", "weights", "classifier", "low_res", "path", "name_or_file", "base", "tables",
     "released",
@@ -66,9 +69,16 @@ def make_parser() -> argparse.ArgumentParser:
 
     sample = _add_planned(commands, "sample", "draw the samples that a spec describes")
     sample.add_argument("name", nargs="?", type=_point_to_draw, help=argparse.SUPPRESS)
-    sample.add_argument("--weights", required=True, help="the model's averaged weights")
-    sample.add_argument("--classifier", help="the classifier's weights, for guidance")
-    sample.add_argument("--low-res", help="the base's batch, for an upsampler")
+    denoise = _add_planned(commands, "denoise", "draw samples, and keep what they were on the way")
+    for drawing in (sample, denoise):
+        drawing.add_argument("--weights", required=True, help="the model's averaged weights")
+        drawing.add_argument("--classifier", help="the classifier's weights, for guidance")
+        drawing.add_argument("--low-res", help="the base's batch, for an upsampler")
+        drawing.add_argument(
+            "--batch-size", type=POSITIVE, default=64, help="images at a time (64)"
+        )
+        add_event_options(drawing)
+    denoise.add_argument("--out", required=True, help="images on the way (.npz) to write")
     sample.add_argument("--start", type=NOT_NEGATIVE, default=0, help="first sample number (0)")
     sample.add_argument("--stop", type=POSITIVE, help="one past the last sample number")
     sample.add_argument("--state", help="folder of finished shards (beside --out)")
@@ -79,8 +89,6 @@ def make_parser() -> argparse.ArgumentParser:
         "join: put the batch together of shards that are all there",
     )
     sample.add_argument("--images-per-shard", type=POSITIVE, help="size of a shard (1000)")
-    add_event_options(sample)
-    sample.add_argument("--batch-size", type=POSITIVE, default=64, help="images at a time (64)")
     sample.add_argument("--out", required=True, help="batch to write (.npz)")
     cli_named.add_commands(commands)
     cli_own.add_commands(commands)
@@ -229,6 +237,22 @@ def _sample(args: argparse.Namespace, spec: SampleSpec) -> None:
     )
 
 
+def _denoise(args: argparse.Namespace, spec: DenoisingSpec) -> None:
+    """Draw samples, and keep what the model took them to be on the way."""
+    from adm.sampling.denoising import write_denoising
+
+    write_denoising(
+        spec,
+        weights_path=args.weights,
+        classifier_path=args.classifier,
+        low_res_path=args.low_res,
+        out_path=args.out,
+        batch_size=args.batch_size,
+        device=args.device,
+        events=open_events(args),
+    )
+
+
 def _accuracy(args: argparse.Namespace, spec: AccuracySpec) -> None:
     """Measure a noisy classifier."""
     from adm.sampling.accuracy import write_accuracy
@@ -261,6 +285,7 @@ def _measure(
 COMMANDS = {
     "train": _train,
     "sample": _sample,
+    "denoise": _denoise,
     "accuracy": _accuracy,
     "loss": _loss,
     **cli_named.COMMANDS,

@@ -60,13 +60,14 @@ class FigureHead(Strict):
 
     It shows numbers in `panels`, or the first `num_images` samples of each row, or these beside as
     many real images as `num_neighbours` says, the nearest ones, or `num_images` pairs of real
-    images with what DDIM draws between them, in `num_steps` steps.
+    images with what DDIM draws between them, in `num_steps` steps, or what the model takes the
+    first samples to be while it draws them, at `num_steps` places on the way.
     """
 
     arxiv_v4: Positive | None
     title: str
     about: str
-    shows: Literal["numbers", "samples", "nearest", "between"]
+    shows: Literal["numbers", "samples", "nearest", "between", "denoising"]
     panels: list[Panel]
     num_images: Positive | None
     num_neighbours: Positive | None = None
@@ -80,11 +81,12 @@ class FigureHead(Strict):
             raise ValueError(
                 f"num_images: got {self.num_images}; images need a number, numbers null"
             )
-        for key, shows in (("num_neighbours", "nearest"), ("num_steps", "between")):
-            if (self.shows == shows) != ((count := getattr(self, key)) is not None):
+        needed = {"num_neighbours": ("nearest",), "num_steps": ("between", "denoising")}
+        for key, kinds in needed.items():
+            if (self.shows in kinds) != ((count := getattr(self, key)) is not None):
                 raise ValueError(
-                    f"{key}: got {count}; a figure that shows {shows} needs a number, others have "
-                    "none"
+                    f"{key}: got {count}; a figure that shows {' or '.join(kinds)} needs a number, "
+                    "others have none"
                 )
         return self
 

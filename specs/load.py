@@ -7,7 +7,7 @@ from records.errors import BadSpec, UserError
 from records.files import read_json
 from specs.datasets import DatasetSpec, OwnImagesSpec
 from specs.models import AnyModelSpec, AnyWeightsSpec, DenoiserSpec, WeightsSpec
-from specs.sampling import AccuracySpec, LossSpec, SampleSpec
+from specs.sampling import AccuracySpec, DenoisingSpec, LossSpec, SampleSpec
 from specs.strict import Spec, validated
 
 MAX_LINES = 3
@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[Any, type[Spec], str]] = {
         f"{SPEC_FILES}: models/<classifier>/accuracy-<mark>.spec.json",
     ),
     "loss": (LossSpec, LossSpec, f"{SPEC_FILES}: models/<model>/loss-<mark>.spec.json"),
+    "denoising": (DenoisingSpec, DenoisingSpec, f"{SPEC_FILES}: denoising/<row>.spec.json"),
     "dataset": (DatasetSpec, OwnImagesSpec, f"{SPEC_FILES}: data/<task>.spec.json"),
 }
 # Keys that one kind of file alone has; the first that is there tells.
@@ -31,6 +32,7 @@ TELLING = {
     "sampler": "a sample spec",
     "num_ranges": "an accuracy spec",
     "loss_timesteps": "a loss spec",
+    "batch": "a denoising spec",
     "rows": "the specification of a table",
     "counts": "a metrics file",
     "iterations": "the spec of a feature network",
@@ -43,10 +45,10 @@ def load_spec(path: str | Path, what: str) -> Any:
 
     Args:
         path: JSON file.
-        what: the kind that is needed: model, sample, accuracy, loss or dataset.
+        what: the kind that is needed, one of `KINDS`.
 
     Returns:
-        The spec: ModelSpec, SampleSpec, AccuracySpec, LossSpec or DatasetSpec.
+        The spec, of that kind's type.
 
     Raises:
         UserError: missing, no JSON, a spec of another kind, an unknown or missing key, a wrong

@@ -129,6 +129,31 @@ class AccuracySpec(Spec):
     seed: int
 
 
+class DenoisingSpec(Spec):
+    """What a model takes samples to be while it draws them (`adm.sampling.denoising`).
+
+    The first `num_images` samples of a batch, at `num_steps` places on the way, its end the last.
+    """
+
+    recipe: Positive
+    name: str
+    batch: SampleSpec
+    num_images: Positive
+    num_steps: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _check(self) -> "DenoisingSpec":
+        sampler = self.batch.sampler
+        most = len(space_timesteps(sampler.num_timesteps, sampler.respacing)) + 1
+        for key, got, limit in (
+            ("num_images", self.num_images, self.batch.num_samples),
+            ("num_steps", self.num_steps, most),
+        ):
+            if got > limit:
+                raise ValueError(f"{key}: got {got}; its batch has {limit} at most")
+        return self
+
+
 class LossSpec(Spec):
     """The loss of a denoiser on images that it was not trained on (`adm.sampling.loss`)."""
 

@@ -8,7 +8,7 @@ from specs.figure_page import FigureLine, FigurePage, FigurePoint, PageFigure
 from specs.figures import ACROSS, AddedRow, Figure, Line
 from specs.page import WantedFile
 from specs.row_facts import describe_row
-from specs.sampling import SamplerSettings
+from specs.sampling import DenoisingSpec, SamplerSettings
 from specs.strict import validated
 from specs.tables import SETTING, Row, Table
 from workflow.plan import FIGURES, Plan
@@ -19,7 +19,7 @@ from workflow.table_spec import (
     seed_variants,
 )
 
-NEAREST_RECIPE = BETWEEN_RECIPE = 1
+NEAREST_RECIPE = BETWEEN_RECIPE = DENOISING_RECIPE = 1
 
 
 def extend_table(plan: Plan, name: str) -> Table:
@@ -61,6 +61,7 @@ def figure_inputs(plan: Plan) -> dict[str, list[str]]:
         ],
         "nearest": [plan.layout.nearest(one) for one in list_batches(plan, "nearest")],
         "between": [plan.layout.between(one) for one in list_batches(plan, "between")],
+        "denoising": [plan.layout.denoising(one).file for one in list_batches(plan, "denoising")],
     }
 
 
@@ -73,10 +74,13 @@ def list_tables(plan: Plan) -> list[str]:
 def list_batches(plan: Plan, shows: str) -> dict[str, Figure]:
     """Return the batches whose images figures of a kind show, with the first such figure.
 
-    What lies between real images takes those, which retraining alone needs.
+    What lies between real images takes those, which retraining alone needs; what a model takes
+    samples to be takes the model.
     """
     found: dict[str, Figure] = {}
-    if shows == "between" and plan.source != "retrain":
+    if (shows == "between" and plan.source != "retrain") or (
+        shows == "denoising" and plan.source == "rescore"
+    ):
         return found
     for figure in plan.figures.values():
         for cell in _list_cells(plan, figure.lines) if figure.shows == shows else ():
@@ -108,6 +112,19 @@ def make_between_spec(plan: Plan, sample: str) -> dict[str, Any]:
         "num_images": 2 * (figure.num_images or 0),
         "num_steps": figure.num_steps,
     }
+
+
+def make_denoising_spec(plan: Plan, sample: str) -> DenoisingSpec:
+    """Return what the images depend on that a batch's model takes its samples to be."""
+    figure = list_batches(plan, "denoising")[sample]
+    assert figure.num_images is not None and figure.num_steps is not None  # checked when read
+    return DenoisingSpec(
+        recipe=DENOISING_RECIPE,
+        name=sample,
+        batch=plan.drawn(sample),
+        num_images=figure.num_images,
+        num_steps=figure.num_steps,
+    )
 
 
 class Cell(NamedTuple):
@@ -157,16 +174,29 @@ def _make_points(plan: Plan, figure: Figure, line: Line) -> list[FigurePoint]:
         settings = _describe(plan, extend_table(plan, cell.table).rows[cell.row], cell.mark)
         point = {**cell._asdict(), "settings": {key: settings[key] for key in sorted(keys)}}
         sample = _find_batch(plan, cell)
-        if figure.shows == "nearest" and sample is not None:
-            point["pictures"] = WantedFile(
-                path=plan.layout.nearest(sample), digest=digest(make_nearest_spec(plan, sample))
-            )
-        elif sample in list_batches(plan, "between") and figure.shows == "between":
-            point["pictures"] = WantedFile(
-                path=plan.layout.between(sample), digest=digest(make_between_spec(plan, sample))
-            )
+        want = PICTURES.get(figure.shows)
+        if want and sample is not None and sample in list_batches(plan, figure.shows):
+            point["pictures"] = want(plan, sample)
         points.append(FigurePoint(**point))
     return points
+
+
+def _want_nearest(plan: Plan, sample: str) -> WantedFile:
+    made_of = digest(make_nearest_spec(plan, sample))
+    return WantedFile(path=plan.layout.nearest(sample), digest=made_of)
+
+
+def _want_between(plan: Plan, sample: str) -> WantedFile:
+    made_of = digest(make_between_spec(plan, sample))
+    return WantedFile(path=plan.layout.between(sample), digest=made_of)
+
+
+def _want_denoising(plan: Plan, sample: str) -> WantedFile:
+    made_of = make_denoising_spec(plan, sample).digest
+    return WantedFile(path=plan.layout.denoising(sample).file, digest=made_of)
+
+
+PICTURES = {"nearest": _want_nearest, "between": _want_between, "denoising": _want_denoising}
 
 
 def _describe(plan: Plan, row: Row, mark: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from specs.sampling import PublishedSamples, Sampler
 from specs.schedule import space_timesteps
 from workflow.accuracy import MAX_IMAGES, NUM_RANGES
 from workflow.availability import list_artefacts
-from workflow.figures import make_between_spec
+from workflow.figures import make_between_spec, make_denoising_spec
 from workflow.forecast_facts import Speed, load_published
 from workflow.grading_jobs import CEILING_IMAGES
 from workflow.graph import Graph
@@ -162,7 +162,7 @@ def compute_job_cost(
             num_images = compute_set_size(plan, name_held_out(spec.task))[0]
             steps = num_images * (plan.scale.evaluation.loss_timesteps or 0)
             return JobCost(steps * counts[name]["forward_flops"], kind=spec.kind)
-        case "sample":
+        case "sample" | "denoising":
             spec = plan.drawn(name)
             kind, flops = (
                 plan.models[spec.model.name].kind,
@@ -170,9 +170,12 @@ def compute_job_cost(
             )
             if spec.classifier is not None:
                 flops += counts[spec.classifier.name]["guidance_flops"]
-            steps = spec.num_samples * count_steps(spec.sampler)
             kept_bytes, precision = compute_batch_bytes(plan, name), spec.sampler.precision
-            return JobCost(steps * flops, kept_bytes, precision=precision, kind=kind)
+            num_images = spec.num_samples
+            if rule == "denoising":
+                num_images, kept_bytes = make_denoising_spec(plan, name).num_images, 0.0
+            flops *= num_images * count_steps(spec.sampler)
+            return JobCost(flops, kept_bytes, precision=precision, kind=kind)
     return JobCost()
 
 

@@ -19,7 +19,14 @@ from workflow.accuracy import make_accuracy_spec
 from workflow.availability import list_artefacts
 from workflow.code_digest import digest_page_code
 from workflow.fetching import name_file
-from workflow.figures import figure_inputs, list_batches, make_between_spec, make_figure_page
+from workflow.figures import (
+    PICTURES,
+    figure_inputs,
+    list_batches,
+    make_between_spec,
+    make_denoising_spec,
+    make_figure_page,
+)
 from workflow.job import Job, Key, Kind
 from workflow.job_events import record_events, tag_events
 from workflow.layout import Layout, Stored
@@ -167,14 +174,9 @@ def _sample(plan: Plan, sample: str, part: str | None = None) -> Job:
         first, last = part.split("-")
         only += ["--only", "draw", "--start", str(int(first)), "--stop", str(int(last))]
         name += f"-{part}"
-    guides = [files.weights(one.name, one.mark) for one in [spec.classifier] if one]
-    bases = [files.samples(plan.samples[one.name]) for one in [spec.low_res] if one]
+    reads, given = _read_networks(plan, spec)
     return Job(
-        reads={
-            "weights": [files.weights(spec.model.name, spec.model.mark)],
-            "classifier": guides,
-            "low_res": bases,
-        },
+        reads=reads,
         gathers={"parts": parts} if cut else {},
         identity={
             "spec": canonical_json(spec.content()),
@@ -182,10 +184,41 @@ def _sample(plan: Plan, sample: str, part: str | None = None) -> Job:
             "shards": files.shards(spec),
         },
         options=[
-            *(word for one in guides for word in ("--classifier", one.file)),
-            *(word for one in bases for word in ("--low-res", one.file)),
+            *given,
             *(*only, "--images-per-shard", str(plan.images_per_shard(sample))),
             *record_events(plan, name, sample),
+        ],
+    )
+
+
+def _read_networks(plan: Plan, spec: SampleSpec) -> tuple[dict[str, list[Stored]], list[str]]:
+    """Return what samples are drawn from, and the options that name what not every batch has."""
+    files = plan.layout
+    more = {
+        "classifier": [files.weights(one.name, one.mark) for one in [spec.classifier] if one],
+        "low_res": [files.samples(plan.samples[one.name]) for one in [spec.low_res] if one],
+    }
+    options = [
+        word
+        for role, stored in more.items()
+        for one in stored
+        for word in (f"--{role.replace('_', '-')}", one.file)
+    ]
+    return {"weights": [files.weights(spec.model.name, spec.model.mark)], **more}, options
+
+
+def _denoise(plan: Plan, sample: str) -> Job:
+    """Draw the first samples of a batch again, and keep what they were taken to be on the way."""
+    reads, given = _read_networks(plan, plan.drawn(sample))
+    return Job(
+        reads=reads,
+        identity={
+            "spec": canonical_json(make_denoising_spec(plan, sample).content()),
+            "batch_size": plan.scale.sampling.batch_size,
+        },
+        options=[
+            *(*given, "--device", plan.device),
+            *record_events(plan, f"denoising-{sample}", sample),
         ],
     )
 
@@ -271,6 +304,7 @@ def make_kinds(plan: Plan) -> dict[str, Kind]:
         "evaluate": Kind(sample, grading.evaluate, Layout.metrics, on_device=True),
         "nearest": Kind(sample, grading.find_nearest, Layout.nearest, on_device=True),
         "between": Kind(sample, _interpolate, Layout.between, on_device=True),
+        "denoising": Kind(sample, _denoise, Layout.denoising, on_device=True),
         "table": Kind(("table",), _make_table, Layout.pages),
         "figures": Kind((), _make_figures, partial(Layout.figures, names=list(plan.figures))),
         "index": Kind((), _make_index, Layout.first_page),
@@ -308,10 +342,9 @@ def list_jobs(plan: Plan) -> Iterator[Key]:
             yield "sample", sample
             for part in plan.cuts[sample].names if sample in plan.cuts else ():
                 yield "shard", sample, part
-    for sample in list_batches(plan, "nearest"):
-        yield "nearest", sample
-    for sample in list_batches(plan, "between"):
-        yield "between", sample
+    for rule in PICTURES:
+        for sample in list_batches(plan, rule):
+            yield rule, sample
     for table in plan.shown_tables:
         yield "table", table
     if plan.figures:

@@ -165,6 +165,11 @@ class Layout:
         """Return what a batch's model draws between real images."""
         return f"{self.made}/between/{sample}.npz"
 
+    def denoising(self, sample: str) -> Stored:
+        """Return what a batch's model takes its samples to be while it draws them."""
+        stem = f"{self.made}/denoising/{sample}"
+        return Stored(f"{stem}.npz", f"{stem}.spec.json")
+
     def ceiling(self, task: str) -> str:
         """Return the metrics of real images against real images."""
         return f"{self.root}/metrics/real-{task}.json"

@@ -22,7 +22,15 @@ from workflow.run_owner import find_owners
 
 FOLDER = "artefacts"
 SHARED = ("data", "metrics", "network", "references")  # of a scale, whatever the source
-MADE = ("between", "events", "metrics", "models", "nearest", "samples")  # of one source
+MADE = (
+    "between",
+    "denoising",
+    "events",
+    "metrics",
+    "models",
+    "nearest",
+    "samples",
+)  # of one source
 
 
 def seal(layout: Layout) -> list[str]:

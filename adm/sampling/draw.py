@@ -1,23 +1,25 @@
 """Draw samples: sample i depends on the weights, the seed and i, on nothing else."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adm.networks.model import make_network
 from adm.process.guidance import make_cond_fn
-from adm.process.sampler import sample_ancestral, sample_ddim
+from adm.process.sampler import Callback, sample_ancestral, sample_ddim
 from adm.process.seeds import make_generator
+from adm.sampling.conditions import check_base
 from adm.training.losses import choose_variance
-from adm.training.precision import check_precision, run_in_precision
+from adm.training.precision import check_precision, run_in_precision, use_exact_float32
 from adm.weights.files import WeightsHeader, load_network_of, read_header
 from records.errors import UserError
 from specs.architecture import UNetArchitecture
 from specs.models import ModelSpec, WeightsSpec
-from specs.sampling import Sampler, WeightsAt
+from specs.sampling import Sampler, SampleSpec, WeightsAt
 from specs.schedule import Schedule, make_schedule
 
 SAMPLERS = {"ancestral": sample_ancestral, "ddim": sample_ddim}
@@ -34,6 +36,7 @@ def draw_samples(
     low_res: Tensor | None = None,
     classifier: nn.Module | None = None,
     device: str = "cpu",
+    callback: Callback | None = None,
 ) -> Tensor:
     """Draw the samples of some indices, each from its own stream of noise.
 
@@ -50,6 +53,7 @@ def draw_samples(
         low_res: [n, c, h, w] in [-1, 1] for an upsampler.
         classifier: noisy classifier for guidance.
         device: where the networks are.
+        callback: of the sampler; sees every step.
 
     Returns:
         Images [n, c, h, w] in about [-1, 1], on the CPU.
@@ -92,6 +96,7 @@ def draw_samples(
         variance=choose_variance(spec.training.objective),
         noise_temperature=sampler.noise_temperature,
         eps_temperature=sampler.eps_temperature,
+        callback=callback,
         **options,
     )
     sample = sample.cpu()
@@ -114,6 +119,90 @@ _make_schedule_once = lru_cache(maxsize=8)(make_schedule)
 def make_respaced(sampler: Sampler) -> Schedule:
     """Return the chain that a sampler goes along."""
     return _make_schedule_once(sampler.schedule, sampler.num_timesteps, sampler.respacing)
+
+
+def prepare_drawing(
+    spec: SampleSpec,
+    *,
+    weights_path: str | Path,
+    classifier_path: str | Path | None,
+    low_res_path: str | Path | None,
+    start: int,
+    stop: int,
+    device: str,
+) -> tuple[WeightsHeader, Sequence[str] | None, Callable[..., Tensor]]:
+    """Check what samples are drawn from.
+
+    Args: see `adm.sampling.shards.write_samples`.
+
+    Returns:
+        What the denoiser's weights say of themselves; the names of the classes; and a function that
+        draws as `draw_samples` does, given indices, labels, small images and perhaps a callback.
+        The networks are loaded when it draws first.
+
+    Raises:
+        UserError: a range outside the spec, weights of another spec, or a base with other images.
+    """
+    _check_arguments(
+        spec,
+        start,
+        stop,
+        classifier=(classifier_path, spec.classifier),
+        low_res=(low_res_path, spec.low_res),
+    )
+    use_exact_float32()
+    header = read_expected_header(weights_path, spec.model)
+    shape = header.spec.architecture
+    if not isinstance(shape, UNetArchitecture):
+        raise UserError(f"{weights_path}: a classifier, which draws nothing; give a denoiser")
+    names = header.class_names
+    if classifier_path is not None and spec.classifier is not None:
+        names = read_expected_header(classifier_path, spec.classifier).class_names
+    if low_res_path is not None:
+        check_base(spec, low_res_path, stop, shape.low_res_px)
+
+    @cache
+    def load() -> tuple[nn.Module, nn.Module | None]:
+        if classifier_path is None or spec.classifier is None:
+            return load_network(weights_path, spec.model, device)[0], None
+        guide = load_network(classifier_path, spec.classifier, device)[0]
+        return load_network(weights_path, spec.model, device)[0], guide
+
+    def draw(indices: range, y: Tensor | None, low_res: Tensor | None, **options: Any) -> Tensor:
+        model, classifier = load()
+        return draw_samples(
+            indices,
+            model=model,
+            spec=header.spec,
+            sampler=spec.sampler,
+            seed=spec.seed,
+            labels=y,
+            low_res=low_res,
+            classifier=classifier,
+            device=device,
+            **options,
+        )
+
+    return header, names, draw
+
+
+def _check_arguments(spec: SampleSpec, start: int, stop: int, **files: tuple[Any, Any]) -> None:
+    """Demand a range that the spec has, and the files that it needs and no others."""
+    if not 0 <= start < stop <= spec.num_samples:
+        raise UserError(
+            f"{spec.name}: range {start}:{stop}; 0 <= start < stop <= {spec.num_samples} is needed"
+        )
+    for what, (path, needed) in files.items():
+        option = f"--{what.replace('_', '-')}"
+        if path is None and needed is not None:
+            raise UserError(
+                f"{spec.name}: no {what} given; its spec needs {needed.name}: give its file with "
+                f"{option}"
+            )
+        if path is not None and needed is None:
+            raise UserError(
+                f"{spec.name}: {what} {path} given, and its spec has none: leave {option} out"
+            )
 
 
 def load_network(

@@ -6,19 +6,17 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from adm.process.diffusion import to_uint8
-from adm.sampling.conditions import check_base, make_conditions
-from adm.sampling.draw import draw_samples, load_network, read_expected_header
-from adm.training.precision import use_exact_float32
+from adm.sampling.conditions import make_conditions
+from adm.sampling.draw import prepare_drawing
 from records.batches import join_batches, write_batch
 from records.errors import UserError
 from records.events import EventLog
@@ -26,7 +24,6 @@ from records.files import link_or_copy, remove_leftovers, sha256_file, write_jso
 from records.locks import exclusive_lock
 from records.manifest import hash_inputs, make_manifest, manifest_path, read_manifest
 from records.usage import Usage
-from specs.architecture import UNetArchitecture
 from specs.sampling import SampleSpec
 
 Draw = Callable[[range, Tensor | None, Tensor | None], np.ndarray]
@@ -82,46 +79,17 @@ def write_samples(
         UserError: a range outside the spec, weights of another spec, a base with other images,
             another process is at the same work, or shards are missing that should only be joined.
     """
-    _check_arguments(
-        spec,
-        start,
-        stop,
-        classifier=(classifier_path, spec.classifier),
-        low_res=(low_res_path, spec.low_res),
+    files: dict[str, Any] = {
+        "weights_path": weights_path, "classifier_path": classifier_path,
+        "low_res_path": low_res_path,
+    }  # fmt: skip
+    header, names, draw_images = prepare_drawing(
+        spec, **files, start=start, stop=stop, device=device
     )
-    use_exact_float32()
-    header = read_expected_header(weights_path, spec.model)
-    shape = header.spec.architecture
-    if not isinstance(shape, UNetArchitecture):
-        raise UserError(f"{weights_path}: a classifier, which draws nothing; give a denoiser")
-    names = header.class_names
-    if classifier_path is not None and spec.classifier is not None:
-        names = read_expected_header(classifier_path, spec.classifier).class_names
-    if low_res_path is not None:
-        check_base(spec, low_res_path, stop, shape.low_res_px)
-
-    @cache
-    def load() -> tuple[nn.Module, nn.Module | None]:
-        if classifier_path is None or spec.classifier is None:
-            return load_network(weights_path, spec.model, device)[0], None
-        guide = load_network(classifier_path, spec.classifier, device)[0]
-        return load_network(weights_path, spec.model, device)[0], guide
 
     def draw(indices: range, y: Tensor | None, low_res: Tensor | None) -> np.ndarray:
-        model, classifier = load()
-        sample = draw_samples(
-            indices,
-            model=model,
-            spec=header.spec,
-            sampler=spec.sampler,
-            seed=spec.seed,
-            labels=y,
-            low_res=low_res,
-            classifier=classifier,
-            device=device,
-        )
-        pixels = to_uint8(sample).numpy()
-        return np.repeat(pixels, 3, axis=-1) if shape.in_channels == 1 else pixels
+        pixels = to_uint8(draw_images(indices, y, low_res)).numpy()
+        return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
     about: dict[str, Any] = {"name": spec.name, "digest": spec.digest, "spec": spec.content()}
     manifest = make_manifest(
@@ -166,9 +134,8 @@ def write_samples(
                     progress.update(last - first)
                     continue
                 began = time.monotonic()
-                conditions = make_conditions(
-                    spec, range(first, last), low_res_path, shape.in_channels
-                )
+                channels = header.spec.architecture.in_channels
+                conditions = make_conditions(spec, range(first, last), low_res_path, channels)
                 path = _name_shard(state_dir, first, last)
                 _write_shard(
                     path, range(first, last), draw, conditions, manifest, batch_size, progress
@@ -193,25 +160,6 @@ def write_samples(
             lock.unlink()
             with suppress(OSError):  # files that others left there stay
                 state_dir.rmdir()
-
-
-def _check_arguments(spec: SampleSpec, start: int, stop: int, **files: tuple[Any, Any]) -> None:
-    """Demand a range that the spec has, and the files that it needs and no others."""
-    if not 0 <= start < stop <= spec.num_samples:
-        raise UserError(
-            f"{spec.name}: range {start}:{stop}; 0 <= start < stop <= {spec.num_samples} is needed"
-        )
-    for what, (path, needed) in files.items():
-        option = f"--{what.replace('_', '-')}"
-        if path is None and needed is not None:
-            raise UserError(
-                f"{spec.name}: no {what} given; its spec needs {needed.name}: give its file with "
-                f"{option}"
-            )
-        if path is not None and needed is None:
-            raise UserError(
-                f"{spec.name}: {what} {path} given, and its spec has none: leave {option} out"
-            )
 
 
 def split_range(start: int, stop: int, images_per_shard: int) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from reports.csv_text import render_lines
 from reports.figures.plot import STYLES, make_panel_svg
-from reports.figures.strips import make_between, make_nearest, make_strips
+from reports.figures.strips import make_between, make_denoising, make_nearest, make_strips
 from reports.figures.words import (
     describe_finding,
     describe_points,
@@ -21,6 +21,7 @@ PICTURES = {
     "samples": make_strips,
     "nearest": make_nearest,
     "between": make_between,
+    "denoising": make_denoising,
 }
 
 

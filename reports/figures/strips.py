@@ -15,6 +15,7 @@ from specs.page import WantedFile
 
 NEAREST = ("samples", "neighbours", "distances", "own_distances")
 BETWEEN = ("strips", "images", "fractions")
+DENOISING = ("strips", "timesteps")
 SHOWN_PX = 34  # smaller images are enlarged by the browser
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
@@ -79,6 +80,16 @@ def make_between(figure: Mapping[str, Any], problems: list[str]) -> list[dict[st
     return _lay_out(figure, problems, BETWEEN, _name_between, _describe_return)
 
 
+def make_denoising(figure: Mapping[str, Any], problems: list[str]) -> list[dict[str, Any]]:
+    """Lay out what samples were taken to be while they were drawn, as `make_strips` does.
+
+    Args:
+        figure: evaluated, one that shows the way from noise to samples.
+        problems: takes a sentence for each file that is broken or of other settings.
+    """
+    return _lay_out(figure, problems, DENOISING, _name_denoising, _describe_approach)
+
+
 def _lay_out(
     figure: Mapping[str, Any],
     problems: list[str],
@@ -119,6 +130,24 @@ def _name_between(found: Arrays) -> tuple[str, Named]:
     named = [*zip(words, found["strips"], strict=True)]
     columns = f"{found['strips'].shape[1]} random pairs of real images"
     return columns, [("real image", first_end), *named, ("real image", last_end)]
+
+
+def _name_denoising(found: Arrays) -> tuple[str, Named]:
+    words = [f"t = {t}" if t else "t = 0, the sample" for t in found["timesteps"].tolist()]
+    columns = f"the first {found['strips'].shape[1]} samples"
+    return columns, [*zip(words, found["strips"], strict=True)]
+
+
+def _describe_approach(found: Arrays) -> str:
+    """Say how far predictions are from the samples that they end in."""
+    strips = found["strips"].astype(np.float64)
+    far = 100 * np.abs(strips[:-1] - strips[-1]).mean(axis=(1, 2, 3, 4)) / 255
+    places = sorted({0, len(far) // 2, len(far) - 1})
+    said = [f"{far[one]:.1f}\u00a0% at t = {found['timesteps'][one]}" for one in places]
+    return (
+        "the prediction differs from the sample, as a share of a pixel's range on average, by "
+        + ", ".join(said)
+    )
 
 
 def _describe_return(found: Arrays) -> str:

@@ -97,7 +97,7 @@ def test_a_device_is_cpu_or_cuda(option, capsys):
 
 def test_the_walk_finds_what_there_is():
     commands = ("adm train", "adm sample", "adm draw", "adm accuracy", "adm loss")
-    commands += ("adm nll", "adm invert", "adm interpolate", "adm fit")
+    commands += ("adm nll", "adm invert", "adm interpolate", "adm denoise", "adm fit")
     commands += ("eval", "eval ceiling", "eval reference", "eval nearest", "eval selftest")
     assert {*DEVICES} == {f"python -m {command} --device" for command in commands}
     assert {f"python -m {command} --threads" for command in commands} < {*NUMBERS}

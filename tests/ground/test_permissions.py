@@ -16,6 +16,7 @@ import pytest
 from adm.cli import main
 from records.files import write_json
 from workflow.accuracy import make_accuracy_spec
+from workflow.figures import make_denoising_spec
 from workflow.losses import make_loss_spec
 from workflow.settings import load_plan
 
@@ -192,12 +193,14 @@ def test_an_output_is_looked_at_before_the_work(made, tmp_path, capsys):
     plan = load_plan({})
     name = next(name for name, one in plan.models.items() if one.kind == "classifier")
     write_json(tmp_path / "accuracy.json", make_accuracy_spec(plan, name, "final").content())
+    write_json(tmp_path / "way.json", make_denoising_spec(plan, "t3_cond").content())
     loss = make_loss_spec(plan, "imagenet_128", "final")
     write_json(tmp_path / "loss.json", loss.content())
     state = ["--state", f"{tmp_path}/state", "--events", f"{tmp_path}/events", "--mark", "final"]
     for command in (
         ["train", "--spec", f"{made}/model.json", "--data", "no", *state, "--iterations", "1"],
         ["sample", "--spec", f"{made}/sample.json", "--weights", "no"],
+        ["denoise", "--spec", f"{tmp_path}/way.json", "--weights", "no"],
         ["draw", "no.safetensors"],
         ["accuracy", "--spec", f"{tmp_path}/accuracy.json", "--weights", "no", "--data", "no"],
         ["loss", "--spec", f"{tmp_path}/loss.json", "--weights", "no", "--data", "no"],

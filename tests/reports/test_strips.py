@@ -11,7 +11,13 @@ from PIL import Image
 from records.batches import write_arrays, write_batch
 from records.manifest import make_manifest, write_manifest
 from reports.cli import write_figures
-from reports.figures.strips import choose_columns, make_between, make_nearest, make_strips
+from reports.figures.strips import (
+    choose_columns,
+    make_between,
+    make_denoising,
+    make_nearest,
+    make_strips,
+)
 from tests.reports.test_figures import evaluate, figure_content
 
 LABELS = np.array([1, 1, 0, 2, 0], dtype=np.int64)
@@ -167,3 +173,36 @@ def test_pictures_that_do_not_fit_together_are_left_out_and_the_page_is_written(
     assert make_between(figure, problems) == [] and "between.npz" in problems[-1]
     write_figures(project.write_spec(content), project.folder / "report")
     assert "Nothing of it was drawn yet" in (project.folder / "report" / "figures.html").read_text()
+
+
+def denoising_content(project, **arrays):
+    content = picture_content(project)
+    content["figures"][0] |= {"shows": "denoising", "num_images": 2, "num_steps": 4}
+    point = content["figures"][0]["lines"][0]["points"][0]
+    point["pictures"] = {"path": "way.npz", "digest": "d" * 64}
+    strips = np.zeros((4, 2, 8, 8, 1), np.uint8)
+    strips[:3] += np.array([102, 51, 26], np.uint8)[:, None, None, None, None]
+    stored = {"strips": strips, "timesteps": np.array([1000, 667, 334, 0]), **arrays}
+    write_arrays(project.folder / "way.npz", stored)
+    manifest = make_manifest(kind="denoising", name="x", digest="d" * 64, inputs={})
+    write_manifest(project.folder / "way.npz", manifest)
+    return content
+
+
+def test_what_samples_were_taken_to_be_ends_in_the_samples(project):
+    figure, problems = evaluate(denoising_content(project))
+    (line,) = make_denoising(figure, problems)
+    words = [one["words"] for one in line["strips"]]
+    assert problems == [] and words == ["t = 1000", "t = 667", "t = 334", "t = 0, the sample"]
+    assert read_strip(line["strips"][0])[0, 0, 0] == 102
+    assert read_strip(line["strips"][3])[0, 0, 0] == 0
+    assert line["strips"][3]["alt"].startswith("t = 0, the sample: the first 2 samples, 8 by 8 pix")
+    assert line["change"].endswith(
+        "by 40.0\u00a0% at t = 1000, 20.0\u00a0% at t = 667, 10.2\u00a0% at t = 334"
+    )
+
+
+def test_a_way_that_does_not_fit_its_steps_is_left_out(project):
+    figure, problems = evaluate(denoising_content(project, timesteps=np.array([1000, 0])))
+    assert make_denoising(figure, problems) == []
+    assert "way.npz: its images cannot be read (4 strips and 2 timesteps)" in problems[-1]

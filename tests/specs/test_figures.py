@@ -45,6 +45,7 @@ def test_an_added_row_is_its_like_but_for_what_is_given():
             "did you mean 'guidance_scale'?",
         ),
         (on("between", num_steps=1), "between: num_steps: "),
+        (on("denoising", num_steps=None), "denoising: num_steps: got None; a figure that shows"),
         (on("between", num_steps=None), "between: num_steps: got None; a figure that shows betw"),
         (on("guidance", "panels", 0, up="fiid"), "guidance: panels: 0: up: "),
         (

@@ -15,6 +15,7 @@ from records.errors import UserError
 from records.files import canonical_json, spec_digest, write_json
 from specs.load import load_spec, parse_header, parse_spec
 from workflow.accuracy import make_accuracy_spec
+from workflow.figures import make_denoising_spec
 from workflow.losses import make_loss_spec
 from workflow.settings import load_plan
 
@@ -44,6 +45,7 @@ def specs(plan):
         "train": plan.models[MODEL],
         "sample": plan.samples[SAMPLE],
         "accuracy": make_accuracy_spec(plan, classifier, max(plan.marks[classifier])),
+        "denoise": make_denoising_spec(plan, "t3_cond"),
         "loss": make_loss_spec(plan, "imagenet_128", "final"),
         "dataset": plan.datasets[MODEL],
     }
@@ -65,7 +67,7 @@ def arguments(command, folder, spec):
     options = {"spec": spec, "out": folder / "out"}
     if command in ("train", "accuracy", "loss"):
         options["data"] = folder / "data"
-    if command in ("sample", "accuracy", "loss"):
+    if command in ("sample", "denoise", "accuracy", "loss"):
         options["weights"] = folder / "weights"
     if command == "train":
         options |= {"state": folder / "state", "events": folder / "events"}
@@ -115,7 +117,7 @@ def changed(spec, path, change):
 
 
 @pytest.mark.parametrize("change", ["removed", "misspelt", "of another type"])
-@pytest.mark.parametrize("command", ["train", "sample", "accuracy", "loss", "dataset"])
+@pytest.mark.parametrize("command", ["train", "sample", "denoise", "accuracy", "loss", "dataset"])
 def test_a_mistake_in_any_place(specs, refuse, command, change):
     for path in places(specs[command]):
         name = ".".join(path)
@@ -146,6 +148,7 @@ def test_the_microbatch_of_specs_of_earlier_versions_is_not_read(specs, written)
 KINDS = {
     "train": "a model spec",
     "sample": "a sample spec",
+    "denoise": "a denoising spec",
     "accuracy": "an accuracy spec",
     "loss": "a loss spec",
     "dataset": "a dataset spec",

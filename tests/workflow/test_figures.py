@@ -7,6 +7,8 @@ from tests.workflow.conftest import KEEP, ROOT, cut_tables, snakemake, write_par
 from tests.workflow.test_snakefile import job_counts
 from workflow.figures import make_figure_page
 from workflow.forecast import make_forecast
+from workflow.forecast_counts import load_counts
+from workflow.forecast_jobs import compute_job_cost
 from workflow.graph import Graph
 from workflow.plan import FIGURES, find_pages
 from workflow.settings import load_plan
@@ -46,6 +48,7 @@ def test_only_figures_ask_for_what_only_they_show(plan):
     assert {one.split("-")[0] for one in added} == {*list_added(plan)}
     own = {(rule, name) for rule in ("sample", "evaluate") for name in added}
     own |= {("nearest", "t3_cond_guided_1"), ("between", "t3_uncond")}
+    own |= {("denoising", "t3_cond"), ("denoising", "t3_uncond_guided_10")}
     for target in ("reproduce_all", "samples", "metrics", "table3", "models"):
         assert not own & {*graph.find_needs(find_files(plan, target))}
     needs = {*graph.find_needs(find_files(plan, FIGURES))}
@@ -70,6 +73,12 @@ def test_the_forecast_counts_figures_only_when_asked(plan):
     forecast = make_forecast(plan, ["figures"])
     assert forecast["jobs"]["between"] == forecast["jobs"]["nearest"] == 1
     assert forecast["stages"]["between"]["flops"] > 0
+    work = {
+        name: compute_job_cost(plan, load_counts(plan), *name)
+        for name in (("denoising", "t3_uncond_guided_10"), ("sample", "t3_uncond_guided_10"))
+    }
+    few, all_of_them = (one.flops for one in work.values())
+    assert few == all_of_them * 10 / plan.samples["t3_uncond_guided_10"].num_samples
 
 
 @pytest.mark.parametrize("source", ["rescore", "resample"])
@@ -79,8 +88,10 @@ def test_a_source_without_a_rows_samples_says_why(source):
     reasons = {row.id: row.reason for rows in page.rows.values() for row in rows}
     if source == "resample":
         assert reasons["f4_cond_2"] is None and plan.cells["f4_cond_2"] == "f4_cond_2"
+        assert ("denoising", "t3_cond") in Graph(plan).jobs
     else:
         assert reasons["f4_cond_2"].startswith("no samples of this row were published")
+        assert not {"denoising", "between"} & {rule for rule, *_ in Graph(plan).jobs}
 
 
 def test_other_tables_have_no_figures_unless_these_are_named_too(tmp_path):

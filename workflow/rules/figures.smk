@@ -48,6 +48,30 @@ if "between" in RULES:
             )
 
 
+if "denoising" in RULES:
+
+    rule denoising:
+        input:
+            unpack(RULES["denoising"].find_inputs),
+        output:
+            **RULES["denoising"].outputs,
+        log:
+            RULES["denoising"].log,
+        conda:
+            "../../environment.yml"
+        threads: PLAN.scale.compute.threads
+        resources:
+            **RULES["denoising"].resources,
+        params:
+            **RULES["denoising"].params,
+        shell:
+            run(
+                "python -m adm denoise --spec {output.spec:q} --weights {input.weights:q} --out {output.file:q}"
+                " --batch-size {params.batch_size:q} --threads {threads:q} {params.run_options:q}",
+                writes_spec=True,
+            )
+
+
 if "figures" in RULES:
 
     rule figures:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from adm.sampling import shards
+from adm.sampling import draw as drawing
 from adm.sampling.shards import KEPT_NAME, cut_range, is_finished, split_range, write_samples
 from records.batches import read_batch, write_batch
 from records.errors import UserError
@@ -33,7 +33,7 @@ class Stop(Exception):
 @pytest.fixture
 def drawn(monkeypatch):
     """Count the images drawn; the job stops before image `stop_before`, if that is set."""
-    draw, counts = shards.draw_samples, {"images": 0, "stop_before": None}
+    draw, counts = drawing.draw_samples, {"images": 0, "stop_before": None}
 
     def count(indices, **options):
         if counts["stop_before"] in indices:
@@ -41,7 +41,7 @@ def drawn(monkeypatch):
         counts["images"] += len(indices)
         return draw(indices, **options)
 
-    monkeypatch.setattr(shards, "draw_samples", count)
+    monkeypatch.setattr(drawing, "draw_samples", count)
     return counts
 
 
