@@ -1,6 +1,9 @@
 """Which process holds Snakemake's locks: its own lock files do not say it, and outlive a kill."""
 
 import os
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +13,8 @@ from records.errors import UserError
 from records.files import read_json, write_json
 
 SUFFIX = ".owner.json"
+LOCKS = Path(".snakemake/locks")
+WAIT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,19 @@ def find_owners(folder: Path) -> list[Owner]:
         except (UserError, TypeError):
             continue
     return found
+
+
+def await_owners(folder: Path = LOCKS, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until no process of this machine holds locks in a folder; say for which one.
+
+    Those of other machines cannot be asked: what starts next says what to do about them.
+    """
+    said = None
+    while True:
+        here = os.uname().nodename
+        living = [one for one in find_owners(folder) if one.host == here and one.may_live]
+        if not living:
+            return
+        if said != (said := ", ".join(one.words for one in living)):
+            print(f"waiting for another run in this folder to end: {said}", file=sys.stderr)
+        sleep(WAIT_S)

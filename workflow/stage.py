@@ -16,6 +16,7 @@ from specs.page import PageSpec
 from specs.results import read_metrics
 from specs.strict import validated
 from workflow.resolve import FORMAT, check_places
+from workflow.run_owner import await_owners
 
 CLAIM = "claim"
 VERDICTS = {"supported": 1, "contradicted": -1}
@@ -24,7 +25,8 @@ VERDICTS = {"supported": 1, "contradicted": -1}
 def reproduce_table(path: str | Path, command: Sequence[str]) -> int:
     """Become the Snakemake that makes a table; write the page here where there is no number.
 
-    The process is replaced, so that progress, exit code and signals are Snakemake's own. It takes
+    It waits for a run in this folder, such as one that outlived a killed `dvc repro`. The
+    process is replaced, so that progress, exit code and signals are Snakemake's own. It takes
     all cores unless a profile says where jobs run: on a cluster `--cores` would limit all jobs
     together to the cores of the machine that starts them.
 
@@ -43,6 +45,7 @@ def reproduce_table(path: str | Path, command: Sequence[str]) -> int:
     check_places([*plan["pages"], plan["numbers"]])
     if plan["reason"] is not None:
         return write_empty_page(plan)
+    await_owners()
     sys.stdout.flush()
     return os.execv(command[0], command)
 

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from records.files import write_json
 from tests.workflow.conftest import MINI, snakemake
-from workflow.run_owner import Owner, find_owners, write_owner
+from workflow.run_owner import Owner, await_owners, find_owners, write_owner
 
 TARGET = "results/mini/data/imagenet_64.zip"
 
@@ -34,6 +35,24 @@ def test_what_says_nothing_is_left_out(tmp_path, content):
     write_json(tmp_path / "x.owner.json", content)
     (tmp_path / "y.owner.json").write_text("{")
     assert find_owners(tmp_path) == []
+
+
+def test_a_run_that_lives_here_is_awaited_and_named_once(tmp_path, capsys):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        owner = Owner(process.pid, os.uname().nodename, psutil.Process(process.pid).create_time())
+        write_json(tmp_path / "here.owner.json", vars(owner))
+        write_json(tmp_path / "there.owner.json", {**vars(owner), "host": "elsewhere"})
+        naps = []
+
+        def sleep(seconds):
+            naps.append(seconds)
+            if len(naps) == 3:
+                process.communicate(b"\n")
+
+        await_owners(tmp_path, sleep=sleep)
+    assert len(naps) == 3
+    words = f"waiting for another run in this folder to end: {owner.words}\n"
+    assert capsys.readouterr().err == words
 
 
 def lock(folder, process):
