@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -29,23 +30,40 @@ COLOURS = {
         ("ink", "soft", "paper", "line", "paper-value", *(f"series-{n}" for n in range(1, 7)))
     )
 }
+TARGET_PX = 24  # across what leads somewhere, where no other is so near
+SMALLEST_TARGET_PX = 8
 METADATA = ("Creator", "Date", "Format", "Type")  # what matplotlib would write by itself
 
 
+class Link(NamedTuple):
+    """A point of a figure that leads to a page: its place in pixels from the lower left."""
+
+    x_px: float
+    y_px: float
+    address: str
+    words: str
+
+
 def render_svg(
-    draw: Callable[[Figure], None], *, width_px: int, height_px: int, name: str, words: str
+    draw: Callable[[Figure], Sequence[Link] | None],
+    *,
+    width_px: int,
+    height_px: int,
+    name: str,
+    words: str,
 ) -> str:
     """Draw a figure, whatever the user's settings of matplotlib are.
 
     Args:
-        draw: draws into an empty figure in which a point is a pixel.
+        draw: draws into an empty figure in which a point is a pixel; returns what leads somewhere.
         width_px: width.
         height_px: height.
         name: makes the ids of this figure differ from those of the others on its page.
         words: what the figure shows, for those who cannot see it.
 
     Returns:
-        An element for use inside HTML, without ids, styles or addresses that reach beyond it.
+        An element for use inside HTML, without ids, styles or addresses that reach beyond it, but
+        for those of its links.
     """
     # It would tell where it keeps its list of fonts when the usual place cannot be written.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -58,16 +76,37 @@ def render_svg(
         # The reader's browser has glyphs that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72)
-        draw(figure)
+        links = draw(figure) or ()
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata=dict.fromkeys(METADATA), transparent=True)
     size = {"width": str(width_px), "height": str(height_px)}
     svg = _strip(ElementTree.fromstring(out.getvalue()))
-    svg.attrib = {"viewBox": svg.attrib["viewBox"], **size, "role": "img", "aria-label": words}
+    picture = {"role": "img", "aria-label": words}
+    svg.attrib = {"viewBox": svg.attrib["viewBox"], **size, **({} if links else picture)}
+    if links:
+        _add_links(svg, picture, links, height_px)
     text = ElementTree.tostring(svg, encoding="unicode")
     for name, colour in COLOURS.items():
         text = text.replace(colour, f"var(--{name})")
     return text
+
+
+def _add_links(
+    svg: ElementTree.Element, picture: dict[str, str], links: Sequence[Link], height_px: int
+) -> None:
+    """Lay links over a drawing, beside it in the tree: nothing inside a picture is read out."""
+    drawing = ElementTree.Element("g", picture)
+    drawing.extend(svg)
+    svg[:] = [drawing]
+    for one in links:
+        others = [math.dist(one[:2], other[:2]) for other in links if other is not one]
+        size = max(SMALLEST_TARGET_PX, min([TARGET_PX, *others]))
+        words = clean_text(one.words)
+        about = {"class": "point", "href": one.address, "aria-label": words}
+        link = ElementTree.SubElement(svg, "a", about)
+        ElementTree.SubElement(link, "title").text = words  # shown where the pointer rests
+        place = {"cx": f"{one.x_px:.1f}", "cy": f"{height_px - one.y_px:.1f}"}
+        ElementTree.SubElement(link, "circle", {**place, "r": f"{size / 2:.1f}"})
 
 
 def clean_text(text: str) -> str:

@@ -97,7 +97,7 @@ def _make_point(row: Mapping[str, Any], mark: str, kind: str) -> dict[str, Any] 
     """Return the scale in words, and both metrics with intervals; None unless both are shares."""
     scale = row["settings"].get(SCALE)
     words = "no guidance" if scale is None else f"scale {format_setting(scale)}"
-    point: dict[str, Any] = {"words": words}
+    point: dict[str, Any] = {"words": words, "anchor": f"{row['id']}-{mark}"}
     cells = {cell["metric"]: cell for cell in row["cells"] if cell["mark"] == mark}
     for metric in METRICS:
         cell = cells[metric]["absolute"] or cells[metric]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.format import metric_direction, metric_name
 from reports.label_places import place_labels
-from reports.svg import COLOURS, clean_text, render_svg
+from reports.svg import COLOURS, Link, clean_text, render_svg
 from reports.tradeoff import METRICS, TITLES, write_value
 
 if TYPE_CHECKING:
@@ -31,12 +31,15 @@ STYLES = (
 )  # fmt: skip
 
 
-def make_tradeoff_plot(panel: Mapping[str, Any], name: str) -> str:
+def make_tradeoff_plot(
+    panel: Mapping[str, Any], name: str, sample_pages: Mapping[str, str] = {}
+) -> str:
     """Draw a panel.
 
     Args:
         panel: a panel of `reports.tradeoff.make_tradeoffs`.
         name: of the figure, another one for each figure of a page.
+        sample_pages: the addresses of sample sets' pages, by `row-mark`; points lead there.
 
     Returns:
         SVG for a page, with a description of all its points.
@@ -44,7 +47,7 @@ def make_tradeoff_plot(panel: Mapping[str, Any], name: str) -> str:
     lines = panel["lines"]
     height = TOP_PX + LINE_PX * len(lines) + PLOT_PX + BOTTOM_PX
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure) -> list[Link]:
         width = WIDTH_PX - LEFT_PX - RIGHT_PX
         corner = (LEFT_PX / WIDTH_PX, BOTTOM_PX / height)
         axes = figure.add_axes((*corner, width / WIDTH_PX, PLOT_PX / height))
@@ -55,10 +58,23 @@ def make_tradeoff_plot(panel: Mapping[str, Any], name: str) -> str:
         _draw_better(axes, height)
         for place, line in enumerate(lines):
             _draw_legend(axes, line, height - LINE_PX * (place + 0.5), len(panel["captions"]) > 1)
+        return [
+            Link(*pixel, sample_pages[point["anchor"]], _describe_point(line, point))
+            for line in lines
+            if line["kind"] == "measured"
+            for point in line["points"]
+            if point["anchor"] in sample_pages
+            for pixel in _find_pixels(axes, [_find_place(point)])
+        ]
 
     points = "; ".join(_describe_points(line) for line in lines)
     words = clean_text(f"Precision against recall, {panel['title']}. {points}.")
     return render_svg(draw, width_px=WIDTH_PX, height_px=height, name=name, words=words)
+
+
+def _describe_point(line: Mapping[str, Any], point: Mapping[str, Any]) -> str:
+    values = [f"{m} {write_value(line, point[m]['value'], m)}" for m in reversed(METRICS)]
+    return f"{line['name']}, {point['words']}: {', '.join(values)} (sample set)"
 
 
 def _describe_points(line: Mapping[str, Any]) -> str:

@@ -53,7 +53,10 @@ def render_figures(
             "findings": describe_finding(figure),
             "lacking": list_lacking(figure),
             "text": make_text_table(figure),
-            "panels": [make_panel_svg(figure, place) for place in range(len(figure["panels"]))],
+            "panels": [
+                make_panel_svg(figure, place, sample_pages)
+                for place in range(len(figure["panels"]))
+            ],
             "legend": [(make_key(line["place"]), line["label"]) for line in figure["lines"]],
         }
         for figure in figures

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from records.metrics import METRICS
 from reports.format import format_number, format_published, metric_direction, setting_name
 from reports.label_places import place_labels
-from reports.svg import COLOURS, clean_text, render_svg
+from reports.svg import COLOURS, Link, clean_text, render_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +28,15 @@ STYLES = (
 )  # fmt: skip
 
 
-def make_panel_svg(figure: Mapping[str, Any], place: int) -> str:
+def make_panel_svg(
+    figure: Mapping[str, Any], place: int, sample_pages: Mapping[str, str] = {}
+) -> str:
     """Draw one panel of an evaluated figure.
 
     Args:
         figure: of `reports.figures.points.evaluate_figures`.
         place: of the panel.
+        sample_pages: the addresses of sample sets' pages, by `row-mark`; points lead there.
 
     Returns:
         SVG for a page, with a description of all its points.
@@ -46,20 +49,45 @@ def make_panel_svg(figure: Mapping[str, Any], place: int) -> str:
     heights = [HERE_PX] * bool(found["measured"]) + [PAPER_PX] * bool(found["published"])
     height = TOP_PX + sum(heights) + LABEL_PX * len(heights) + GAP_PX * (len(heights) - 1)
 
-    def draw(drawing: Figure) -> None:
-        top = height - TOP_PX
+    def draw(drawing: Figure) -> list[Link]:
+        top, links = height - TOP_PX, []
         for kind, size in _list_axes(found):
             corner = (LEFT_PX / WIDTH_PX, (top - size) / height)
             width = (WIDTH_PX - LEFT_PX - RIGHT_PX) / WIDTH_PX
             axes = drawing.add_axes((*corner, width, size / height))
-            _draw_axes(axes, figure, panel, found, kind)
+            places = _draw_axes(axes, figure, panel, found, kind)
+            if kind == "measured":
+                links += _link_points(figure, panel, places, sample_pages)
             top -= size + LABEL_PX + GAP_PX
+        return links
 
     words = [f"{name_axis(up)} against {name_axis(across)}."]
     words += [_describe(figure, panel, kind, lines) for kind, lines in found.items() if lines]
     name = f"{figure['name']}-{up}-{across}"
     text = clean_text(" ".join(words))
     return render_svg(draw, width_px=WIDTH_PX, height_px=height, name=name, words=text)
+
+
+def _link_points(
+    figure: Mapping[str, Any],
+    panel: Mapping[str, Any],
+    places: Mapping[int, list[tuple[Mapping[str, Any], float, float]]],
+    sample_pages: Mapping[str, str],
+) -> list[Link]:
+    """Make a link of each point that has a page, given the pixels of each line's points."""
+    up = panel["up"]
+    return [
+        Link(
+            x_px,
+            y_px,
+            sample_pages[one["point"]["anchor"]],
+            f"{figure['lines'][place]['label']}, {one['point']['label']}: {name_axis(up)} "
+            f"{_write(up, one['y']['value'], 'measured')} (sample set)",
+        )
+        for place, points in places.items()
+        for one, x_px, y_px in points
+        if one["point"]["anchor"] in sample_pages
+    ]
 
 
 def _list_axes(found: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -150,9 +178,13 @@ def _draw_axes(
     panel: Mapping[str, Any],
     found: Mapping[str, Any],
     kind: str,
-) -> None:
-    """Draw what was measured, or what the paper prints."""
-    lines, across, up = found[kind], panel["across"], panel["up"]
+) -> dict[int, list[tuple[Mapping[str, Any], float, float]]]:
+    """Draw what was measured, or what the paper prints.
+
+    Returns:
+        The points of each line, by its place, with their pixels from the lower left.
+    """
+    lines, across, up, places = found[kind], panel["across"], panel["up"], {}
     names = _list_names(found) if across not in METRICS else []
     _lay_out(axes, panel, found, kind, names)
     left, right = axes.get_xlim()
@@ -170,6 +202,8 @@ def _draw_axes(
             style = {"marker": "D", "markersize": DIAMOND_PX, "linewidth": 1.2}
         else:
             _draw_intervals(axes, points, xs, color, across in METRICS, dots=not step)
+        pixels = axes.transData.transform([*zip(xs, ys, strict=True)])
+        places[place] = [(one, *map(float, xy)) for one, xy in zip(points, pixels, strict=True)]
         joined = dashes if not names else "none"
         axes.plot(xs, ys, color=color, linestyle=joined, markeredgewidth=0, zorder=3, **style)
     if across in METRICS:
@@ -179,6 +213,7 @@ def _draw_axes(
     axes.set_title(where, loc="left", fontsize=FONT_PX, color=hue, pad=6, fontweight="bold")
     words = f"{name_axis(up)}, {metric_direction(up)}"
     axes.set_title(words, loc="right", fontsize=FONT_PX, color=COLOURS["soft"], pad=6)
+    return places
 
 
 def _list_names(found: Mapping[str, Any]) -> list[str]:

@@ -148,6 +148,15 @@ def test_a_figure_is_the_same_on_every_run_and_takes_the_pages_colours(project, 
     ElementTree.fromstring(svg)
 
 
+def test_points_lead_to_their_sample_sets(project):
+    figure, _ = evaluate(figure_content(project, label="<i> & co", rows=("cond", "cond_1")))
+    pages = {"cond-final": 'samples/a"&<b>.html', "cond_10-final": "samples/c.html"}
+    (link,) = ElementTree.fromstring(make_panel_svg(figure, 0, pages)).iter("a")
+    assert link.get("href") == 'samples/a"&<b>.html'
+    assert link.get("aria-label") == "<i> & co, cond: FID 6.10 (sample set)"
+    assert "<a" not in make_panel_svg(figure, 0)
+
+
 def test_every_colour_of_a_figure_is_one_of_the_page():
     style = (ROOT / "reports" / "templates" / "style.css").read_text()
     assert all(f"--{name}:" in style for name in COLOURS)

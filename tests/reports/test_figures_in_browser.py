@@ -3,6 +3,10 @@
 import pytest
 
 from reports.cli import write_figures
+from reports.figures.page import render_figures
+from reports.figures.points import evaluate_figures
+from specs.figure_page import FigurePage
+from specs.strict import validated
 from tests.reports.browser import (
     MODES,
     find_broken_links,
@@ -72,6 +76,42 @@ def test_the_page_in_a_browser(browser, page_path, width_px, mode):
 def test_every_link_leads_somewhere(page_path):
     assert "figures/guidance.csv" in page_path.read_text()
     assert find_broken_links(page_path.parent) == []
+
+
+@pytest.fixture
+def linked_path(project):
+    """Two plots whose points lead to pages of sample sets."""
+    panels = [{"across": across, "up": "fid"} for across in ("guidance_scale", "precision")]
+    page = validated(FigurePage, figure_content(project, panels=panels), "spec")
+    (project.folder / "samples").mkdir()
+    pages = {f"{row}-final": f"samples/{row}.html" for row in ("cond", "cond_1", "cond_3")}
+    for address in pages.values():
+        (project.folder / address).write_text(f"<!doctype html><title>{address}</title>")
+    path = project.folder / "figures.html"
+    path.write_text(render_figures(page, evaluate_figures(page, []), [], [], pages))
+    return path
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("width_px", [1440, 360])
+def test_a_point_of_a_plot_leads_to_its_sample_set(browser, linked_path, width_px, mode):
+    name = "conditional, cond_1: FID 5.10 (sample set)"
+    ring = "one => getComputedStyle(one.querySelector('circle')).stroke"
+    with open_page(browser, linked_path, width_px=width_px, mode=mode) as page:
+        assert find_violations(page) == [] and page.evaluate(MEASURE)[3] == 0
+        points = page.get_by_role("link", name=name, exact=True)
+        assert points.count() == 2  # one in each plot
+        assert page.get_by_role("img", name="FID against guidance scale").count() == 1
+        points.first.click()
+        assert page.title() == "samples/cond_1.html"
+        page.go_back()
+        before = points.last.evaluate(ring)
+        page.get_by_role("link", name="conditional, cond: FID 6.10").last.focus()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.ariaLabel") == name
+        assert points.last.evaluate(ring) != before  # the focus is seen
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/samples/cond_1.html")
 
 
 def test_dark_and_light_plots_have_the_pages_colours(browser, page_path):

@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from reports.cli import write_table
-from reports.svg import clean_text, render_svg
+from reports.svg import Link, clean_text, render_svg
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +39,29 @@ def test_nothing_reaches_beyond_the_figure():
     for word in ("<style", "metadata", "http", "font-family", "matplotlib", "figure_1", "<?xml"):
         assert word not in svg.lower()
     assert 'width="200" height="100" role="img" aria-label="w"' in svg
+
+
+def test_points_that_lead_somewhere_lie_over_the_picture_and_not_in_it():
+    words = """<b> & "quotes" 'too' #fa0000\x00"""
+    links = [Link(50, 80, 'a/b&c"<d>.html', words), Link(60, 80, "x.html", "near"),
+             Link(150, 20, "y.html", "far")]  # fmt: skip
+    svg = ElementTree.fromstring(
+        render_svg(
+            lambda figure: draw(figure) or links, width_px=200, height_px=100, name="a", words="w"
+        )
+    )
+    picture, *found = svg
+    assert svg.get("role") is None and picture.attrib == {"role": "img", "aria-label": "w"}
+    assert list(picture.iter("text")) and not list(picture.iter("a"))
+    assert found[0].get("href") == 'a/b&c"<d>.html'
+    assert found[0].get("aria-label") == found[0].find("title").text
+    assert found[0].get("aria-label").startswith("""<b> & "quotes" 'too' """)
+    circles = [one.find("circle") for one in found]
+    assert [(one.get("cx"), one.get("cy")) for one in circles] == [
+        ("50.0", "20.0"), ("60.0", "20.0"), ("150.0", "80.0"),
+    ]  # fmt: skip
+    # No larger than the way to the next one, and else as large as a finger needs.
+    assert [one.get("r") for one in circles] == ["5.0", "5.0", "12.0"]
 
 
 def test_coordinates_are_hundredths_of_a_pixel():

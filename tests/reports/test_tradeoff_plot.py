@@ -74,6 +74,15 @@ def test_each_point_is_labelled_once_and_axes_say_what_is_better(guided_spec):
         assert {"Recall (higher is better)", "Precision (higher is better)", "better"} <= {*texts}
 
 
+def test_measured_points_lead_to_their_sample_sets(guided_spec):
+    spec = guided_spec(agreement={"reference_images": 1000})  # the paper's values are there too
+    panel = make_tradeoffs(evaluate(spec))[0]["panels"][0]
+    pages = {"cond_1-final": "samples/cond_1.html"}
+    (link,) = ElementTree.fromstring(make_tradeoff_plot(panel, "name", pages)).iter("a")
+    assert link.get("href") == "samples/cond_1.html"
+    assert link.get("aria-label") == "cond, scale 1.0: precision 0.870, recall 0.840 (sample set)"
+
+
 def test_the_figure_is_described_in_words(guided_spec):
     svg = draw(guided_spec())
     assert svg.get("role") == "img"
