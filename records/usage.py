@@ -32,7 +32,8 @@ class Usage:
 
         Returns:
             `ended` (UTC), `wall_seconds`, `cpu_seconds`, and `peak_memory_mb`, the largest of the
-            process, or of one that it has waited for, since it began; and what `more` holds.
+            process, or of one that it has waited for, since it began; `device`, if the process has
+            used a GPU; and what `more` holds.
         """
         peak = max(resource.getrusage(who).ru_maxrss for who in _WHO)
         return {
@@ -40,11 +41,17 @@ class Usage:
             "wall_seconds": round(time.monotonic() - self._wall, 3),
             "cpu_seconds": round(_read_cpu_seconds() - self._cpu, 3),
             "peak_memory_mb": round(peak * _BYTES_PER_UNIT / 1e6, 1),
+            **({"device": "cuda"} if _has_used_gpu() else {}),
             **self.more,
         }
 
 
 _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+def _has_used_gpu() -> bool:
+    torch = sys.modules.get("torch")  # commands without it have none
+    return torch is not None and torch.cuda.is_initialized()
 
 
 def _read_cpu_seconds() -> float:

@@ -52,8 +52,9 @@ def read_runs(plan: Plan) -> dict[str, dict[str, Any]]:
         artefact = next(iter(graph.write(key).values()))
         times = logs / f"{name}.times"
         if (manifest := read_manifest(artefact)) and manifest.get("run"):
-            about = {"machine": _name_machine(manifest), "device": manifest.get("device")}
-            runs[name] = {**manifest["run"], **about}
+            run = {"device": manifest.get("device"), **manifest["run"]}
+            about = {"machine": _name_machine({**manifest, "device": run["device"] or "cpu"})}
+            runs[name] = {**run, **about, "processes": manifest.get("processes", 1)}
             if key[0] == "train" and key[2] == plan.last_mark(key[1]):
                 events = graph.describe(key).identity["events"]
                 runs[name]["unfinished"] = read_unfinished(events)
@@ -167,16 +168,18 @@ def make_costs(plan: Plan) -> dict[str, Any]:
 
 
 def _add_up_price(prices: Prices | None, runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Say what jobs cost where prices are given: on a GPU their wall time, elsewhere CPU time."""
+    """Say what jobs cost where prices are given: the wall time of each GPU, else the CPU time."""
     if prices is None:
         return {}
     total = 0.0
     for run in runs:
-        on_gpu = str(run.get("device")).startswith("cuda")
-        kind, price = (
-            ("wall_seconds", prices.gpu_hour) if on_gpu else ("cpu_seconds", prices.cpu_hour)
-        )
-        total += price * _add_parts(run, kind) / 3600
+        before = {**run, "wall_seconds": 0.0, "cpu_seconds": 0.0, **run.get("unfinished", {})}
+        for part in (run, before, run.get("shards", {})):
+            if str(part.get("device")).startswith("cuda"):
+                gpu_seconds = part["wall_seconds"] * part.get("processes", 1)
+                total += prices.gpu_hour * gpu_seconds / 3600
+            else:
+                total += prices.cpu_hour * part.get("cpu_seconds", 0.0) / 3600
     return {"price": f"{total:,.2f} {prices.currency}"}
 
 

@@ -261,11 +261,13 @@ def _list_origins(made: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return origins
 
 
-def _add_up(made: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """Add up what shards cost that were found finished."""
+def _add_up(made: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Add up what shards cost that were found finished, and name the device that drew them."""
     runs = [one.get("run") or {} for one in made]
     kinds = ("cpu_seconds", "wall_seconds")
-    return {kind: round(sum(one.get(kind, 0.0) for one in runs), 3) for kind in kinds}
+    total = {kind: round(sum(one.get(kind, 0.0) for one in runs), 3) for kind in kinds}
+    devices = [one["device"] for one in runs if "device" in one]
+    return total | ({"device": devices[0]} if devices else {})
 
 
 def _keep(out_path: str | Path, kept: Path) -> bool:

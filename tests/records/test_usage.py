@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 from records.usage import Usage
 
@@ -43,3 +44,10 @@ def test_a_command_counts_its_own_start():
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     whole, part = map(float, answer.stdout.split())
     assert whole >= SECONDS > part
+
+
+def test_a_process_that_has_used_a_gpu_says_so(monkeypatch):
+    assert "device" not in Usage().read()
+    cuda = SimpleNamespace(is_initialized=lambda: True)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert Usage().read()["device"] == "cuda"

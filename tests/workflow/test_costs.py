@@ -43,6 +43,18 @@ def test_a_price_is_said_where_hours_have_one(plan):
     compute = plan.scale.compute.model_copy(update={"prices": prices})
     plan = replace(plan, scale=plan.scale.model_copy(update={"compute": compute}))
     assert make_costs(plan)["price"] == "1.55 EUR"
+    # A batch that a CPU put together: GPUs drew its parts for an hour, which costs 3 EUR.
+    drawn = {"wall_seconds": 3600.0, "cpu_seconds": 7200.0, "device": "cuda"}
+    run = {"wall_seconds": 1800.0, "cpu_seconds": 3600.0, "peak_memory_mb": 1.0, "shards": drawn}
+    write_json(manifest_path(file), {"format": 1, "run": run})
+    assert make_costs(plan)["price"] == "4.55 EUR"
+    # One process drew and wrote it: half an hour of a GPU. And a training kept 4 GPUs that long.
+    run = {"wall_seconds": 1800.0, "cpu_seconds": 3600.0, "peak_memory_mb": 1.0, "device": "cuda"}
+    write_json(manifest_path(file), {"format": 1, "run": run})
+    weights = files.weights("arch_heads", "700K").file
+    about = {"format": 1, "device": "cuda", "processes": 4, "run": {**run, "device": "cuda"}}
+    write_json(manifest_path(weights), about)
+    assert make_costs(plan)["price"] == "7.50 EUR"
 
 
 def test_costs_list_what_was_done(plan):
