@@ -17,6 +17,7 @@ from workflow.forecast_text import describe_start, warn_of_missing_gpu
 from workflow.own_images import list_missing
 from workflow.rerun_triggers import (
     ask_files_first,
+    keep_finished_outputs,
     limit_rerun_triggers,
     take_read_only_outputs,
 )
@@ -52,6 +53,7 @@ shell.prefix(f'PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 # Pages are made where Snakemake runs: the process of a single job starts sooner without them and the targets.
 RULES = make_rules(PLAN, pages=workflow.is_main_process)
+keep_finished_outputs(RULES)
 
 if workflow.is_main_process:
     ask_files_first(workflow, RULES)

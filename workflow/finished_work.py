@@ -86,10 +86,13 @@ def _compare_page(spec_file: str, planned: str) -> list[str] | None:
 def is_whole(graph: Graph, key: Key) -> bool:
     """Tell whether a job's work is all there and as planned, with every byte as it was written."""
     written = graph.write(key)
-    if not all(map(os.path.exists, written.values())) or find_differences(graph, key) != []:
+    file = written.get("file")  # pages have several
+    if file is None or not all(map(os.path.exists, written.values())):
         return False
-    manifest = read_manifest(written["file"])
-    return manifest is not None and manifest.get("sha256") == sha256_file(written["file"])
+    if find_differences(graph, key) != []:
+        return False
+    manifest = read_manifest(file)
+    return manifest is not None and manifest.get("sha256") == sha256_file(file)
 
 
 def mend(graph: Graph) -> None:

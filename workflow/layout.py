@@ -178,6 +178,10 @@ class Layout:
         """Return what says why the last attempt at a job ended."""
         return f"{self.made}/state/ended/{job}.json"
 
+    def lock(self, job: str) -> str:
+        """Return the lock that a job holds while its command runs."""
+        return f"{self.made}/state/ended/{job}.lock"
+
     def page(self, table: str, ending: str = "html") -> str:
         """Return a table's page in one of its formats; `index` is the first page."""
         return f"{self.root}/report/{table}.{ending}"

@@ -1,5 +1,6 @@
 """Which changes make Snakemake do finished work again, whatever way it was started."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -45,6 +46,29 @@ def take_read_only_outputs() -> None:
         pass
 
     Job.check_protected_output = check_nothing
+
+
+def keep_finished_outputs(rules: Mapping[str, RuleParts]) -> None:
+    """Let no job lose what it had finished when it died, as it fails or as it starts again.
+
+    Snakemake removes a job's outputs at both times. A job that SLURM started again finds them all
+    there, and the frame of its command leaves it at that (`workflow/attempt.sh`).
+
+    Args:
+        rules: the parts of all rules, by name.
+    """
+    again = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
+    for name in ("cleanup", *(["remove_existing_output"] if again else [])):
+        setattr(Job, name, _keep_whole(getattr(Job, name), rules))
+
+
+def _keep_whole(inherited: Any, rules: Mapping[str, RuleParts]) -> Any:
+    async def remove(self: Job, *words: Any, **more: Any) -> None:
+        parts = rules.get(self.rule.name)
+        if parts is None or not parts.is_whole(self.wildcards):
+            await inherited(self, *words, **more)
+
+    return remove
 
 
 def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:

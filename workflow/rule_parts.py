@@ -200,7 +200,8 @@ def run(*commands: str, writes_spec: bool = False, shows: bool = False) -> str:
         shows: the user sees what the commands say as well as the log.
     """
     frame = (
-        f"set -euo pipefail; . {FRAME}; attempt {{params.ended:q}} {{params.attempt:q}} {{log:q}}; "
+        f"set -euo pipefail; . {FRAME}; "
+        "attempt {params.ended:q} {params.attempt:q} {log:q} {output:q}; "
     )
     spec = "printf '%s\\n' {params.spec:q} > {output.spec:q}; " if writes_spec else ""
     body = f"{{{{ {MEND_TIMES}export OMP_NUM_THREADS={{threads:q}}; {'; '.join(commands)}; }}}}"

@@ -3,7 +3,6 @@
 import getpass
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from records.errors import UserError
 from records.files import digest
 from records.locks import find_holder
-from workflow.finished_work import unfinished_folder
 from workflow.graph import Graph
 from workflow.slurm import list_slurm_jobs
 
 WAIT_S, REMIND_S = 5.0, 600.0
-LOCKED_BY = ("state", "shards")  # params that name a folder whose lock a job holds
 
 
 class Running(NamedTuple):
@@ -29,7 +28,7 @@ class Running(NamedTuple):
     Attributes:
         words: what it is and where.
         number: of the SLURM job, if it is one.
-        process: on this machine, if it is there.
+        process: on this machine, if it is there: the shell around its command.
     """
 
     words: str
@@ -78,7 +77,7 @@ def await_running(
 
 
 def find_running(graph: Graph, *, on_slurm: bool) -> list[Running]:
-    """Find the jobs of these results that SLURM knows, and processes that hold a lock on them."""
+    """Find the jobs of these results that SLURM knows, and processes that hold a job's lock."""
     found = []
     if on_slurm:
         name, folder = name_jobs(graph), os.path.realpath(".")
@@ -88,31 +87,13 @@ def find_running(graph: Graph, *, on_slurm: bool) -> list[Running]:
             if job_name.startswith(name) and os.path.realpath(where) == folder
         ]
     numbers = {one.number for one in found}
-    locks = {
-        path: job
-        for folder, job in _list_locked_folders(graph).items()
-        for path in Path(folder).glob("lock*")
-    }
-    for path, job in sorted(locks.items()):
+    jobs = {graph.plan.layout.lock("-".join(key)): " ".join(key) for key in graph.jobs}
+    for path in sorted({*jobs} & {*map(str, Path(graph.plan.layout.lock("")).parent.glob("*"))}):
         holder = find_holder(path)
         if holder is None or holder.rpartition("SLURM job ")[2] in numbers:
             continue
-        found.append(Running(f"{job} ({holder})", process=_find_process(holder)))
+        found.append(Running(f"{jobs[path]} ({holder})", process=_find_process(holder)))
     return found
-
-
-def _list_locked_folders(graph: Graph) -> dict[str, str]:
-    """Return the folders whose lock a job holds while it works, with the job's name."""
-    folders = {}
-    for key in graph.jobs:
-        if key[0] in ("train", "segment", "sample"):
-            identity = graph.describe(key).identity
-            found = [identity[name] for name in LOCKED_BY if name in identity]
-        else:
-            data = key[0] == "prepare"
-            found = [str(unfinished_folder(graph.write(key)["file"]))] if data else []
-        folders |= dict.fromkeys(found, " ".join(key))
-    return folders
 
 
 def _find_process(holder: str) -> int:
@@ -129,9 +110,10 @@ def cancel(found: list[Running]) -> None:
         UserError: SLURM refuses.
     """
     for one in found:
-        if one.process:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(one.process, signal.SIGTERM)
+        if one.process:  # a shell, which passes no signal on
+            with suppress(psutil.Error):
+                for each in psutil.Process(one.process).children(recursive=True):
+                    each.terminate()
     numbers = [one.number for one in found if one.number]
     if numbers and shutil.which("scancel"):
         done = subprocess.run(["scancel", *numbers], capture_output=True, text=True)

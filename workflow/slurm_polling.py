@@ -5,6 +5,7 @@ which every cluster has, and decides itself what each state means.
 """
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from snakemake_executor_plugin_slurm import Executor
@@ -29,7 +31,7 @@ GONE = "GONE"  # squeue does not know the job any more
 # A job on its way into the queue again, or a controller that starts, may look like this for once.
 DOUBTFUL = ("PREEMPTED", "UNKNOWN", GONE)
 MAX_POLL_SECONDS, PATIENCE_S, MAX_FREE_ATTEMPTS = 60, 60.0, 100
-# What sbatch and sinfo say where the controller is not there, and not the job is wrong.
+# What sbatch, srun and sinfo say where the controller is not there, and not the job is wrong.
 UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "temporarily unable")
 
 
@@ -60,6 +62,7 @@ class PatientExecutor(Executor):
         self._doubts: dict[str, str] = {}
         self._said: set[tuple[str, str]] = set()
         self._free_attempts: dict[Any, int] = {}
+        self._had_output: dict[Any, bool] = {}  # before it was submitted first
         self._is_away = False
 
     async def check_active_jobs(self, active_jobs: list[Any]) -> AsyncIterator[Any]:
@@ -121,7 +124,7 @@ class PatientExecutor(Executor):
         if answer.state in DOUBTFUL and self._doubts.get(number) != answer.state:
             self._doubts[number] = answer.state
             return True
-        if answer.state == FINISHED or (answer.state in (GONE, "UNKNOWN") and self._is_done(job)):
+        if answer.state == FINISHED or self._is_done(job, answer.state):
             if not self.workflow.executor_settings.keep_successful_logs:
                 with suppress(OSError):
                     job.aux["slurm_logfile"].unlink(missing_ok=True)
@@ -134,9 +137,13 @@ class PatientExecutor(Executor):
             return True
         return False
 
-    def _is_done(self, job: Any) -> bool:
-        """Tell from the files whether a job that SLURM has forgotten had succeeded."""
+    def _is_done(self, job: Any, state: str) -> bool:
+        """Tell from the files whether a job had finished that SLURM has forgotten, or that died."""
         one = job.job
+        if state not in (GONE, "UNKNOWN") and (
+            state not in FAILED or self._had_output.get(one, True)
+        ):
+            return False
         parts = None if one.is_group() else self.rules.get(one.rule.name)
         return parts is not None and parts.is_whole(one.wildcards)
 
@@ -163,7 +170,10 @@ class PatientExecutor(Executor):
             )  # fmt: skip
             write_json(path, asdict(ending))
         is_free = state in (*TAKEN_AWAY, GONE)
-        is_free |= was_killed(number) if ending is None else ending.reason in FROM_OUTSIDE
+        if ending is None:
+            is_free |= was_killed(number) or met_no_controller(job.aux.get("slurm_logfile"))
+        else:
+            is_free |= ending.reason in FROM_OUTSIDE
         is_free |= state == TIME_UP and _keeps_its_state(one)
         self._free_attempts[one] = self._free_attempts.get(one, 0) + is_free
         if is_free and self._free_attempts[one] <= MAX_FREE_ATTEMPTS:
@@ -188,6 +198,7 @@ class PatientExecutor(Executor):
         while not is_controller_there():
             self.logger.warning("SLURM's controller does not answer; submitting waits for it")
             time.sleep(5.0)
+        self._had_output.setdefault(job, any(map(os.path.exists, job.output)))
         super().run_job(job)
 
     def _report_job_error_threadsafe(self, job_info: Any, msg: str) -> None:
@@ -246,6 +257,15 @@ def was_killed(number: str, *, patience_s: float = PATIENCE_S) -> bool:
         return False
     found = re.search(r"\bExitCode=(\d+):(\d+)", done.stdout)
     return found is not None and (int(found[1]) > SHELL or int(found[2]) > 0)
+
+
+def met_no_controller(log: Path | None) -> bool:
+    """Tell whether a job could not start its step because the controller was away just then."""
+    try:
+        said = "" if log is None else log.read_text(errors="replace")
+    except OSError:
+        return False
+    return any(words in said for words in UNREACHABLE)
 
 
 def list_jobs_command(*which: str, fields: Sequence[str]) -> list[str]:

@@ -3,7 +3,9 @@
     python -m tests.cluster.campaign --seed 1 --num-disturbances 20
 
 Makes Table 3 of the miniature twice: undisturbed on this machine, and on the cluster while things
-are killed. Prints what it did, and compares weights, samples, metrics and the table byte by byte.
+are killed, from its first job to its last: the next disturbance waits until as large a share of the
+files is there. Prints what it did, compares weights, samples, metrics and the table byte by byte,
+and lists what was computed although it had been finished.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,22 +26,49 @@ import psutil
 
 from records.events import read_events
 from tests.cluster.conftest import make_environment, take_interrupts
-from tests.cluster.two_nodes import ask, controller_away, find_processes, start_daemon, two_nodes
+from tests.cluster.two_nodes import (
+    NODES,
+    ask,
+    controller_away,
+    find_processes,
+    is_of_node,
+    start_daemon,
+    two_nodes,
+)
 from tests.workflow.conftest import KEEP, copy_project, cut_tables, mini_scale, write_params
 
 CONFIG = ["--config", "scale=mini.yaml", "tables=mini_tables.yaml", "--", "reproduce_table3"]
 SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2"]
-COMPARED = ("models/*/ema-*.safetensors", "samples/*/samples.npz", "metrics/*.json")
-PATIENCE_S, IDLE_S = 1500.0, 1.0
+COMPARED = (
+    *("retrain/models/*/ema-*.safetensors", "retrain/models/*/accuracy-*.json"),
+    *("retrain/samples/*/samples.npz", "retrain/metrics/*.json", "report/table3.csv"),
+    *("data/*.zip", "network/*.safetensors", "references/*.npz", "metrics/*.json"),
+)
+PATIENCE_S, IDLE_S = 3000.0, 1.0
 MORE = "SlurmdTimeout=20\n"
+RESULTS = Path("results/mini")
 
 
 class Campaign:
-    """A run that is disturbed: the project's folder, the cluster, and what happened."""
+    """A run that is disturbed: the project's folder, the cluster, and what happened.
 
-    def __init__(self, folder: Path, lab: Path, environment: dict[str, str], seed: int) -> None:
+    Attributes:
+        wanted: names of the files that it makes.
+        made: those of them that were there once.
+        done: disturbances by their kinds, and `disturbed` by the rules of the jobs that ran.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        lab: Path,
+        environment: dict[str, str],
+        seed: int,
+        wanted: Collection[str],
+    ) -> None:
         self.folder, self.lab, self.environment = folder, lab, environment
-        self.random, self.done = random.Random(seed), Counter[str]()
+        self.random, self.done, self.disturbed = random.Random(seed), Counter[str](), Counter[str]()
+        self.wanted, self.made = wanted, set[str]()
         self.log = open(folder / "campaign.log", "a")  # noqa: SIM115 - open until the end
         self.snakemake = self.start()
         self.num_starts, self.gave_up = 1, 0
@@ -68,9 +97,15 @@ class Campaign:
                 found.append(one)
         return found
 
-    def list_jobs(self) -> list[str]:
-        said = ask(self.environment, "squeue", "--noheader", "--states=running", "--format=%i")
-        return (said or "").split()
+    def list_jobs(self, shown: str = "%i") -> list[str]:
+        which = ["--noheader", "--states=running", f"--format={shown}"]
+        return (ask(self.environment, "squeue", *which) or "").split()
+
+    @property
+    def share(self) -> float:
+        """How much of the run is over: the share of its files that were there once."""
+        self.made |= {name for name in self.wanted if (self.folder / RESULTS / name).exists()}
+        return len(self.made) / len(self.wanted)
 
     # Each returns False where there was nothing to disturb.
     def kill_a_step(self) -> bool:
@@ -91,13 +126,19 @@ class Campaign:
         return True
 
     def kill_slurmd(self) -> bool:
-        name = self.random.choice(["slurmd-n1", "slurmd-n2"])
+        return self._kill_on_a_node(30.0, lambda one: one.name() == "slurmd")
+
+    def lose_a_node(self) -> bool:
+        return self._kill_on_a_node(60.0, lambda one: True)
+
+    def _kill_on_a_node(self, max_seconds: float, which: Callable[[psutil.Process], bool]) -> bool:
+        node = self.random.choice(NODES)
         for one in find_processes(self.lab):
             with suppress(psutil.Error):
-                if one.name() == "slurmd" and name[-2:] in one.cmdline():
+                if is_of_node(one, node) and which(one):
                     one.kill()
-        time.sleep(self.random.uniform(0, 30))
-        start_daemon(self.lab, name, self.environment)
+        time.sleep(self.random.uniform(0, max_seconds))
+        start_daemon(self.lab, f"slurmd-{node}", self.environment)
         return True
 
     def take_the_controller_away(self) -> bool:
@@ -120,8 +161,9 @@ class Campaign:
         """Disturb until the run is over, then let it end; False where it does not in time."""
         kinds: list[Callable[[], bool]] = [
             self.kill_a_step, self.kill_snakemake, self.press_ctrl_c, self.kill_slurmd,
-            self.take_the_controller_away, self.requeue, self.cancel,
+            self.lose_a_node, self.take_the_controller_away, self.requeue, self.cancel,
         ]  # fmt: skip
+        left: list[Callable[[], bool]] = []  # each kind in its turn, in a random order
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             code = self.snakemake.poll()
@@ -131,20 +173,22 @@ class Campaign:
                 self.gave_up += 1
                 print(f"Snakemake gave up with exit code {code}", flush=True)
                 self.restart()
-            if self.done.total() < count:
+            if self.done.total() < count * self.share + 1 and self.done.total() < count:
                 time.sleep(self.random.uniform(1, max_pause_seconds))
-                kind = self.random.choice(kinds)
-                if self.snakemake.poll() is None and kind():
-                    self.done[kind.__name__] += 1
-                    print(f"{time.strftime('%T')} {kind.__name__}", flush=True)
+                left = left or self.random.sample(kinds, len(kinds))
+                rules = {one.split("_")[1] for one in self.list_jobs("%k") if "_" in one}
+                if self.snakemake.poll() is None and left[-1]():
+                    kind = left.pop().__name__
+                    self.done[kind] += 1
+                    self.disturbed.update(rules)
+                    print(f"{time.strftime('%T')} {kind} during {sorted(rules)}", flush=True)
             time.sleep(IDLE_S)
         return False
 
 
 def read_results(folder: Path) -> dict[str, bytes]:
-    made = folder / "results/mini/retrain"
+    made = folder / RESULTS
     found = {str(path.relative_to(made)): path for one in COMPARED for path in made.glob(one)}
-    found |= {path.name: path for path in (folder / "results/mini/report").glob("table3.csv")}
     return {
         name: path.read_bytes()
         for name, path in found.items()
@@ -153,10 +197,13 @@ def read_results(folder: Path) -> dict[str, bytes]:
 
 
 def count_repeats(folder: Path) -> dict[str, int]:
-    """Count the shards that were drawn and the marks that were reached more than once."""
+    """Count what was finished more than once: shards, marks, and other jobs but those of pages."""
     seen: Counter[Any] = Counter()
-    for path in (folder / "results/mini/retrain/events").glob("sample-*.jsonl"):
-        seen.update((path.name, one["images"]) for one in read_events(path)[0] if "images" in one)
+    for path in (folder / RESULTS / "retrain/events").glob("*.jsonl"):
+        kind = path.name.partition("-")[0]
+        finished = {"sample": "progress", "train": "mark", "table": ""}.get(kind, "end")
+        events = [one for one in read_events(path)[0] if one["event"] == finished]
+        seen.update((path.stem, one.get("images", one.get("mark", ""))) for one in events)
     return {str(key): number for key, number in seen.items() if number > 1}
 
 
@@ -184,24 +231,25 @@ def main() -> int:
         one.mkdir(parents=True)
     make_project(there)
     make_project(here)
-    began = time.monotonic()
-    with two_nodes(lab, MORE) as environment:
-        campaign = Campaign(there, lab, environment, args.seed)
-        ended = campaign.disturb(args.num_disturbances, args.max_pause_seconds)
-        campaign.snakemake.kill()
-        campaign.snakemake.wait()
-    seconds = time.monotonic() - began
     subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *CONFIG], cwd=here, check=True,
         env=make_environment(here, {"PATH": f"/:{os.environ['PATH']}"}), capture_output=True,
     )  # fmt: skip
-    wanted, found = read_results(here), read_results(there)
+    wanted, began = read_results(here), time.monotonic()
+    with two_nodes(lab, MORE) as environment:
+        campaign = Campaign(there, lab, environment, args.seed, list(wanted))
+        ended = campaign.disturb(args.num_disturbances, args.max_pause_seconds)
+        campaign.snakemake.kill()
+        campaign.snakemake.wait()
+    seconds = time.monotonic() - began
+    found, repeats = read_results(there), count_repeats(there)
     differ = [name for name in wanted if found.get(name) != wanted[name]]
     print(f"{campaign.done.total()} disturbances in {seconds:.0f} s: {dict(campaign.done)}")
+    print(f"they fell on {dict(campaign.disturbed)}")
     print(f"Snakemake was started {campaign.num_starts} times and gave up {campaign.gave_up} times")
     print(f"{len(wanted)} files compared, {len(differ)} differ: {', '.join(differ) or 'none'}")
-    print(f"shards drawn more than once: {count_repeats(there) or 'none'}; folder {root}")
-    return int(not ended or bool(differ))
+    print(f"finished more than once: {repeats or 'nothing'}; folder {root}")
+    return int(not ended or bool(differ or repeats or campaign.gave_up))
 
 
 if __name__ == "__main__":

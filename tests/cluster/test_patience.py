@@ -208,6 +208,32 @@ def test_what_ended_a_job_decides_about_the_next_attempt(
     assert look(executor, other) == [] and other.job.attempt == 1  # another attempt's word
 
 
+@pytest.mark.parametrize(("had_output", "is_whole"), [(False, True), (True, True), (False, False)])
+def test_a_job_that_died_after_it_had_finished(had_output, is_whole, cluster, tmp_path):
+    executor, log = make_executor(PATIENT, tmp_path)
+    executor.rules = {"sample": SimpleNamespace(is_whole=lambda _: is_whole)}
+    job = submit(executor, script="kill -9 $$")
+    executor._had_output[job.job] = had_output
+    wait_for(lambda: find_state(job) == "FAILED", "the job has failed")
+    assert look(executor, job) == []
+    done = is_whole and not had_output
+    assert find_reports(log) == [("success", job.external_jobid)] * done
+    assert len(executor.workflow.scheduler) == 1 - done
+
+
+NO_STEP = "srun: error: Unable to confirm allocation for job 1: Unable to contact slurm controller"
+
+
+@pytest.mark.parametrize(("said", "attempt"), [(NO_STEP, 0), ("srun: error: no such option", 1)])
+def test_a_job_whose_step_met_no_controller(said, attempt, cluster, tmp_path):
+    executor, _ = make_executor(PATIENT, tmp_path)
+    job = submit(executor, script="exit 1")
+    job.aux["slurm_logfile"] = tmp_path / "1.log"
+    job.aux["slurm_logfile"].write_text(f"Execute 1 jobs...\n{said}\n")
+    wait_for(lambda: find_state(job) == "FAILED", "the job has failed")
+    assert look(executor, job) == [] and job.job.attempt == attempt
+
+
 @pytest.mark.parametrize(("script", "attempt"), [("kill -9 $$", 0), ("exit 137", 0), ("exit 2", 1)])
 def test_a_job_that_died_without_a_word(script, attempt, cluster, tmp_path):
     executor, _ = make_executor(PATIENT, tmp_path)
@@ -223,14 +249,15 @@ def test_a_submission_waits_for_the_controller(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("workflow.slurm_polling.time.sleep", lambda _: None)
     answers = iter([False, False, True])
     monkeypatch.setattr("workflow.slurm_polling.is_controller_there", lambda: next(answers))
-    executor.run_job("job")
-    assert submitted == ["job"] and len(log) >= 2
+    job = Job(output=["none"])
+    executor.run_job(job)
+    assert submitted == [job] and len(log) >= 2 and executor._had_output == {job: False}
     answers = iter([True])
     executor._report_job_error_threadsafe(
-        SimpleNamespace(job="job"),
+        SimpleNamespace(job=job),
         "Batch job submission failed: Unable to contact slurm controller",
     )
-    assert submitted == ["job", "job"]
+    assert submitted == [job, job]
 
 
 def test_squeue_is_found_where_the_cluster_is(cluster):

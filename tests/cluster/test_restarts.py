@@ -18,6 +18,7 @@ CONFIG = ["--config", "scale=mini.yaml", "tables=mini_tables.yaml"]
 SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1", "--jobs", "4"]
 MADE = "results/mini/retrain"
 BATCH = f"{MADE}/samples/t3_uncond/samples.npz"
+METRICS = f"{MADE}/metrics/t3_uncond.json"
 WEIGHTS = f"{MADE}/models/imagenet_256_uncond/ema-final.safetensors"
 NUM_SHARDS = 8
 
@@ -90,14 +91,45 @@ def list_states(cluster, rule):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(project, tmp_path_factory):
+def drawn(project, tmp_path_factory):
+    """The project with a batch, and with what it is compared with."""
     folder = tmp_path_factory.mktemp("undisturbed")
     subprocess.run(["cp", "-a", f"{project}/.", folder], check=True)
+    targets = [BATCH, "results/mini/references/imagenet_256.npz"]
     process, output = run(
-        folder, {"PATH": f"/:{os.environ['PATH']}"}, "--cores", "1", *CONFIG, "--", BATCH
+        folder, {"PATH": f"/:{os.environ['PATH']}"}, "--cores", "1", *CONFIG, "--", *targets
     )
     assert process.returncode == 0, output
-    return (folder / BATCH).read_bytes()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(drawn):
+    return (drawn / BATCH).read_bytes()
+
+
+@pytest.mark.parametrize("where", ["slurm", "local"])
+def test_a_restart_waits_for_the_grading_that_runs(where, drawn, tmp_path, cluster):
+    subprocess.run(["cp", "-a", f"{drawn}/.", tmp_path], check=True)
+    program = tmp_path / "eval" / "grade.py"
+    step = "        features = compute_sample_features("
+    text = program.read_text()
+    assert step in text
+    slow = f"        __import__('time').sleep(15)\n{step}"
+    program.write_text(text.replace(step, slow))
+    options = SLURM if where == "slurm" else ["--cores", "1"]
+    process = start(tmp_path, cluster, *options, *CONFIG, "--", METRICS)
+    events = tmp_path / f"{MADE}/events/evaluate-t3_uncond.jsonl"
+    wait_for(events.exists, "the batch is graded", seconds=90)
+    process.kill()
+    process.wait()
+    unlocked, output = run(tmp_path, cluster, "--unlock", "--cores", "1", *CONFIG, "--", METRICS)
+    assert unlocked.returncode == 0, output
+    process, output = run(tmp_path, cluster, *options, *CONFIG, "--", METRICS)
+    assert process.returncode == 0, output
+    what = "SLURM job " if where == "slurm" else "evaluate t3_uncond (process "
+    assert f"1 jobs of an earlier run still run and are waited for: {what}" in output
+    assert "Nothing to be done" in output and count_starts(tmp_path, "evaluate-t3_uncond") == 1
 
 
 @pytest.mark.parametrize("where", ["slurm", "local"])

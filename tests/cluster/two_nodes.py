@@ -22,7 +22,7 @@ SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 StateSaveLocation={folder}/state
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -149,6 +149,15 @@ def is_ours(process, folder):
 
 def find_processes(folder):
     return [process for process in psutil.process_iter() if is_ours(process, folder)]
+
+
+def is_of_node(process, node):
+    """Whether a process is a node's daemon, one of its steps, or of a job that runs there."""
+    if process.name() == "slurmd":
+        return node in process.cmdline()
+    if process.name() == "slurmstepd":
+        return any(Path(file.path).name == f"slurmd-{node}.log" for file in process.open_files())
+    return process.environ().get("SLURMD_NODENAME") == node
 
 
 def end_processes(folder):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.cluster.two_nodes import wait_for
 from tests.workflow.conftest import (
     KEEP,
     MINI,
@@ -28,10 +29,11 @@ from workflow.rule_parts import find_command, run
 TARGET = "results/mini/data/imagenet_256.zip"
 
 
-def start(folder, script, *, attempt="a" * 64, **environment):
+def start(folder, script, *, attempt="a" * 64, ended="state/ended.json", **environment):
     """Run a command in the frame, in a process group of its own."""
     command = run(script).replace("{input:q}", "").replace("{threads:q}", "1")
-    names = {"{params.ended:q}": "state/ended.json", "{params.attempt:q}": attempt}
+    command = command.replace("{output:q}", "made")
+    names = {"{params.ended:q}": ended, "{params.attempt:q}": attempt}
     for name, value in {**names, "{log:q}": "job.log", "{{": "{", "}}": "}"}.items():
         command = command.replace(name, value)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -41,7 +43,7 @@ def start(folder, script, *, attempt="a" * 64, **environment):
 
 def attempt(folder, script, **settings):
     process = start(folder, script, **settings)
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     return process.returncode, read_ending(folder / "state/ended.json")
 
 
@@ -65,6 +67,32 @@ def test_the_exit_code_says_why(tmp_path, code, reason, can_help):
     assert found == code and "never" not in (tmp_path / "job.log").read_text()
     assert (ending.reason, ending.can_help, ending.sentence) == (reason, can_help, "no way")
     assert (ending.attempt, ending.cluster_job) == ("a" * 64, "7")
+
+
+def test_what_snakemake_has_left_there_is_finished(tmp_path):
+    (tmp_path / "made").touch()
+    assert attempt(tmp_path, "touch ran") == (0, None)
+    assert not (tmp_path / "ran").exists()
+    assert "had been finished by an attempt before" in (tmp_path / "job.log").read_text()
+
+
+def test_a_job_waits_for_one_that_a_kill_has_left_and_is_busy_where_that_goes_on(tmp_path):
+    first = start(tmp_path, "sleep 60")
+    path = tmp_path / "state/ended.lock"
+    wait_for(lambda: path.exists() and path.read_text(), "the lock is held")
+    second = start(tmp_path, "touch ran")
+    time.sleep(1.5)
+    assert second.poll() is None
+    os.killpg(first.pid, signal.SIGKILL)
+    assert (first.wait(), second.wait(timeout=10)) == (-signal.SIGKILL, 0)
+    assert (tmp_path / "ran").exists()
+    third = start(tmp_path, "sleep 60")
+    wait_for(lambda: path.read_text().startswith(f"process {third.pid} on "), "it is held")
+    code, ending = attempt(tmp_path, "touch never")
+    os.killpg(third.pid, signal.SIGKILL)
+    third.wait()
+    assert (code, ending.reason) == (75, "busy") and not (tmp_path / "never").exists()
+    assert f"held by process {third.pid} on {os.uname().nodename}; wait" in ending.sentence
 
 
 def test_what_cannot_succeed_is_refused_until_something_changes(tmp_path):

@@ -53,6 +53,14 @@ def test_what_is_as_planned(graph):
         assert find_differences(graph, key) == [] and is_whole(graph, key), key
 
 
+def test_a_page_has_no_manifest_that_could_say_that_it_is_whole(graph):
+    key = next(one for one in graph.jobs if one[0] == "table")
+    for path in map(Path, graph.write(key).values()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert not is_whole(graph, key)
+
+
 def test_names_are_no_difference_and_neither_are_whole_numbers(graph):
     spec = json.loads(graph.describe(SAMPLES).identity["spec"])
     assert spec["sampler"]["eta"] == 0.0

@@ -2,26 +2,23 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from adm.datasets.prepare import state_folder
 from records.errors import UserError
 from records.locks import exclusive_lock, find_holder
+from tests.cluster.two_nodes import wait_for
+from tests.workflow.test_endings import start
 from workflow import running_jobs as module
 from workflow.finished_work import unfinished_folder
 from workflow.graph import Graph
 from workflow.running_jobs import await_running, find_running, name_jobs
 from workflow.settings import load_plan
 
-SAMPLE = ("sample", "t3_uncond")
-HOLD = (
-    "import sys, time\nfrom records.locks import exclusive_lock\n"
-    "with exclusive_lock(sys.argv[1], 'x'):\n    print('held', flush=True)\n    time.sleep(60)"
-)
+JOBS = ("sample-t3_uncond", "evaluate-t3_uncond")
 
 
 @pytest.fixture
@@ -34,14 +31,16 @@ def graph(config):
     return Graph(load_plan(config))
 
 
-@pytest.fixture
-def held(graph):
-    """A process that holds the lock of a batch."""
-    path = f"{graph.describe(SAMPLE).identity['shards']}/lock"
-    with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"held\n"
-        yield process, Path(path)
-        process.kill()
+@pytest.fixture(params=JOBS)
+def held(request, graph, tmp_path):
+    """A job in the frame of its command, which holds the job's lock; and the lock."""
+    layout = graph.plan.layout
+    process = start(tmp_path, "sleep 60", ended=layout.ended(request.param))
+    path = Path(layout.lock(request.param))
+    wait_for(lambda: path.exists() and path.read_text(), "the lock is held")
+    yield process, path, request.param.replace("-", " ")
+    process.kill()
+    process.wait()
 
 
 def test_who_holds_a_lock_is_named_with_its_slurm_job(tmp_path, monkeypatch):
@@ -57,27 +56,39 @@ def test_who_holds_a_lock_is_named_with_its_slurm_job(tmp_path, monkeypatch):
 
 
 def test_a_process_that_holds_a_lock_is_waited_for(graph, held, capsys):
-    process, _ = held
+    process, path, name = held
     naps = []
 
     def sleep(seconds):
         naps.append(seconds)
         if len(naps) == 2:
-            process.kill()
+            for one in psutil.Process(process.pid).children():
+                one.kill()
             process.wait()
 
     await_running(graph, on_slurm=False, sleep=sleep)
     said = capsys.readouterr().err
     assert len(naps) == 2 and said.count("\n") == 1
-    assert f"sample t3_uncond (process {process.pid} on " in said and "are waited for" in said
+    assert f"{name} (process {process.pid} on " in said and "are waited for" in said
+    assert find_holder(path) is None
 
 
 def test_a_process_is_cancelled_where_that_is_asked_for(config, held, capsys):
-    process, path = held
+    process, path, name = held
     graph = Graph(load_plan({**config, "running_jobs": "cancel"}))
     await_running(graph, on_slurm=False, sleep=lambda _: process.wait(timeout=10))
-    assert process.returncode == -signal.SIGTERM and find_holder(path) is None
-    assert "are cancelled: sample t3_uncond" in capsys.readouterr().err
+    assert process.returncode == 128 + signal.SIGTERM and find_holder(path) is None
+    assert f"are cancelled: {name}" in capsys.readouterr().err
+
+
+def test_what_a_kill_of_the_frame_leaves_still_holds_the_lock(graph, held):
+    process, path, name = held
+    (command,) = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    assert [one.words.startswith(name) for one in find_running(graph, on_slurm=False)] == [True]
+    command.kill()
+    wait_for(lambda: find_holder(path) is None, "the lock is free")
 
 
 def test_slurm_jobs_are_ours_by_name_and_folder(graph, held, monkeypatch, tmp_path):
