@@ -81,10 +81,12 @@ def _write_pages(spec: PageSpec, out: Mapping[str, Path], sample_pages: Mapping[
     table["flags"] = condense([*dict.fromkeys([*table["flags"], *problems])])
     for problem in condense(list_problems(spec.list_metrics()) + problems):
         print(f"warning: {problem}", file=sys.stderr)
-    page = render_table(table, pictures, spec.pages, out["html"].parent, sample_pages)
-    write_text(out["csv"], render_csv(table))
-    write_text(out["md"], render_markdown(table))
-    write_text(out["tex"], render_latex(table))
+    texts = {
+        "LaTeX": render_latex(table), "Markdown": render_markdown(table), "CSV": render_csv(table)
+    }  # fmt: skip
+    page = render_table(table, pictures, spec.pages, out["html"].parent, sample_pages, texts)
+    for ending, text in zip(("tex", "md", "csv"), texts.values(), strict=True):
+        write_text(out[ending], text)
     write_json(out["json"], table)
     write_text(out["html"], page)
 

@@ -1,6 +1,8 @@
 """Numbers as CSV: every digit, and no text that a spreadsheet would run."""
 
+import csv
 from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from reports.format import format_exact
@@ -15,10 +17,12 @@ def render_lines(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
         columns: names.
         lines: values in the order of the columns; None is an empty cell.
     """
-    from pandas import DataFrame  # late: it takes half a second
-
-    cells = [[_write_exact(value) for value in line] for line in lines]
-    return DataFrame(cells, columns=list(columns)).to_csv(index=False, lineterminator="\n")
+    written: list[str] = []
+    # Text is put in quotes for a character of the line's end: for \r too, which ends none here.
+    writer = csv.writer(SimpleNamespace(write=written.append), lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([_write_exact(value) for value in line] for line in lines)
+    return "".join(line.removesuffix("\r\n") + "\n" for line in written)
 
 
 def _write_exact(value: Any) -> str:

@@ -26,9 +26,9 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, format_exact(value))]
 
 
-def find_facts(protocol: Any, key: str) -> dict[str, str]:
-    """Return everything that a key holds anywhere in a protocol, by its dotted path."""
-    return {path: text for path, text in flatten(protocol) if path.split(".")[-1] == key}
+def find_facts(facts: Iterable[tuple[str, str]], key: str) -> dict[str, str]:
+    """Return everything that a key holds anywhere in a flat protocol, by its dotted path."""
+    return {path: text for path, text in facts if path.split(".")[-1] == key}
 
 
 def make_headline(content: MetricsFile) -> list[tuple[str, str]]:
@@ -42,11 +42,12 @@ def make_headline(content: MetricsFile) -> list[tuple[str, str]]:
         address, licence, day of retrieval), number format, feature network, seeds, recipes,
         versions and code; a fact that the file lacks reads `not recorded`.
     """
-    protocol, counts = content.protocol.content(), content.counts
+    facts, counts = flatten(content.protocol.content()), content.counts
     samples = content.protocol.samples or {}
+    drawn = flatten(samples)
     network = content.protocol.network or {}
     recall = format_count(counts.reference_precision_recall)
-    sampler = [f"{key} {_value(samples, key)}" for key in ("method", "respacing", "eta")]
+    sampler = [f"{key} {_value(drawn, key)}" for key in ("method", "respacing", "eta")]
     return [
         (
             "reference",
@@ -57,17 +58,17 @@ def make_headline(content: MetricsFile) -> list[tuple[str, str]]:
         *(
             _published(samples)
             or [
-                ("labels", _value(samples, "label_policy")),
+                ("labels", _value(drawn, "label_policy")),
                 ("sampler", NOT_RECORDED if NOT_RECORDED in sampler[0] else ", ".join(sampler)),
-                ("guidance scale", _value(samples, "guidance_scale")),
+                ("guidance scale", _value(drawn, "guidance_scale")),
             ]
         ),
-        ("number format", _agree(find_facts(protocol, "precision"))),
+        ("number format", _agree(find_facts(facts, "precision"))),
         ("feature network", f"{network.get('name', NOT_RECORDED)}, {_hash(network)}"),
-        ("seeds", _list(find_facts(protocol, "seed"))),
-        ("recipes", _list(find_facts(protocol, "recipe"))),
-        ("versions", _versions(protocol)),
-        ("code", _agree(find_facts(protocol, "git_commit"))),
+        ("seeds", _list(find_facts(facts, "seed"))),
+        ("recipes", _list(find_facts(facts, "recipe"))),
+        ("versions", _versions(facts)),
+        ("code", _agree(find_facts(facts, "git_commit"))),
     ]
 
 
@@ -88,10 +89,10 @@ def _hash(part: Mapping[str, Any] | None) -> str:
     return f"sha256 {(part or {}).get('sha256') or NOT_RECORDED}"
 
 
-def _value(protocol: Any, key: str) -> str:
+def _value(facts: Iterable[tuple[str, str]], key: str) -> str:
     """Return what a key holds nearest to the root, or that it is not recorded."""
-    facts = find_facts(protocol, key)
-    return facts[min(facts, key=lambda path: (path.count("."), path))] if facts else NOT_RECORDED
+    found = find_facts(facts, key)
+    return found[min(found, key=lambda path: (path.count("."), path))] if found else NOT_RECORDED
 
 
 def _agree(facts: Mapping[str, str]) -> str:
@@ -105,12 +106,10 @@ def _list(facts: Mapping[str, str]) -> str:
     return ", ".join(f"{path} {text}" for path, text in facts.items()) or NOT_RECORDED
 
 
-def _versions(protocol: Any) -> str:
+def _versions(facts: Iterable[tuple[str, str]]) -> str:
     """Write the versions of packages, each once."""
     pairs = {
-        (parts[-1], text)
-        for path, text in flatten(protocol)
-        if len(parts := path.rsplit("versions.", 1)) == 2
+        (parts[-1], text) for path, text in facts if len(parts := path.rsplit("versions.", 1)) == 2
     }
     return ", ".join(f"{name} {version}" for name, version in sorted(pairs)) or NOT_RECORDED
 
@@ -122,7 +121,7 @@ def list_recipes(protocol: Any) -> dict[str, str]:
     of code moves, and the digest that a page demands of each cell holds it.
     """
     networks = (".model.recipe", ".classifier.recipe")
-    recipes = find_facts(protocol, "recipe")
+    recipes = find_facts(flatten(protocol), "recipe")
     return {path: text for path, text in recipes.items() if not path.endswith(networks)}
 
 

@@ -15,7 +15,6 @@ from reports.agreement import RULES
 from reports.cell_plots import find_marks, make_plots
 from reports.claims import CONFIDENCE, VERDICTS
 from reports.evaluator import describe_evaluator
-from reports.export import render_csv, render_markdown
 from reports.forest import (
     describe_cells,
     describe_strip,
@@ -23,7 +22,6 @@ from reports.forest import (
     format_effect_interval,
     make_groups,
 )
-from reports.latex import render_latex
 from reports.losses import LOSS_NAMES
 from reports.printed import VIEWS, list_views, take_view
 from reports.ranks import describe_order
@@ -105,6 +103,7 @@ def render_table(
     pages: Sequence[PageLink],
     folder: str | Path = ".",
     sample_pages: Mapping[str, str] = {},
+    texts: Mapping[str, str] = {},
 ) -> str:
     """Write the page of one table.
 
@@ -114,12 +113,11 @@ def render_table(
         pages: the pages that the source has.
         folder: where the page is stored; files that are there are linked from it.
         sample_pages: the addresses of sample sets' pages, by `row-mark`.
+        texts: the table in other formats, by their names, to copy from the page.
 
     Returns:
         HTML that needs nothing outside itself.
     """
-    texts = {"LaTeX": render_latex(table), "Markdown": render_markdown(table)}
-    texts["CSV"] = render_csv(table)
     template = make_environment().get_template("table.html.j2")
 
     def link(path: str) -> str | None:

@@ -14,7 +14,7 @@ def test_flatten_is_sorted_and_complete():
 
 
 def test_facts_are_found_at_any_depth(make_metrics):
-    assert find_facts(make_metrics(recipe=7).protocol.content(), "recipe") == {
+    assert find_facts(flatten(make_metrics(recipe=7).protocol.content()), "recipe") == {
         "network.recipe": "1",
         "recipe": "1",
         "samples.spec.recipe": "7",
