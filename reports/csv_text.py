@@ -1,8 +1,8 @@
 """Numbers as CSV: every digit, and no text that a spreadsheet would run."""
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from reports.format import format_exact
@@ -17,12 +17,15 @@ def render_lines(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
         columns: names.
         lines: values in the order of the columns; None is an empty cell.
     """
-    written: list[str] = []
-    # Text is put in quotes for a character of the line's end: for \r too, which ends none here.
-    writer = csv.writer(SimpleNamespace(write=written.append), lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([_write_exact(value) for value in line] for line in lines)
-    return "".join(line.removesuffix("\r\n") + "\n" for line in written)
+    cells = ([_write_exact(value) for value in line] for line in lines)
+    return "".join(map(_write_line, [columns, *cells]))
+
+
+def _write_line(cells: Sequence[str]) -> str:
+    """Write a line; text is put in quotes for a carriage return too, though none ends the line."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _write_exact(value: Any) -> str:
