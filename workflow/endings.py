@@ -34,10 +34,11 @@ class Ending:
     """Why an attempt at a job ended.
 
     Attributes:
-        reason: `diverged`, `out of memory`, `bad spec`, `stopped`, `killed`, `busy` or `failed`.
+        reason: `diverged`, `out of memory`, `out of time`, `bad spec`, `stopped`, `killed`, `busy`
+            or `failed`.
         sentence: its last error, as the log has it.
         can_help: whether trying the same again can help.
-        attempt: digest of what was tried: spec, settings, and the memory that was asked for.
+        attempt: digest of what was tried: spec, settings, memory and time that were asked for.
         cluster_job: the number of the SLURM job, empty without one.
     """
 

@@ -95,6 +95,26 @@ def is_whole(graph: Graph, key: Key) -> bool:
     return manifest is not None and manifest.get("sha256") == sha256_file(file)
 
 
+def list_saved(graph: Graph, key: Key) -> dict[str, int]:
+    """List the files in which a job saves what it has done so far, with the times of their change.
+
+    Returns:
+        Times in nanoseconds by paths; none for jobs that begin again when they are stopped.
+    """
+    identity = graph.describe(key).identity
+    folders = [Path(identity[name]) for name in ("state", "shards") if name in identity]
+    if key[0] == "evaluate":
+        folders = [Path(graph.plan.layout.features(key[1]))]
+    elif key[0] == "prepare":
+        folders = [unfinished_folder(graph.write(key)["file"])]
+    saved = {}
+    for path in (one for folder in folders for one in folder.rglob("*")):
+        if not path.name.startswith((".", "lock")):  # half-written ones, and locks
+            with suppress(OSError):
+                saved[str(path)] = path.stat().st_mtime_ns
+    return saved
+
+
 def mend(graph: Graph) -> None:
     """Put right what kills and renamed batches left behind, before a run looks what is missing.
 

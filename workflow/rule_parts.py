@@ -12,7 +12,7 @@ from snakemake.common import overwrite_function_params
 from snakemake.io import ancient, report
 
 from records.files import digest
-from workflow.finished_work import find_differences, is_whole
+from workflow.finished_work import find_differences, is_whole, list_saved
 from workflow.forecast import compute_resources, count_processes
 from workflow.graph import Graph, name_log
 from workflow.job import Job, Key
@@ -107,6 +107,10 @@ class RuleParts:
         """Return `finished_work.is_whole` of a job."""
         return is_whole(self.graph, self._find(wildcards))
 
+    def list_saved(self, wildcards: Any) -> dict[str, int]:
+        """Return `finished_work.list_saved` of a job."""
+        return list_saved(self.graph, self._find(wildcards))
+
     def find_ended(self, wildcards: Any) -> str:
         """Return the file that says why the last attempt at a job ended (`workflow.endings`)."""
         return self.graph.plan.layout.ended("-".join(self._find(wildcards)))
@@ -156,7 +160,8 @@ class RuleParts:
         """Return a digest of what an attempt depends on: its settings, and what it asks for."""
         job = self._describe(wildcards)
         fixed = {key: value for key, value in job.identity.items() if not callable(value)}
-        return digest([fixed, job.options, str(resources.get("mem_mb"))])
+        asked = [str(resources.get(name)) for name in ("mem_mb", "runtime")]
+        return digest([fixed, job.options, *asked])
 
     def _make_param(self, name: str) -> Callable[[Any], Any]:
         def find(wildcards: Any) -> Any:

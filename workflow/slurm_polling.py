@@ -63,6 +63,7 @@ class PatientExecutor(Executor):
         self._said: set[tuple[str, str]] = set()
         self._free_attempts: dict[Any, int] = {}
         self._had_output: dict[Any, bool] = {}  # before it was submitted first
+        self._saved: dict[Any, Mapping[str, int]] = {}  # as it was submitted last
         self._is_away = False
 
     async def check_active_jobs(self, active_jobs: list[Any]) -> AsyncIterator[Any]:
@@ -147,6 +148,10 @@ class PatientExecutor(Executor):
         parts = None if one.is_group() else self.rules.get(one.rule.name)
         return parts is not None and parts.is_whole(one.wildcards)
 
+    def _list_saved(self, job: Any) -> Mapping[str, int]:
+        parts = None if job.is_group() else self.rules.get(job.rule.name)
+        return {} if parts is None else parts.list_saved(job.wildcards)
+
     def _explain_pending(self, job: Any, answer: Answer) -> None:
         words = explain_pending(answer.reason) if answer.state == "PENDING" else None
         if words and (job.external_jobid, answer.reason) not in self._said:
@@ -162,19 +167,27 @@ class PatientExecutor(Executor):
         ending = read_ending(path) if path else None
         if ending is not None and ending.cluster_job != number:
             ending = None  # of an attempt before
+        asked = one.resources
+        ended = "SLURM ended the job at the"
         if state == NO_MEMORY and path:
-            asked = one.resources.get("mem_mb")
-            ending = Ending(
-                "out of memory", f"SLURM ended the job at the {asked} MB that it had asked for; "
-                "ask for more with --set-resources", False, one.params.get("attempt"), number,
-            )  # fmt: skip
+            words = f"{ended} {asked.get('mem_mb')} MB that it had asked for; ask for more with "
+            words += "--set-resources"
+            ending = Ending("out of memory", words, False, one.params.get("attempt"), number)
+            write_json(path, asdict(ending))
+        if state == TIME_UP and path and self._list_saved(one) == self._saved.get(one):
+            words = (
+                f"{ended} {asked.get('runtime')} minutes that it had asked for, before it had saved "
+                f"anything; ask for more with --set-resources {one.rule.name}:runtime=MINUTES, or, if "
+                "walltime_minutes in slurm/defaults.yaml is no more than that, there"
+            )
+            ending = Ending("out of time", words, False, one.params.get("attempt"), number)
             write_json(path, asdict(ending))
         is_free = state in (*TAKEN_AWAY, GONE)
         if ending is None:
             is_free |= was_killed(number) or met_no_controller(job.aux.get("slurm_logfile"))
         else:
             is_free |= ending.reason in FROM_OUTSIDE
-        is_free |= state == TIME_UP and _keeps_its_state(one)
+        is_free |= state == TIME_UP and (ending is None or ending.can_help)
         self._free_attempts[one] = self._free_attempts.get(one, 0) + is_free
         if is_free and self._free_attempts[one] <= MAX_FREE_ATTEMPTS:
             why = f", {ending.sentence}" if ending else ""
@@ -199,6 +212,7 @@ class PatientExecutor(Executor):
             self.logger.warning("SLURM's controller does not answer; submitting waits for it")
             time.sleep(5.0)
         self._had_output.setdefault(job, any(map(os.path.exists, job.output)))
+        self._saved[job] = self._list_saved(job)
         super().run_job(job)
 
     def _report_job_error_threadsafe(self, job_info: Any, msg: str) -> None:
@@ -207,11 +221,6 @@ class PatientExecutor(Executor):
             self.run_job(job_info.job)
         else:
             super()._report_job_error_threadsafe(job_info, msg)
-
-
-def _keeps_its_state(job: Any) -> bool:
-    """Tell whether a job's next attempt goes on where this one was stopped."""
-    return any(job.params.get(name) for name in ("state", "shards"))
 
 
 def be_patient(plugin: Any, rules: Mapping[str, RuleParts], job_name: str) -> None:

@@ -17,6 +17,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from records.files import write_json
 from tests.cluster.two_nodes import ask, controller_away, two_nodes, wait_for
+from workflow.endings import read_ending
 from workflow.slurm_polling import PatientExecutor, is_controller_there
 
 pytestmark = pytest.mark.slow
@@ -219,6 +220,31 @@ def test_a_job_that_died_after_it_had_finished(had_output, is_whole, cluster, tm
     done = is_whole and not had_output
     assert find_reports(log) == [("success", job.external_jobid)] * done
     assert len(executor.workflow.scheduler) == 1 - done
+
+
+@pytest.mark.parametrize("has_saved", [True, False])
+def test_a_job_whose_time_is_up_goes_on_if_it_has_saved_something(has_saved, tmp_path):
+    executor, log = make_executor(PATIENT, tmp_path)
+    ended = tmp_path / "ended.json"
+    job = SubmittedJobInfo(
+        Job(
+            rule=SimpleNamespace(name="evaluate"), params={"ended": str(ended), "attempt": "a"},
+            resources={"runtime": 60}, attempt=1, restart_times=3, is_group=lambda: False,
+            wildcards=None,
+        ),
+        external_jobid="7", aux={},
+    )  # fmt: skip
+    executor.rules = {"evaluate": SimpleNamespace(list_saved=lambda _: {"part": 2})}
+    executor._saved[job.job] = {"part": 1} if has_saved else {"part": 2}
+    executor._report_end(job, "TIMEOUT")
+    assert job.job.attempt == (0 if has_saved else 4)
+    assert find_reports(log) == ([] if has_saved else [("error", "7")])
+    ending = read_ending(ended)
+    assert (ending is None) == has_saved
+    if ending:
+        assert (ending.reason, ending.can_help, ending.attempt) == ("out of time", False, "a")
+        assert "at the 60 minutes that it had asked for, before it had saved" in ending.sentence
+        assert "--set-resources evaluate:runtime=MINUTES" in ending.sentence
 
 
 NO_STEP = "srun: error: Unable to confirm allocation for job 1: Unable to contact slurm controller"

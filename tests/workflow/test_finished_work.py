@@ -9,7 +9,7 @@ import pytest
 from adm.sampling.shards import KEPT_NAME
 from records.files import canonical_json, sha256_file, write_json
 from records.manifest import manifest_path
-from workflow.finished_work import find_differences, is_whole, mend
+from workflow.finished_work import find_differences, is_whole, list_saved, mend
 from workflow.graph import Graph
 from workflow.machine import Cut
 from workflow.settings import load_plan
@@ -59,6 +59,22 @@ def test_a_page_has_no_manifest_that_could_say_that_it_is_whole(graph):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert not is_whole(graph, key)
+
+
+@pytest.mark.parametrize("key", [WEIGHTS, SAMPLES, METRICS, REFERENCE])
+def test_what_a_job_has_saved_is_listed(graph, key):
+    job, layout = graph.describe(key), graph.plan.layout
+    folder = {"train": job.identity.get("state"), "sample": job.identity.get("shards")}.get(key[0])
+    folder = Path(folder or layout.features(key[1]))
+    folder.mkdir(parents=True)
+    for name in ("lock", ".000000-000010.npz.x.tmp"):
+        (folder / name).touch()
+    assert list_saved(graph, key) == {}
+    (folder / "part").touch()
+    saved = list_saved(graph, key)
+    assert list(saved) == ([] if key == REFERENCE else [str(folder / "part")])
+    os.utime(folder / "part", ns=(1, 1))
+    assert list_saved(graph, key) != saved or key == REFERENCE
 
 
 def test_names_are_no_difference_and_neither_are_whole_numbers(graph):
