@@ -1,7 +1,7 @@
 """Which changes make Snakemake do finished work again, whatever way it was started."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -86,6 +86,9 @@ def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:
     def mix(self: Any) -> Any:
         records = inherited.fget(self)
         if records is not None and not isinstance(records, FilesFirst):
+            refuse_lost_target(
+                self.dag_settings, {one.name for one in self.rules if one.name not in rules}
+            )
             kind = type(records)
             records.__class__ = type(kind.__name__, (FilesFirst, kind), {"rules": dict(rules)})
             self.dag_settings = replace(self.dag_settings, force_incomplete=True)
@@ -104,6 +107,27 @@ def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:
         return records
 
     _override(workflow, persistence=property(mix))
+
+
+def refuse_lost_target(settings: Any, targets: Collection[str]) -> None:
+    """Refuse a run for which an option has taken the only target as one more of its rules.
+
+    It would make all tables. What takes settings (`--config`, `--set-resources`) is refused by
+    Snakemake itself, before it has read anything of this project.
+
+    Args:
+        settings: Snakemake's for the graph.
+        targets: names of the rules that are targets.
+    """
+    if settings.targets or settings.target_jobs:
+        return
+    for option in ("forcerun", "until", "omit_from", "allowed_rules"):
+        if lost := sorted({*(getattr(settings, option) or ())} & {*targets}):
+            option = f"--{option.replace('_', '-')}"
+            raise SystemExit(
+                f"error: {option} has taken {', '.join(lost)} for one of its rules, and no target "
+                f"is left; end its list with two dashes: snakemake {option} ... -- {lost[0]}"
+            )
 
 
 def _override(workflow: Any, **members: Any) -> None:

@@ -176,9 +176,10 @@ class PatientExecutor(Executor):
             write_json(path, asdict(ending))
         if state == TIME_UP and path and self._list_saved(one) == self._saved.get(one):
             words = (
-                f"{ended} {asked.get('runtime')} minutes that it had asked for, before it had saved "
-                f"anything; ask for more with --set-resources {one.rule.name}:runtime=MINUTES, or, if "
-                "walltime_minutes in slurm/defaults.yaml is no more than that, there"
+                f"{ended} {asked.get('runtime')} minutes that it had asked for, before it had "
+                "saved anything; ask for more with --set-resources "
+                f"{one.rule.name}:runtime=MINUTES, or, if walltime_minutes in slurm/defaults.yaml "
+                "is no more than that, there"
             )
             ending = Ending("out of time", words, False, one.params.get("attempt"), number)
             write_json(path, asdict(ending))

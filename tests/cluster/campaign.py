@@ -173,7 +173,7 @@ class Campaign:
                 self.gave_up += 1
                 print(f"Snakemake gave up with exit code {code}", flush=True)
                 self.restart()
-            if self.done.total() < min(count, count * self.share + 3):
+            if self.done.total() < min(count, count * (self.share + 0.25)):
                 time.sleep(self.random.uniform(1, max_pause_seconds))
                 left = left or self.random.sample(kinds, len(kinds))
                 rules = {one.split("_")[1] for one in self.list_jobs("%k") if "_" in one}
