@@ -24,13 +24,13 @@ from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.render import render_index, render_table
 from reports.reviewer import render_checklist
-from reports.runs.page import MODELS, SAMPLES, find_sample_pages, list_pages, write_run_pages
+from reports.runs.page import find_sample_pages, list_pages, write_run_pages
 from reports.site import make_site
 from reports.tables import FORMAT, make_table
 from specs.figure_page import load_figure_page
 from specs.page import PageSpec, load_page
 from specs.results import AllCosts, EvaluatedTable
-from specs.run_pages import load_run_pages
+from specs.run_pages import MODELS, SAMPLES, load_run_pages
 from specs.strict import validated
 
 

@@ -3,8 +3,9 @@
 A page is of a model, or of a cell of a table, with all of its training seeds.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,6 +15,8 @@ from specs.models import AnyModelSpec
 from specs.page import PageClassifier, PageLink, WantedFile, WantedMetrics
 from specs.strict import Spec, Strict, validated
 from specs.tables import SETTING, Source
+
+SAMPLES, MODELS = "samples", "models"  # folders beside the pages of tables, and keys of RunPages
 
 
 class ShownCell(Strict):
@@ -107,6 +110,18 @@ class RunPages(Spec):
     pages: list[PageLink]
     samples: list[PageSamples] = Field(default=[])
     models: list[PageModel] = Field(default=[])
+
+
+def name_run_page(folder: str, name: str) -> str:
+    """Return the address of a model's or sample set's page, as the tables beside it link to it."""
+    return f"{folder}/{name}.html"
+
+
+def list_run_pages(runs: Mapping[str, Any]) -> list[str]:
+    """Return the addresses of the pages that are written with one table; `runs` is as stored."""
+    return [
+        name_run_page(key, one["name"]) for key in (SAMPLES, MODELS) for one in runs.get(key, ())
+    ]
 
 
 def load_run_pages(path: str | Path) -> RunPages:

@@ -16,6 +16,7 @@ from typing import Any
 from records.errors import UserError
 from records.files import read_json, sha256_file, spec_digest
 from records.manifest import manifest_path, read_manifest
+from specs.run_pages import list_run_pages
 from workflow.graph import Graph
 from workflow.job import Job, Key
 
@@ -38,7 +39,7 @@ def find_differences(graph: Graph, key: Key) -> list[str] | None:
     """
     job, written = graph.describe(key), graph.write(key)
     if callable(planned := job.identity.get("spec")):
-        return _compare_page(written["spec"], str(planned()))
+        return _compare_page(written["spec"], written["runs"], str(planned()))
     file = written.get("file")
     if file is None or not os.path.exists(file) or not (stamp := _make_stamp(job)):
         return None
@@ -74,13 +75,24 @@ def _is_as_made(file: str, manifest: Mapping[str, Any]) -> bool:
     return size > SMALL_BYTES or manifest.get("sha256", "") in ("", sha256_file(file))
 
 
-def _compare_page(spec_file: str, planned: str) -> list[str] | None:
-    """Compare the spec of a page; what else a page follows, Snakemake knows."""
+def _compare_page(spec_file: str, runs_file: str, planned: str) -> list[str] | None:
+    """Compare the spec of a page, and look for the pages of models and sample sets beside it.
+
+    Several tables write one of these, so that none can name it as its own output. What else a page
+    follows, Snakemake knows.
+    """
     try:
         found = spec_digest(read_json(spec_file, "spec"))
     except UserError:
         return None
-    return None if found == planned else [f"{spec_file}: {found[:12]}, not {planned[:12]}"]
+    if found != planned:
+        return [f"{spec_file}: {found[:12]}, not {planned[:12]}"]
+    try:
+        beside = list_run_pages(read_json(runs_file, "specification of runs"))
+    except (UserError, AttributeError, KeyError, TypeError) as error:
+        return [f"{runs_file}: {error}"]
+    paths = [Path(runs_file).parent / one for one in beside]
+    return [f"{path}: no such file" for path in paths if not path.exists()] or None
 
 
 def is_whole(graph: Graph, key: Key) -> bool:

@@ -15,14 +15,7 @@ from reports.files import condense
 from reports.render import make_environment
 from reports.runs.models import make_model
 from reports.runs.samples import make_samples
-from specs.run_pages import PageSamples, RunPages
-
-SAMPLES, MODELS = "samples", "models"  # folders beside the tables' pages
-
-
-def name_samples_page(name: str) -> str:
-    """Return the address of a sample set's page, as tables link to it."""
-    return f"{SAMPLES}/{name}.html"
+from specs.run_pages import MODELS, SAMPLES, PageSamples, RunPages, name_run_page
 
 
 def list_pages(out_dir: Path, folder: str) -> set[str]:
@@ -33,7 +26,7 @@ def list_pages(out_dir: Path, folder: str) -> set[str]:
 def find_sample_pages(runs: RunPages | None) -> dict[str, str]:
     """Return the addresses of sample sets' pages, by `row-mark`."""
     return {
-        f"{cell.row}-{cell.mark}": name_samples_page(one.name)
+        f"{cell.row}-{cell.mark}": name_run_page(SAMPLES, one.name)
         for one in (runs.samples if runs else ())
         for cell in one.cells
         if not cell.role
@@ -67,7 +60,7 @@ def write_run_pages(runs: RunPages, out_dir: Path) -> list[str]:
             known = {"runs": runs, "one": content, "problems": condense(own)}
             known["chain"] = _draw_chain(one, runs.root, known_files) if folder == SAMPLES else None
             text = page.render(**known, **_make_links(out_dir, folder))
-            with atomic_write(out_dir / folder / f"{one.name}.html") as file:
+            with atomic_write(out_dir / name_run_page(folder, one.name)) as file:
                 file.write(text.encode("utf-8"))
             problems += own
     return problems

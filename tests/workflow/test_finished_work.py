@@ -9,10 +9,13 @@ import pytest
 from adm.sampling.shards import KEPT_NAME
 from records.files import canonical_json, sha256_file, write_json
 from records.manifest import manifest_path
+from specs.run_pages import list_run_pages
 from workflow.finished_work import find_differences, is_whole, list_saved, mend
 from workflow.graph import Graph
 from workflow.machine import Cut
+from workflow.run_pages import make_run_pages
 from workflow.settings import load_plan
+from workflow.table_spec import make_table_spec
 
 WEIGHTS, SAMPLES = ("train", "classifier_64", "final"), ("sample", "t4_64_adm_dropout")
 METRICS, REFERENCE = ("evaluate", "t4_64_adm_dropout"), ("reference", "imagenet_64")
@@ -75,6 +78,30 @@ def test_what_a_job_has_saved_is_listed(graph, key):
     assert list(saved) == ([] if key == REFERENCE else [str(folder / "part")])
     os.utime(folder / "part", ns=(1, 1))
     assert list_saved(graph, key) != saved or key == REFERENCE
+
+
+def test_pages_of_runs_that_are_gone_are_written_again(graph):
+    """Several tables write one, so that none has it among its outputs."""
+    key = ("table", "table3")
+    written, runs = graph.write(key), make_run_pages(graph.plan, "table3")
+    report = Path(written["runs"]).parent
+    for folder in ("samples", "models"):
+        (report / folder).mkdir(parents=True)
+    write_json(written["spec"], make_table_spec(graph.plan, "table3").content())
+    write_json(written["runs"], runs.content())
+    addresses = list_run_pages(runs.content())
+    assert {"samples/t3_cond.html", "models/imagenet_256_uncond.html"} < {*addresses}
+    assert len(addresses) == len(runs.samples) + len(runs.models)
+    for address in addresses:
+        (report / address).write_text("page")
+    assert find_differences(graph, key) is None  # all else, Snakemake knows
+    (report / "models/imagenet_256_uncond.html").unlink()
+    gone = f"{report}/models/imagenet_256_uncond.html: no such file"
+    assert find_differences(graph, key) == [gone]
+    Path(written["runs"]).write_text("[]")
+    assert "runs.json: " in find_differences(graph, key)[0]
+    write_json(written["spec"], {"other": 1})
+    assert "spec.json: " in find_differences(graph, key)[0]
 
 
 def test_names_are_no_difference_and_neither_are_whole_numbers(graph):
