@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +11,17 @@ from records.errors import Busy
 from records.events import CLUSTER_JOB
 from records.files import explain_os_error
 
+PAUSE_S = 0.2  # between two tries
+
 
 @contextmanager
-def exclusive_lock(path: str | Path, what: str) -> Iterator[None]:
+def exclusive_lock(path: str | Path, what: str, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file for the length of a block; the system frees it when the process dies.
 
     Args:
         path: the lock file; it stays behind, empty of meaning when nobody holds it.
         what: what is being worked on, for the error message.
+        wait_s: how long to wait for another process that holds it.
 
     Raises:
         Busy: another process holds the lock; its host, its number and its SLURM job are shown.
@@ -30,13 +34,15 @@ def exclusive_lock(path: str | Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise explain_os_error(error, path) or error from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        end = time.monotonic() + wait_s
+        while not _try_lock(handle):
+            if time.monotonic() < end:
+                time.sleep(PAUSE_S)
+                continue
             raise Busy(
                 f"{what}: already being worked on by {_read_holder(handle)} (lock {path}); "
                 "wait for it to end, or stop it, and run the same command again"
-            ) from None
+            )
         try:
             os.ftruncate(handle, 0)
             job = os.environ.get(CLUSTER_JOB)
@@ -48,6 +54,14 @@ def exclusive_lock(path: str | Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def find_holder(path: str | Path) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from records.events import read_events
+from records.files import digest
 
 EVENTS = "**/events/*.jsonl"  # below a results folder
 OUTCOMES = {"end": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "stopped": "KILLED"}
@@ -23,6 +24,13 @@ DENSE_POINTS = 200
 CLOCK_SLACK_S = 1.0  # two threads may write in another order than they took the time
 SYSTEM = "system"  # the event that says how busy the machine is; MLflow shows system/... apart
 PAPER = "paper"  # the tag with what the paper prints: fid=2.97,recall=0.63
+# MLflow's tables show some 17 characters of a name.
+SHORT_NAMES = {
+    "accuracy_by_quarter": "acc_by_quarter",
+    "wall_seconds": "wall_s",
+    "cpu_seconds": "cpu_s",
+    "peak_memory_mb": "peak_mb",
+}
 COPIED = ("git_commit", "platform", "device", "cluster_job", "metrics_digest")  # into tags
 
 
@@ -46,6 +54,7 @@ class Job:
         num_attempts: how often it was started.
         began: milliseconds since 1970 at its first start.
         kept: by metric, how many points were kept and the last step of them.
+        digests: those that digest_first has computed.
     """
 
     name: str
@@ -54,6 +63,13 @@ class Job:
     num_attempts: int = 0
     began: int = 0
     kept: dict[str, tuple[int, int]] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)
+
+    def digest_first(self, count: int) -> str:
+        """Return a short digest of the first points, once all events are read."""
+        if count not in self.digests:
+            self.digests[count] = digest(self.points[:count])[:16]
+        return self.digests[count]
 
     def keep_once(self, point: Point) -> None:
         """Add a point unless its series has one."""
@@ -199,8 +215,11 @@ def _add(run: Run, job: Job, event: Mapping[str, Any], seen: set[tuple[str, int]
     for name, value in event.items():
         if name in NO_METRICS:
             continue
+        short = SHORT_NAMES.get(name, name)
+        if name == "loss" and run.params.get("kind") == "classifier":
+            short = "cross_entropy"  # no denoiser's loss compares with it
         # A row has the seconds of two jobs.
-        full_name = f"{job.name}_{name}" if event["event"] == "end" else name
+        full_name = f"{job.name}_{short}" if event["event"] == "end" else short
         for key, number in _list_numbers(full_name, value):
             if not math.isfinite(number):
                 num_infinite += 1

@@ -1,27 +1,23 @@
 """Bring what jobs recorded into MLflow: as often as asked, each run once."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from records.errors import UserError
 from records.files import check_folder, check_writable, digest
 from records.locks import exclusive_lock
-from records.runs import Job, Point, Run, read_runs
+from records.runs import Job, Run, read_runs
+from records.tracking_store import SERVER, connect, explain_faults, log_batch
 
-STORE, ARTIFACTS, LOCK = "mlflow.db", "mlflow-artifacts", "mlflow.lock"
+STORE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
+SQLITE = "sqlite:///"
 MAX_METRICS, MAX_PARAMS, MAX_VALUE = 800, 100, 5000  # what MLflow takes in one call and one text
 RUN_KEY, IMPORTED = "adm.run", "adm.imported"  # tags by which a run is found again
-# Without these a server that is away costs four minutes of silent retries. They must be set before
-# MLflow is imported; what the user has set stays.
-SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-}
+MADE = "adm.made"  # and the one by which two copies of it are told apart
+PATIENCE_S = 100.0  # for another import; one that meets a frozen server ends within 90 s
 
 
 class Summary(NamedTuple):
@@ -36,7 +32,7 @@ class Summary(NamedTuple):
 
 def default_uri(root: str | Path) -> str:
     """Return the store of a results folder: a SQLite file of its own in it."""
-    return f"sqlite:///{Path(root) / STORE}"
+    return f"{SQLITE}{Path(root) / STORE}"
 
 
 def default_artifacts(root: str | Path) -> str:
@@ -67,7 +63,6 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
             f"{root}: no such folder; run some jobs first, such as `make table3`, or name the "
             "folder with --results"
         )
-    runs, notices = read_runs(root)
     own, store = default_uri(root), Path(root) / STORE
     if uri is None:
         check_writable(store)
@@ -80,83 +75,41 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
     else:
         check_folder(root)
         advice = f"name another in MLFLOW_TRACKING_URI, such as {own}, or unset it"
+        if uri.startswith(SERVER):
+            advice = "check MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_TOKEN if it asks for one"
     artifacts = default_artifacts(root) if uri is None else None
     uri = uri or own
-    with exclusive_lock(Path(root) / LOCK, "import into MLflow"), _explain(uri, advice):
+    lock = exclusive_lock(_find_lock(root, uri), "import into MLflow", wait_s=PATIENCE_S)
+    with lock, explain_faults(uri, advice):
         client = connect(uri)
+        runs, notices = read_runs(root)  # with the lock: another import may have brought more
         names = sorted({run.experiment for run in runs})
         experiments = {name: _find_experiment(client, name, artifacts) for name in names}
-        known = _list_known(client, list(experiments.values()))
-        outcomes = [_store(client, run, experiments[run.experiment], known) for run in runs]
-    return Summary(
-        experiments, len(runs), outcomes.count("new"), outcomes.count("changed"), notices
-    )
+        known, made = _make_missing(client, runs, experiments)
+        changed = {_make_key(run) for run in runs if _bring(client, run, known[_make_key(run)])}
+    return Summary(experiments, len(runs), len(made), len(changed - made), notices)
 
 
-def connect(uri: str) -> Any:
-    """Make MLflow's client for a store or server that answers.
-
-    Raises:
-        UserError: MLflow is not installed, or no server answers.
-    """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if uri.startswith(("http://", "https://")):
-        _demand_server(uri)
-    try:
-        from mlflow import MlflowClient
-    except ModuleNotFoundError:
-        raise UserError("MLflow is not installed; install it with `make env`") from None
-    return MlflowClient(tracking_uri=uri)
-
-
-def _demand_server(uri: str) -> None:
-    """Demand that something answers at an address.
-
-    Raises:
-        UserError: nothing does within seconds.
-    """
-    import requests
-
-    try:
-        requests.get(uri, timeout=10)
-    except requests.RequestException as error:
-        reason = type(error).__name__
-        raise UserError(
-            f"{_hide_password(uri)}: no MLflow server answers ({reason}); start it, or unset "
-            "MLFLOW_TRACKING_URI to keep the runs in the results folder"
-        ) from None
-
-
-def _hide_password(uri: str) -> str:
-    """Return an address without the user and password in it."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-
-@contextmanager
-def _explain(uri: str, advice: str) -> Iterator[None]:
-    """Turn whatever MLflow and its database raise into one sentence.
-
-    Raises:
-        UserError: instead of their exceptions.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(
-            f"{_hide_password(uri)}: MLflow cannot use this store ({said}); {advice}"
-        ) from None
+def _find_lock(root: str | Path, uri: str) -> Path:
+    """Return the lock of a database file, so that two results folders may share it."""
+    file = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and file.name and file.parent.is_dir():
+        return file.with_suffix(".lock")
+    return Path(root) / f"{Path(STORE).stem}.lock"
 
 
 def _find_experiment(client: Any, name: str, artifacts: str | None) -> str:
     """Return the number of an experiment, which is made if absent."""
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts))
+        except MlflowException:  # another import into the same server has just made it
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
     if found.lifecycle_stage != "active":
         raise UserError(
             f"MLflow experiment {name}: it was deleted; bring it back with "
@@ -165,82 +118,125 @@ def _find_experiment(client: Any, name: str, artifacts: str | None) -> str:
     return str(found.experiment_id)
 
 
+def _shorten(name: str) -> str:
+    """Shorten the end of a name, which MLflow's table would cut off: row-seed1 to row-s1."""
+    return re.sub(r"-seed(\d+)", r"-s\1", name)
+
+
+def _make_key(run: Run) -> str:
+    return digest([run.experiment, run.kind, run.name, run.digest])
+
+
+def _make_missing(
+    client: Any, runs: Sequence[Run], experiments: Mapping[str, str]
+) -> tuple[dict[str, Any], set[str]]:
+    """Make the runs that are not there, before anything is written into them.
+
+    Of a run that was made twice (by two imports into one server, or because the answer to a request
+    was lost) all imports keep the same one: no lock reaches from one machine to another.
+
+    Returns:
+        The runs by their key, and the keys of those that were made.
+    """
+    known, made = _list_known(client, list(experiments.values())), set()
+    for run in runs:
+        key = _make_key(run)
+        old = known.get(key)
+        if old is not None and -1 in _count_all(old, run).values():
+            client.delete_run(old.info.run_id)
+        elif old is not None:
+            continue
+        tags = {RUN_KEY: key, MADE: str(time.time_ns())}
+        number = experiments[run.experiment]
+        client.create_run(number, run.started, tags=tags, run_name=_shorten(run.name))
+        made.add(key)
+    return _list_known(client, list(experiments.values())) if made else known, made
+
+
 def _list_known(client: Any, experiments: Sequence[str]) -> dict[str, Any]:
-    """Return the runs that are there, by their key."""
-    known, token = {}, None
+    """Return the runs that are there, by their key; of copies the first stays."""
+    found, token = [], None
     while experiments:
         page = client.search_runs(experiments, max_results=1000, page_token=token)
-        known.update((run.data.tags[RUN_KEY], run) for run in page if RUN_KEY in run.data.tags)
+        found += [run for run in page if RUN_KEY in run.data.tags]
         token = page.token
         if not token:
             break
+    known: dict[str, Any] = {}
+    for run in sorted(found, key=lambda one: (int(one.data.tags.get(MADE, 0)), one.info.run_id)):
+        if known.setdefault(run.data.tags[RUN_KEY], run) is not run:
+            client.delete_run(run.info.run_id)
     return known
 
 
-def _store(client: Any, run: Run, experiment: str, known: dict[str, Any]) -> str:
-    """Bring one run up to date; return `new`, `changed` or `same`."""
+def _bring(client: Any, run: Run, old: Any) -> bool:
+    """Bring one run up to date; return whether it was not."""
     from mlflow.entities import Metric, Param, RunTag
 
-    key = digest([run.experiment, run.kind, run.name, run.digest])
-    old = known.get(key)
-    counts = {name: _count_imported(old, name, job) for name, job in run.jobs.items()}
-    if old is not None and None in counts.values():
-        client.delete_run(old.info.run_id)
-        old, counts = None, dict.fromkeys(run.jobs, 0)
-    tags = _make_tags(run, key)
-    if old is not None:
-        told = {name: old.data.tags.get(name) for name in tags}
-        if told == tags and old.info.status == run.status:
-            return "same"
-    run_id = (old or client.create_run(experiment, run.started, run_name=run.name)).info.run_id
-    logged = old.data.params if old else {}
+    tags, run_id = _make_tags(run), old.info.run_id
+    told = {name: old.data.tags.get(name) for name in tags}
+    if told == tags and old.info.status == run.status:
+        return False
     params = [
-        Param(name, value[:MAX_VALUE]) for name, value in run.params.items() if name not in logged
+        Param(name, value[:MAX_VALUE])
+        for name, value in run.params.items()
+        if name not in old.data.params
     ]
+    counts = _count_all(old, run)
+    if any(counts[name] > len(job.points) for name, job in run.jobs.items()):
+        return False  # an earlier copy of the results than the one that was imported
     metrics = [
         Metric(*point) for name, job in run.jobs.items() for point in job.points[counts[name] :]
     ]
     for first in range(0, len(params), MAX_PARAMS):
-        client.log_batch(run_id, params=params[first : first + MAX_PARAMS])
+        log_batch(client, run_id, params=params[first : first + MAX_PARAMS])
     for first in range(0, len(metrics), MAX_METRICS):
-        client.log_batch(run_id, metrics=metrics[first : first + MAX_METRICS])
+        log_batch(client, run_id, metrics=metrics[first : first + MAX_METRICS])
     # Last, so that an import that is cut off here sends again what it is not sure of; MLflow keeps
     # equal points once.
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    log_batch(client, run_id, tags=[RunTag(name, value) for name, value in tags.items()])
     if run.status == "RUNNING":
         client.update_run(run_id, status=run.status)
     else:
         client.set_terminated(run_id, status=run.status, end_time=run.ended)
-    return "new" if old is None else "changed"
+    return True
 
 
-def _count_imported(old: Any, name: str, job: Job) -> int | None:
-    """Return how many points of a job are there; None when they are not the first of today's."""
-    said = old.data.tags.get(f"{IMPORTED}.{name}") if old else None
+def _count_all(old: Any, run: Run) -> dict[str, int]:
+    """Return by job how many of its points are there; -1 when they are not the first of today's."""
+    return {name: _count_imported(old, name, job) for name, job in run.jobs.items()}
+
+
+def _count_imported(old: Any, name: str, job: Job) -> int:
+    """Return how many points of a job are there, as _count_all does."""
+    said = old.data.tags.get(f"{IMPORTED}.{name}")
     if said is None:
         return 0
-    count = int(said.partition(":")[0])
-    return count if said == _mark(job.points[:count]) else None
+    number, mark, *began = said.split(":")
+    if int(number) > len(job.points) and began == [str(job.began)]:
+        return int(number)
+    return int(number) if mark == job.digest_first(int(number)) else -1
 
 
-def _mark(points: Sequence[Point]) -> str:
-    """Return what says which points were imported: how many, and their digest."""
-    return f"{len(points)}:{digest(points)[:16]}"
-
-
-def _make_tags(run: Run, key: str) -> dict[str, str]:
+def _make_tags(run: Run) -> dict[str, str]:
     """Return the tags of a run: what it is, where it was made, and what of it is imported."""
     commit = run.tags.get("git_commit", "")
     tags = {
         **run.tags,
         "kind": run.kind,
+        "name": run.name,
         "spec_digest": run.digest,
         "mlflow.source.name": ", ".join(run.jobs),
-        RUN_KEY: key,
         "attempts": str(max(job.num_attempts for job in run.jobs.values())),
-        **{f"{IMPORTED}.{name}": _mark(job.points) for name, job in run.jobs.items()},
+        **{f"{IMPORTED}.{name}": _mark(job) for name, job in run.jobs.items()},
     }
     if commit not in ("", "unknown"):
         tags["mlflow.source.git.commit"] = commit.removesuffix("-dirty")
         tags["dirty"] = str(commit.endswith("-dirty")).lower()
     return {name: value[:MAX_VALUE] for name, value in tags.items()}
+
+
+def _mark(job: Job) -> str:
+    """Return what says which points were imported: how many, their digest, since when."""
+    count = len(job.points)
+    return f"{count}:{job.digest_first(count)}:{job.began}"

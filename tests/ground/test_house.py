@@ -40,7 +40,8 @@ RECORDS_EXTRA = {
     "records.orders": {"tqdm"},
     "records.system_metrics": {"psutil"},
     "records.transfers": {"requests", "urllib3"},
-    "records.tracking": {"mlflow", "requests"},
+    "records.tracking": {"mlflow"},
+    "records.tracking_store": {"mlflow", "requests"},
 }
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

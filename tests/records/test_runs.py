@@ -7,6 +7,7 @@ import pytest
 
 from records.events import EventLog, read_events
 from records.runs import read_runs
+from records.usage import Usage
 
 TAGS = {"scale": "mini", "source": "retrain"}
 
@@ -40,8 +41,8 @@ def test_sampling_and_grading_of_a_row_are_one_run(tmp_path):
     }  # fmt: skip
     assert points(run, "evaluate", "fid") == [(0, 12.5)]
     assert points(run, "sample", "images_per_second") == [(4, 2.5)]
-    assert points(run, "sample", "sample_wall_seconds") == [(0, 3.0)]
-    assert points(run, "evaluate", "evaluate_wall_seconds") == [(0, 1.0)]
+    assert points(run, "sample", "sample_wall_s") == [(0, 3.0)]
+    assert points(run, "evaluate", "evaluate_wall_s") == [(0, 1.0)]
     assert run.status == "FINISHED" and run.started <= run.ended
     assert run.tags["scale"] == "mini" and run.tags["git_commit"]
 
@@ -144,6 +145,25 @@ def test_values_that_are_not_finite_and_a_clock_that_went_back_are_counted(tmp_p
     assert points(run, "train", "loss") == [(3, 0.5)]
     assert points(run, "train", "lr") == [(2, 0.1), (3, 0.1)]
     assert run.started < run.ended  # by what the clock said
+
+
+def test_names_fit_the_columns_of_mlflow_and_losses_of_two_kinds_differ(tmp_path):
+    progress = {"loss": 0.5, "grad_norm": 1.0, "images_per_second": 9.0, "lr": 0.1}
+    for name, kind in (("net", "diffusion"), ("guide", "classifier")):
+        log = open_log(tmp_path, f"train-{name}")
+        begin(log, "train", name, kind=kind)
+        log.write("progress", iteration=1, accuracy_by_quarter=[0.5] * 4, **progress)
+        log.write("end", iteration=1, **Usage().read())
+    for job in ("evaluate", "accuracy", "nearest"):
+        with open_log(tmp_path, job).record(kind="row", job=job, name="a", digest="d", spec={}):
+            pass
+    runs = read_runs(tmp_path)[0]
+    net, guide = (next(run for run in runs if run.name == name) for name in ("net", "guide"))
+    assert points(net, "train", "loss") == points(guide, "train", "cross_entropy") == [(1, 0.5)]
+    assert points(net, "train", "cross_entropy") == points(guide, "train", "loss") == []
+    names = {point.key for run in runs for job in run.jobs.values() for point in job.points}
+    assert {"acc_by_quarter_4", "evaluate_peak_mb", "train_cpu_s"} <= names
+    assert [name for name in names if len(name) > 17] == []
 
 
 def test_odd_lines_and_names_are_told_and_harmless(tmp_path):

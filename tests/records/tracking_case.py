@@ -1,16 +1,21 @@
 """`python -m records track` as a user calls it, and what MLflow then holds, over its real API."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import psutil
 import requests
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def track(folder, *arguments, uri=None, command="track"):
+
+def track(folder, *arguments, uri=None, command="track", **more):
     """Run the command in a folder; return the finished process."""
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     if uri:
@@ -21,7 +26,7 @@ def track(folder, *arguments, uri=None, command="track"):
         capture_output=True,
         text=True,
         timeout=200,
-        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "") or str(folder)},
+        env={**environment, "PYTHONPATH": str(ROOT), **more},
     )
 
 
@@ -34,6 +39,13 @@ def free_port():
 @contextmanager
 def serve(store, folder):
     """A real MLflow server on a store; yields its address."""
+    with start_server(store, folder) as (address, _):
+        yield address
+
+
+@contextmanager
+def start_server(store, folder):
+    """The same; yields its address, and a function that sends a signal to all its processes."""
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--default-artifact-root", str(folder / "artifacts")]
@@ -42,6 +54,12 @@ def serve(store, folder):
         open(folder / "server.log", "w") as log,
         subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment) as server,
     ):
+
+        def signal_all(number):
+            found = psutil.Process(server.pid)
+            for one in (*found.children(recursive=True), found):
+                one.send_signal(number)
+
         try:
             for _ in range(240):
                 with suppress(requests.RequestException):
@@ -49,9 +67,11 @@ def serve(store, folder):
                         break
                 assert server.poll() is None, (folder / "server.log").read_text()
                 time.sleep(0.5)
-            yield address
+            yield address, signal_all
         finally:
-            server.terminate()
+            with suppress(psutil.NoSuchProcess):
+                signal_all(signal.SIGCONT)
+                signal_all(signal.SIGTERM)
 
 
 def read_back(address):

@@ -1,0 +1,130 @@
+"""MLflow's store or server: reach it within seconds, and say in a sentence what is wrong."""
+
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from records.errors import UserError
+
+# Without these a server that is away costs four minutes of silent retries, and one that is frozen
+# hangs. They must be set before MLflow is imported; what the user has set stays.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "25",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run
+}
+PAUSES_S = (0.5, 1.0, 2.0)  # between tries where another import has just written the same
+SERVER = ("http://", "https://")
+
+
+def connect(uri: str) -> Any:
+    """Make MLflow's client for a store or server that answers.
+
+    Raises:
+        UserError: MLflow is not installed, or no server answers.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if uri.startswith(SERVER):
+        _demand_server(uri)
+    try:
+        from mlflow import MlflowClient
+    except ModuleNotFoundError:
+        raise UserError("MLflow is not installed; install it with `make env`") from None
+    return MlflowClient(tracking_uri=uri)
+
+
+def log_batch(client: Any, run_id: str, **what: Any) -> None:
+    """Write into a run, again if another import that writes the same gets in the way.
+
+    A server answers BAD_REQUEST then, as two of its threads add one row. MLflow keeps equal points
+    once, so that trying again doubles nothing.
+
+    Args:
+        client: of MLflow.
+        run_id: MLflow's number of the run.
+        what: `params`, `metrics` or `tags`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for pause_s in (*PAUSES_S, None):
+        try:
+            client.log_batch(run_id, **what)
+            return
+        except MlflowException as error:
+            if pause_s is None or error.error_code != "BAD_REQUEST":
+                raise
+            time.sleep(pause_s * (1 + random.random()))
+
+
+def _demand_server(uri: str) -> None:
+    """Demand that something answers at an address.
+
+    Raises:
+        UserError: nothing does within seconds.
+    """
+    import requests
+
+    try:
+        requests.get(uri, timeout=10)
+    except requests.RequestException as error:
+        reason = type(error).__name__
+        raise UserError(
+            f"{hide_password(uri)}: no MLflow server answers ({reason}); start it and import "
+            "again, which sends nothing twice, or unset MLFLOW_TRACKING_URI to keep the runs in "
+            "the results folder"
+        ) from None
+
+
+def hide_password(uri: str) -> str:
+    """Return an address without the user and password in it."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+@contextmanager
+def explain_faults(uri: str, advice: str) -> Iterator[None]:
+    """Turn whatever MLflow and its database raise into one sentence.
+
+    Args:
+        uri: store or server.
+        advice: what helps when nothing more is known.
+
+    Raises:
+        UserError: instead of their exceptions.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if uri.startswith(SERVER):
+            _demand_server(uri)
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        place = hide_password(uri)
+        found = re.search(r"found version (\w+), but expected (\w+)", said)
+        if found is not None:
+            raise UserError(
+                f"{place}: {_explain_version(place, found[1], found[2], advice)}"
+            ) from None
+        raise UserError(f"{place}: MLflow cannot use this store ({said[:200]}); {advice}") from None
+
+
+def _explain_version(place: str, found: str, needed: str, advice: str) -> str:
+    """Say of a database that another MLflow made what to do with it."""
+    import mlflow
+
+    versions = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    versus = f"(its tables are of version {found}, needed is {needed})"
+    if any(versions.glob(f"{found}*.py")):
+        return (
+            f"an older MLflow made this store {versus}; copy it, then `mlflow db upgrade {place}`"
+        )
+    return f"a newer MLflow made this store {versus}; install that one (`make env`), or {advice}"
