@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from records.errors import UserError, main_guard
 from records.files import atomic_write
+from records.interrupts import catch_stop_signals
 from records.lineage import list_artefacts, trace, verify
 from records.lineage_drawing import draw_svg, draw_tree
 from records.mlflow_page import serve_page
@@ -101,21 +103,28 @@ def _trace(args: argparse.Namespace) -> int:
 def _follow(results: str, uri: str | None) -> int:
     """Bring what jobs record, whenever they have recorded something, until Ctrl-C; return 0.
 
+    An import that is under way then is finished first; Ctrl-C again cuts it off.
+
     Raises:
         UserError: as `track` does; what was recorded stays for the next import.
     """
     seen: list[tuple[str, int]] | None = None
-    with suppress(KeyboardInterrupt):
-        while True:
+    told: set[str] = set()
+    with suppress(KeyboardInterrupt), catch_stop_signals(signal.SIGINT) as caught:
+        while not caught:
             files = sorted(Path(results).glob(EVENTS))
             sizes = [(str(path), path.stat().st_size) for path in files]
             if sizes != seen:
                 summary = track(results, uri)
                 for notice in summary.notices:
-                    print(notice, file=sys.stderr)
+                    if notice not in told:
+                        print(notice, file=sys.stderr)
+                told |= {*summary.notices}
                 print(_describe(summary, uri or default_uri(results)), flush=True)
                 seen = sizes
-            time.sleep(PAUSE_S)
+            end = time.monotonic() + PAUSE_S
+            while not caught and time.monotonic() < end:
+                time.sleep(0.1)
     return 0
 
 

@@ -10,10 +10,9 @@ from records.errors import UserError
 from records.files import check_folder, check_writable, digest
 from records.locks import exclusive_lock
 from records.runs import Job, Run, read_runs
-from records.tracking_store import SERVER, connect, explain_faults, log_batch
+from records.tracking_store import SERVER, SQLITE, connect, explain_faults, find_database, log_batch
 
 STORE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
-SQLITE = "sqlite:///"
 MAX_METRICS, MAX_PARAMS, MAX_VALUE = 800, 100, 5000  # what MLflow takes in one call and one text
 RUN_KEY, IMPORTED = "adm.run", "adm.imported"  # tags by which a run is found again
 MADE = "adm.made"  # and the one by which two copies of it are told apart
@@ -92,8 +91,8 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
 
 def _find_lock(root: str | Path, uri: str) -> Path:
     """Return the lock of a database file, so that two results folders may share it."""
-    file = Path(uri.removeprefix(SQLITE))
-    if uri.startswith(SQLITE) and file.name and file.parent.is_dir():
+    file = find_database(uri)
+    if file is not None and file.parent.is_dir():
         return file.with_suffix(".lock")
     return Path(root) / f"{Path(STORE).stem}.lock"
 

@@ -21,6 +21,7 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run
 }
 PAUSES_S = (0.5, 1.0, 2.0)  # between tries where another import has just written the same
+SQLITE = "sqlite:///"
 SERVER = ("http://", "https://")
 
 
@@ -38,7 +39,20 @@ def connect(uri: str) -> Any:
         from mlflow import MlflowClient
     except ModuleNotFoundError:
         raise UserError("MLflow is not installed; install it with `make env`") from None
+    file = find_database(uri)
+    if file is not None and not file.exists():
+        # Whole or not at all: MLflow cannot go on with a database that a kill left half made.
+        new = file.with_name(f"{file.name}.new")
+        new.unlink(missing_ok=True)
+        MlflowClient(tracking_uri=f"{SQLITE}{new}").search_experiments(max_results=1)
+        new.replace(file)
     return MlflowClient(tracking_uri=uri)
+
+
+def find_database(uri: str) -> Path | None:
+    """Return the file of a SQLite address, None of another."""
+    name = uri.removeprefix(SQLITE)
+    return Path(name) if uri.startswith(SQLITE) and name and "?" not in name else None
 
 
 def log_batch(client: Any, run_id: str, **what: Any) -> None:

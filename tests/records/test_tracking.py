@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -54,6 +55,56 @@ def test_following_brings_what_is_recorded_meanwhile(tmp_path):
     with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
         found = store.execute("select step from metrics where key = 'loss' order by step")
         assert [step for (step,) in found] == [50, 100, 150]
+
+
+JOB = """
+import sys, time
+from records.events import EventLog
+name, folder = sys.argv[1:]
+log = EventLog(f"{folder}/train-{name}.jsonl", {"scale": "mini", "source": "retrain"})
+with log.record(kind="model", job="train", name=name, digest=name, spec={"channels": 8}):
+    for iteration in range(150):
+        log.write("progress", iteration=iteration, loss=iteration + int(name))
+        time.sleep(0.05)
+"""
+
+
+def count_finished(folder):
+    """Count the finished runs of a results folder's own store."""
+    path = folder / "results" / "mlflow.db"
+    if not path.exists():
+        return 0
+    with sqlite3.connect(path) as store:
+        return store.execute("select count(*) from runs where status = 'FINISHED'").fetchone()[0]
+
+
+@pytest.mark.slow
+def test_what_eight_jobs_write_at_once_is_followed_in_order(tmp_path):
+    events = tmp_path / "results" / "mini" / "retrain" / "events"
+    events.mkdir(parents=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "records", "track", "--follow"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    names = [str(number) for number in range(8)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as following:
+        started = [
+            subprocess.Popen([sys.executable, "-c", JOB, name, events], env=environment)
+            for name in names
+        ]
+        assert [job.wait(120) for job in started] == [0] * 8
+        while count_finished(tmp_path) < 8:
+            assert "runs" in following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        assert following.wait(60) == 0 and following.stderr.read() == ""
+    with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
+        for name in names:
+            found = store.execute(
+                "select step, value from metrics join runs using (run_uuid)"
+                " where name = ? and key = 'loss' order by metrics.rowid",
+                [name],
+            ).fetchall()
+            assert found == [(step, step + int(name)) for step in range(150)]
+        assert store.execute("select count(*) from runs").fetchone() == (8,)
 
 
 @pytest.mark.slow
@@ -131,6 +182,49 @@ def test_a_server_that_is_away_is_told_within_seconds(tmp_path):
     check_refusal(process, "no MLflow server answers", "unset MLFLOW_TRACKING_URI")
     assert "secret" not in process.stderr
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (
+            "0584bdc529eb",
+            ("an older MLflow made this store", "`mlflow db upgrade sqlite:///results"),
+        ),
+        (
+            "ffffffffffff",
+            ("a newer MLflow made this store", "install that one", "mv results/mlflow"),
+        ),
+    ],
+)
+def test_a_store_of_another_mlflow_is_told_and_kept(tmp_path, version, words):
+    write_events(tmp_path)
+    assert track(tmp_path).returncode == 0
+    path = tmp_path / "results" / "mlflow.db"
+    with sqlite3.connect(path) as store:
+        store.execute("update alembic_version set version_num = ?", [version])
+    before = path.read_bytes()
+    check_refusal(track(tmp_path), *words, f"its tables are of version {version}, needed is ")
+    assert path.read_bytes() == before
+
+
+def test_an_import_that_is_killed_while_it_makes_the_store_leaves_none(tmp_path):
+    write_events(tmp_path)
+    command = [sys.executable, "-m", "records", "track"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
+        while not (new := tmp_path / "results" / "mlflow.db.new").exists() or not has_runs(new):
+            time.sleep(0.002)
+        process.kill()
+    assert not (tmp_path / "results" / "mlflow.db").exists()
+    assert "2 new" in track(tmp_path).stdout and not new.exists()
+
+
+def has_runs(path):
+    """Tell whether some of MLflow's tables are there."""
+    with suppress(sqlite3.OperationalError), sqlite3.connect(path) as store:
+        return bool(store.execute("select 1 from sqlite_master where name = 'runs'").fetchall())
+    return False
 
 
 def test_a_store_that_is_none_is_told(tmp_path):
