@@ -120,7 +120,9 @@ def make_accuracy_plot(classifier: Mapping[str, Any]) -> dict[str, Any]:
         "left_px": LEFT_PX,
         "right_px": right,
         "bottom_px": bottom,
-        "grid": [(f"{height(share):.1f}", f"{share:.0%}") for share in (0.0, 0.5, 1.0)],
+        "grid": [
+            (f"{height(share):.1f}", f"{100 * share:.0f}\u00a0%") for share in (0.0, 0.5, 1.0)
+        ],
         "chance_px": f"{height(1 / measured['num_classes']):.1f}",
         "curve": " ".join(place(t, one["share"]) for t, one in ranges),
         "band": " ".join([*upper, *lower]),

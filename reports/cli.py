@@ -22,7 +22,7 @@ from reports.figures.points import evaluate_figures
 from reports.files import condense, find_metrics, list_problems
 from reports.latex import render_latex
 from reports.pictures import make_pictures
-from reports.render import render_index, render_table
+from reports.render import find_figures, render_index, render_table
 from reports.reviewer import render_checklist
 from reports.runs.page import find_sample_pages, list_pages, write_run_pages
 from reports.site import make_site
@@ -143,7 +143,7 @@ def write_index(
     page = render_index(
         tables,
         costs,
-        has_figures=(folder / "figures.html").exists(),
+        has_figures=find_figures(folder),
         run_pages={"models": list_pages(folder, MODELS), "rows": list_pages(folder, SAMPLES)},
     )
     write_text(folder / "index.html", page)

@@ -163,14 +163,6 @@ def format_effect(comparison: Mapping[str, Any], effect: float) -> str:
     return words.describe_effect(alone)
 
 
-def format_effect_interval(comparison: Mapping[str, Any]) -> str:
-    """Write the interval of an effect; empty where it is not known."""
-    ends = comparison["low"], comparison["high"]
-    if None in ends:
-        return ""
-    return " to ".join(format_effect(comparison, end) for end in ends)
-
-
 def describe_cells(comparison: Mapping[str, Any], key: str) -> str:
     """Write the `measured` or `published` numbers that are compared; empty where one is missing."""
     metric, values = comparison["metric"], [cell[key] for cell in comparison["cells"]]

@@ -154,7 +154,7 @@ def format_setting(value: Any) -> str:
         return f"{value:g}" if value != int(value) else f"{value:.1f}"
     if isinstance(value, (list, tuple)):
         return ", ".join(format_setting(item) for item in value)
-    return str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def table_number(table: Mapping[str, Any]) -> str:
@@ -209,18 +209,23 @@ def describe_comparison(comparison: Mapping[str, Any]) -> str:
 
 def describe_effect(comparison: Mapping[str, Any]) -> str:
     """Write the number that decides a comparison, with its interval; empty when not measured."""
+    number, interval = split_effect(comparison)
+    return f"{number} (95\u00a0%: {interval})" if interval else number
+
+
+def split_effect(comparison: Mapping[str, Any]) -> tuple[str, str]:
+    """Write the number that decides a comparison, and its interval; empty where not known."""
     if comparison["effect"] is None:
-        return ""
+        return "", ""
     metric = comparison["metric"]
     if comparison["statistic"] == "ratio":
         ends = [comparison[key] for key in ("effect", "low", "high") if comparison[key] is not None]
         effect, *interval = (100 * exceed(one) for one in ends)
         decimals = count_decimals(*interval) if interval else None
         number, *words = (format_per_cent(one, decimals) for one in (effect, *interval))
-        return f"{number} (95\u00a0%: {' to '.join(words)})" if words else number
+        return number, " to ".join(words)
     effect = {**comparison, "measured": comparison["effect"], "is_difference": True}
-    number, interval = format_measured(effect, metric)
-    return f"{number} (95\u00a0%: {interval})" if interval else number
+    return format_measured(effect, metric)
 
 
 def format_per_cent(value: float, decimals: int | None = None) -> str:

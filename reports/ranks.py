@@ -74,5 +74,6 @@ def _place(values: Sequence[float]) -> list[int]:
 def describe_order(order: dict[str, Any]) -> str:
     """Say how many pairs of rows are in the paper's order."""
     num_pairs = order["same"] + order["reversed"] + order["undecided"]
-    words = f"{order['same']} of {num_pairs} pairs in the paper’s order"
+    noun = "pair" if num_pairs == 1 else "pairs"
+    words = f"{order['same']} of {num_pairs} {noun} in the paper’s order"
     return f"{words}, {order['reversed']} reversed, {order['undecided']} undecided"

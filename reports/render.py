@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from records.manifest import manifest_path
 from reports import format as words
 from reports.accuracy import collect_ranges, make_accuracy_plot
 from reports.agreement import RULES
@@ -19,7 +20,6 @@ from reports.forest import (
     describe_cells,
     describe_strip,
     format_effect,
-    format_effect_interval,
     make_groups,
 )
 from reports.losses import LOSS_NAMES
@@ -60,7 +60,7 @@ FILTERS = {
     "sentence": words.start_sentence,
     "strip_words": describe_strip,
     "compared": describe_cells,
-    "effect_interval": format_effect_interval,
+    "effect_parts": words.split_effect,
 }
 
 
@@ -84,6 +84,7 @@ def make_environment() -> Environment:
         verdict_names=VERDICTS,
         loss_names=LOSS_NAMES,
         format_effect=format_effect,
+        count_decimals=words.count_decimals,
         collect_ranges=collect_ranges,
         accuracy_plot=make_accuracy_plot,
         find_marks=find_marks,
@@ -125,8 +126,16 @@ def render_table(
 
     known = {"table": table, "grids": grids, "pages": pages, "texts": texts}
     known["sample_pages"] = sample_pages
-    has_figures = (Path(folder) / "figures.html").exists()
-    return template.render(**known, link=link, has_figures=has_figures)
+    return template.render(**known, link=link, has_figures=find_figures(folder))
+
+
+def find_figures(folder: str | Path) -> bool:
+    """Tell whether a folder has the page of figures, if only its manifest while it is rendered.
+
+    Snakemake deletes a page before it is rendered again, at the same time as those of tables.
+    """
+    page = Path(folder) / "figures.html"
+    return page.exists() or manifest_path(page).exists()
 
 
 def render_index(

@@ -101,10 +101,9 @@ def _add_links(
     for one in links:
         others = [math.dist(one[:2], other[:2]) for other in links if other is not one]
         size = max(SMALLEST_TARGET_PX, min([TARGET_PX, *others]))
-        words = clean_text(one.words)
-        about = {"class": "point", "href": one.address, "aria-label": words}
-        link = ElementTree.SubElement(svg, "a", about)
-        ElementTree.SubElement(link, "title").text = words  # shown where the pointer rests
+        link = ElementTree.SubElement(svg, "a", {"class": "point", "href": one.address})
+        # The link's name, and shown where the pointer rests.
+        ElementTree.SubElement(link, "title").text = clean_text(one.words)
         place = {"cx": f"{one.x_px:.1f}", "cy": f"{height_px - one.y_px:.1f}"}
         ElementTree.SubElement(link, "circle", {**place, "r": f"{size / 2:.1f}"})
 

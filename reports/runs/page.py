@@ -12,7 +12,7 @@ from records.files import atomic_write
 from records.lineage import find_artefacts, trace
 from records.lineage_drawing import draw_svg
 from reports.files import condense
-from reports.render import make_environment
+from reports.render import find_figures, make_environment
 from reports.runs.models import make_model
 from reports.runs.samples import make_samples
 from specs.run_pages import MODELS, SAMPLES, PageSamples, RunPages, name_run_page
@@ -84,4 +84,4 @@ def _make_links(out_dir: Path, folder: str) -> Mapping[str, Any]:
     def link(path: str) -> str | None:
         return Path(os.path.relpath(path, here)).as_posix() if os.path.exists(path) else None
 
-    return {"link": link, "has_figures": (out_dir / "figures.html").exists()}
+    return {"link": link, "has_figures": find_figures(out_dir)}

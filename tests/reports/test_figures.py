@@ -153,7 +153,7 @@ def test_points_lead_to_their_sample_sets(project):
     pages = {"cond-final": 'samples/a"&<b>.html', "cond_10-final": "samples/c.html"}
     (link,) = ElementTree.fromstring(make_panel_svg(figure, 0, pages)).iter("a")
     assert link.get("href") == 'samples/a"&<b>.html'
-    assert link.get("aria-label") == "<i> & co, cond: FID 6.10 (sample set)"
+    assert link.find("title").text == "<i> & co, cond: FID 6.10 (sample set)"
     assert "<a" not in make_panel_svg(figure, 0)
 
 

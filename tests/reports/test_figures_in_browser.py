@@ -108,7 +108,7 @@ def test_a_point_of_a_plot_leads_to_its_sample_set(browser, linked_path, width_p
         before = points.last.evaluate(ring)
         page.get_by_role("link", name="conditional, cond: FID 6.10").last.focus()
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.ariaLabel") == name
+        assert page.evaluate("document.activeElement.querySelector('title').textContent") == name
         assert points.last.evaluate(ring) != before  # the focus is seen
         page.keyboard.press("Enter")
         page.wait_for_url("**/samples/cond_1.html")

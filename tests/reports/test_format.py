@@ -12,6 +12,7 @@ from reports.format import (
     format_seconds,
     format_setting,
     format_share,
+    split_effect,
     start_sentence,
 )
 
@@ -108,6 +109,8 @@ def test_effects_in_words():
     assert describe_effect(effect) == "+1.5 (95\u00a0%: \u22120.5 to +3.5)"
     assert describe_effect({**effect, "low": None, "high": None}) == "+1.50"
     assert describe_effect({**effect, "effect": None}) == ""
+    assert split_effect(ratio) == ("+11\u00a0%", "\u22125\u00a0% to +28\u00a0%")
+    assert split_effect({**effect, "effect": None}) == ("", "")
 
 
 def test_sentences_keep_their_names():

@@ -29,6 +29,8 @@ def test_pairs_are_counted_in_the_order_of_the_paper():
     rows = make_rows("fid", (1.0, 9.0, 0.1), (2.0, 5.0, 1.0), (3.0, 6.5, 1.0), (3.0, 20.0, 0.1))
     (order,) = rank_rows(rows)
     assert (order["same"], order["reversed"], order["undecided"]) == (2, 2, 1)
+    one = {"same": 0, "reversed": 0, "undecided": 1}
+    assert describe_order(one) == "0 of 1 pair in the paper’s order, 0 reversed, 1 undecided"
     assert describe_order(order) == "2 of 5 pairs in the paper’s order, 2 reversed, 1 undecided"
     assert [row["paper"] for row in order["rows"]] == [1, 2, 3, 4]
     assert [row["here"] for row in order["rows"]] == [3, 1, 2, 4]

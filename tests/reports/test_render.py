@@ -3,7 +3,15 @@ from html.parser import HTMLParser
 import pytest
 
 from reports.pictures import make_pictures
-from reports.render import make_cost_tables, make_cost_totals, render_index, render_table, squeeze
+from reports.render import (
+    find_figures,
+    make_cost_tables,
+    make_cost_totals,
+    make_environment,
+    render_index,
+    render_table,
+    squeeze,
+)
 from specs.page import PageLink
 from tests.reports.conftest import evaluate, read_page, wanted
 
@@ -198,3 +206,39 @@ def test_styles_lose_what_only_people_read_and_nothing_else():
     style = "/* why\n   so */\na > b {\n  margin: 0 auto;\n  font: 1px/2 x, y;\n}\n"
     style += "@media print { c {} }"
     assert squeeze(style) == "a > b{margin: 0 auto;font: 1px/2 x,y;}@media print{c{}}"
+
+
+def test_seeds_of_rows_with_one_label_are_told_apart_by_their_tasks(project, make_spec, make_row):
+    rows = []
+    for task, fid in (("imagenet_256", 12.0), ("imagenet_512", 14.0)):
+        names = [project.write_metrics(f"{task}-{seed}", fid=fid + seed) for seed in range(2)]
+        rows.append(make_row(f"adm_{task}", names[0], names[1:], task=task, label="ADM"))
+    text = Page(render_table(evaluate(make_spec(rows, layout="by_task")), [], [])).text
+    assert "FID of “ADM”, imagenet_256 with seeds 0, 1: 12.00, 13.00." in text
+    assert "FID of “ADM”, imagenet_512 with seeds 0, 1: 14.00, 15.00." in text
+    alone = Page(render_table(evaluate(make_spec(rows[:1])), [], [])).text
+    assert "FID of “ADM” with seeds 0, 1: 12.00, 13.00." in alone
+
+
+def test_changes_of_a_loss_have_the_decimals_of_their_intervals():
+    macros = make_environment().get_template("macros.html.j2").module
+    cell = macros.change_cell({"change": -0.449, "low": -1.05, "high": 0.156})
+    words = ["\u22120.45\u00a0%", "\u22121.05\u00a0% to +0.16\u00a0%"]
+    assert [one for one in words if f">{one}<" in cell] == words
+    assert "\u2013" in macros.change_cell({"change": None, "low": None, "high": None})
+
+
+def test_effects_need_claims(project, make_spec, make_row, make_claim):
+    rows = [make_row(one, project.write_metrics(one, fid=12.0)) for one in "ab"]
+    for claims in ([], [make_claim("fid", "a", "less", "b")]):
+        page = render_table(evaluate(make_spec(rows, claims=claims)), [], [])
+        assert ("A claim is supported when" in page) == bool(claims)
+
+
+def test_the_page_of_figures_is_linked_while_it_is_rendered_again(tmp_path):
+    assert not find_figures(tmp_path)
+    (tmp_path / "figures.manifest.json").write_text("{}")  # no output: Snakemake leaves it there
+    assert find_figures(tmp_path)
+    (tmp_path / "figures.manifest.json").unlink()
+    (tmp_path / "figures.html").write_text("")
+    assert find_figures(tmp_path)
