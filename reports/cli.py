@@ -22,6 +22,7 @@ from reports.figures.points import evaluate_figures
 from reports.files import condense, find_metrics, list_problems
 from reports.latex import render_latex
 from reports.pictures import make_pictures
+from reports.plots import write_plots
 from reports.render import find_figures, render_index, render_table
 from reports.reviewer import render_checklist
 from reports.runs.page import find_sample_pages, list_pages, write_run_pages
@@ -217,11 +218,13 @@ def make_parser() -> argparse.ArgumentParser:
         ("site", "copy a finished report, and what it links to, for a web server"),
         ("pdf", "print all tables into one PDF"),
         ("screenshots", "picture the pages for the README"),
+        ("plots", "write the plots of a page as SVG files"),
         ("reviewer", "answer the checklists of reviewers from manifests"),
         ("crate", "pack pages, numbers and their provenance as a Workflow Run RO-Crate"),
     ):
         command = commands.add_parser(name, help=words)
-        command.add_argument("report", type=Path, help="folder of a finished report")
+        words = "a page (HTML)" if name == "plots" else "folder of a finished report"
+        command.add_argument("report", type=Path, help=words)
         command.add_argument("--out", type=Path, required=True, help="file or folder to write")
         if name == "crate":
             command.add_argument(
@@ -251,6 +254,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.command == "reviewer":
         write_text(args.out, render_checklist(args.report))
         print(args.out)
+    elif args.command == "plots":
+        print(f"{args.out}: {len(write_plots(args.report, args.out))} plots")
     elif args.command == "pdf":
         print_pdf(args.report, args.out)
         print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

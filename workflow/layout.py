@@ -186,6 +186,10 @@ class Layout:
         """Return a table's page in one of its formats; `index` is the first page."""
         return f"{self.root}/report/{table}.{ending}"
 
+    def plots(self, page: str = "") -> str:
+        """Return the folder of a page's plots as files, or that of all such folders."""
+        return f"{self.root}/report/plots/{page}".rstrip("/")
+
     def pages(self, table: str) -> dict[str, str]:
         """Return what is written of a table: its page in all formats, and what that shows."""
         pages = {ending: self.page(table, ending) for ending in PAGE_ENDINGS}

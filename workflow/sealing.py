@@ -21,7 +21,7 @@ from workflow.resolve import STAGES
 from workflow.run_owner import find_owners
 
 FOLDER = "artefacts"
-SHARED = ("data", "metrics", "network", "references")  # of a scale, whatever the source
+SHARED = ("data", "metrics", "network", "references", "released")  # of a scale, whatever the source
 MADE = (
     "between",
     "denoising",
@@ -75,9 +75,11 @@ def _list_sealed(layout: Layout) -> Iterator[tuple[str, str, list[str]]]:
     ):
         yield name, folder, [one for one in outs if _has_files(Path(folder, one))]
     report = Path(layout.page("index")).parent
-    of_stages = {f"{name}.{ending}" for name in STAGES for ending in PAGE_ENDINGS}
-    pages = {path.name for path in report.glob("*") if not path.name.startswith(".")}
-    yield "report", str(report), sorted(pages - of_stages)
+    of_stages = {layout.page(name, ending) for name in STAGES for ending in PAGE_ENDINGS}
+    of_stages |= {layout.plots(), *map(layout.plots, STAGES)}
+    pages = {path for one in ("*", "plots/*") for path in report.glob(one)}
+    pages = {path for path in pages if not path.name.startswith(".") and str(path) not in of_stages}
+    yield "report", str(report), sorted(str(path.relative_to(report)) for path in pages)
 
 
 def _has_files(folder: Path) -> bool:

@@ -98,6 +98,7 @@ def write_empty_page(plan: Mapping[str, Any]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     # An output of Snakemake's: without it Snakemake makes the page again once it has rows.
     (folder / f"{plan['name']}.spec.json").unlink(missing_ok=True)
+    (folder / f"{plan['name']}.runs.json").unlink(missing_ok=True)
     if plan["page"] is None:
         _write_notice(plan)
         return 0

@@ -75,3 +75,22 @@ def test_a_setting_that_does_not_exist_is_named(copied):
         "you mean 'guidance_scale'?"
     ) in output.splitlines()
     assert "Traceback" not in output
+
+
+def test_plots_are_shown_and_compared_between_commits(copied, tmp_path):
+    plots = copied / "results/mini/report/plots/table3"
+    names = {path.name for path in plots.iterdir()}
+    assert {"table3-precision-against-recall.svg"} < names
+    assert "classifier_256-accuracy-of-classifier_256-by-timestep.svg" in names
+    dvc(copied, "exp", "run", "table3", "-S", SET)
+    for arguments in (("show",), ("diff", "HEAD")):
+        out = tmp_path / arguments[0]
+        dvc(copied, "plots", *arguments, "--out", str(out))
+        shown = {path.name for path in (out / "static").iterdir()}
+        revisions = ["workspace", "HEAD"][: len(arguments)]
+        for name in names:
+            for revision in revisions:
+                assert f"{revision}_results_mini_report_plots_table3_{name}" in shown
+        images = re.findall('<img src="([^"]*)"', (out / "index.html").read_text())
+        assert len(images) == len(names) * len(revisions)
+        assert all((out / image).is_file() for image in images)  # needs no network

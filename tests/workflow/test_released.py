@@ -15,9 +15,11 @@ from tests.records.file_server import run_file_server
 from tests.workflow.conftest import copy_project, snakemake, write_params
 from tests.workflow.released_case import NUM_IMAGES, serve
 from tests.workflow.test_snakefile import job_counts
+from workflow.sealing import MADE, SHARED
 
 pytestmark = pytest.mark.slow
 TARGETS = ("reproduce_table3", "reproduce_table4", "reproduce_table5")
+SOURCES = ("rescore", "resample")
 PATHS = "ref_batches/imagenet/256/"
 
 
@@ -61,6 +63,22 @@ def resampled(case, rescored):
     process = run(case, "resample", *TARGETS)
     assert process.returncode == 0, process.stdout + process.stderr
     return rescored
+
+
+def test_what_is_sealed_is_all_that_finished_numbers_need(case, resampled, tmp_path):
+    """As in a clone that has pulled it: neither Snakemake's notes nor logs nor states are there."""
+    folder = tmp_path / "project"
+    shutil.copytree(resampled, folder)
+    made = folder / "results" / "mini"
+    left = {*made.iterdir()} - {made / name for name in (*SHARED, "report", *SOURCES)}
+    left |= {one for name in SOURCES for one in (made / name).iterdir() if one.name not in MADE}
+    for path in (folder / ".snakemake", *left):
+        shutil.rmtree(path)
+    for source in SOURCES:
+        process = run((folder, *case[1:]), source, *TARGETS, options=("--dry-run",))
+        assert process.returncode == 0, process.stdout + process.stderr
+        planned = set(re.findall(r"^(?:local)?rule (\w+):", process.stdout, re.M))
+        assert planned <= {"table", "index", *TARGETS}, planned
 
 
 def list_graded(folder, source):

@@ -59,7 +59,7 @@ def test_dvc_names_the_files_that_the_stages_make(stages):
         assert [one.def_path for one in stage.deps] == [plan.layout.table_plan(name)]
         outs = {out.def_path: out for out in stage.outs}
         pages = [plan.layout.page(name, ending) for ending in PAGE_ENDINGS]
-        assert list(outs) == [*pages, plan.layout.numbers(name)]
+        assert list(outs) == [*pages, plan.layout.plots(name), plan.layout.numbers(name)]
         assert all(out.persist for out in outs.values())
         numbers = outs[plan.layout.numbers(name)]
         assert numbers.metric and not numbers.use_cache
@@ -80,7 +80,8 @@ def test_the_commands_of_a_stage_parse(stages, name):
 
     path = load_plan({}).layout.table_plan(name)
     parsed = []
-    for command in stages[name].cmd:
+    *commands, plots = stages[name].cmd
+    for command in commands:
         python, *arguments = shlex.split(command)
         assert [python, *arguments[:2]] == ["python", "-m", "workflow"]
         parsed.append(make_parser().parse_args(arguments[2:]))
@@ -89,6 +90,8 @@ def test_the_commands_of_a_stage_parse(stages, name):
     assert parsed[0].snakemake[0] == "snakemake"
     options = get_argument_parser().parse_args(parsed[0].snakemake[1:])
     assert options.targets == [f"reproduce_{name}"]
+    page, folder = load_plan({}).layout.page(name), load_plan({}).layout.plots(name)
+    assert plots == f"python -m reports plots {page} --out {folder}"
     settings = ["scale=digits", "source=retrain", "overrides=params/run.yaml"]
     assert options.config == settings
     assert set(options.forcerun) == {"table"} and options.cores is None
