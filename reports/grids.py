@@ -148,14 +148,22 @@ def reduce_image(image: np.ndarray, most_px: int) -> np.ndarray:
 def encode_png(sheet: np.ndarray) -> str:
     """Return a sheet of 1 or 3 channels, and maybe alpha, as a PNG data URI.
 
-    Equal channels are stored once.
+    Equal channels are stored once, and gaps of grey sheets as a level that no image has, if there
+    is one: a fifth less than with a channel of their own.
     """
+    options: dict[str, int] = {}
     if sheet.shape[-1] == 4 and np.all(sheet[..., :3] == sheet[..., :1]):
         sheet = sheet[..., 2:]
+    if sheet.shape[-1] == 2:
+        grey, shown = sheet[..., 0], sheet[..., 1] == 255
+        free = np.setdiff1d(np.arange(256, dtype=np.uint8), grey[shown])
+        if len(free) and np.all(sheet[..., 1][~shown] == 0):
+            sheet = np.where(shown, grey, free[0])[..., None]
+            options["transparency"] = int(free[0])
     if sheet.shape[-1] == 1 or (sheet.shape[-1] == 3 and np.all(sheet == sheet[..., :1])):
         sheet = sheet[..., 0]
     buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(sheet).save(buffer, format="PNG", optimize=True, **options)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -21,7 +21,9 @@ from reports.grids import (
 
 def decode(uri):
     data = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
-    return np.asarray(Image.open(io.BytesIO(data)))
+    image = Image.open(io.BytesIO(data))
+    # Gaps of a grey sheet may be a level that stands for nothing.
+    return np.asarray(image.convert("LA") if "transparency" in image.info else image)
 
 
 def test_few_classes_give_a_line_each():
@@ -119,3 +121,16 @@ def test_objects_are_never_unpickled(project):
     np.savez(project.folder / "object.npz", arr_0=np.array([{}]), arr_1=np.array([{}]))
     with pytest.raises(UserError, match=r"object\.npz"):
         make_grid("object.npz", "A")
+
+
+def test_gaps_of_grey_sheets_are_a_level_that_no_image_has():
+    images = np.arange(255, dtype=np.uint8).reshape(1, 15, 17, 1)  # all levels but the last
+    for last, mode in ((7, "L"), (255, "LA")):
+        more = np.full((1, 15, 17, 1), last, np.uint8)
+        sheet = make_sheet(np.concatenate([images, more]), 2)
+        data = base64.b64decode(encode_png(np.repeat(sheet, [3, 1], axis=-1)).partition(",")[2])
+        image = Image.open(io.BytesIO(data))
+        assert image.mode == mode
+        np.testing.assert_array_equal(np.asarray(image.convert("LA"))[..., 1], sheet[..., 1])
+        shown = sheet[..., 1] == 255
+        assert np.array_equal(np.asarray(image.convert("LA"))[shown, 0], sheet[shown, 0])
