@@ -263,7 +263,7 @@ def shared(finished, tmp_path_factory):
     printed = run(folder, "python", "-m", "workflow", "seal", "--scale", "mini")
     assert "git add artefacts/mini/shared.dvc artefacts/mini/retrain.dvc" in printed
     commit(folder)
-    dvc(folder, "remote", "add", "--local", "--default", "store", str(store))
+    dvc(folder, "remote", "modify", "--local", "store", "url", str(store))
     dvc(folder, "push")
     return folder, store
 
@@ -271,7 +271,7 @@ def shared(finished, tmp_path_factory):
 def pull(shared, clone):
     """Make a second clone and pull into it what the first has pushed."""
     git(clone.parent, "clone", "--quiet", str(shared[0]), str(clone))
-    dvc(clone, "remote", "add", "--local", "--default", "store", str(shared[1]))
+    dvc(clone, "remote", "modify", "--local", "store", "url", str(shared[1]))
     dvc(clone, "pull", "--allow-missing")
     return clone
 
@@ -365,8 +365,8 @@ def test_a_bucket_holds_what_a_folder_holds(shared, tmp_path):
         clone = tmp_path / "clone"
         git(tmp_path, "clone", "--quiet", str(shared[0]), str(clone))
         for folder in (first, clone):
-            dvc(folder, "remote", "add", "--local", "--force", "-d", "bucket", "s3://artefacts/adm")
-            dvc(folder, "remote", "modify", "--local", "bucket", "endpointurl", address)
+            for key, value in (("url", "s3://artefacts/adm"), ("endpointurl", address)):
+                dvc(folder, "remote", "modify", "--local", "store", key, value)
         dvc(first, "push", **secret)
         dvc(clone, "pull", "--allow-missing", **secret)
         path = f"{MADE}/samples/t3_uncond/samples.npz"
