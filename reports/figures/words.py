@@ -137,13 +137,16 @@ def _describe_move(
     moves = []
     for side, key in (("y", "up"), ("x", "across")):
         first, last = (points[end][side]["value"] for end in (0, -1))
-        verb = "rises" if last > first else "falls" if last < first else "stays"
-        ends = " to ".join(format_number(one, panel[key]) for one in (first, last))
-        moves.append(f"{METRICS[panel[key]].column} {verb} from {ends}")
+        verb = "rises from" if last > first else "falls from" if last < first else "stays at"
+        values = [format_number(one, panel[key]) for one in (first, last)]
+        words = " to ".join(values if last != first else values[:1])
+        moves.append(f"{METRICS[panel[key]].column} {verb} {words}")
     ends = [
         ", ".join(f"{v:g}" for v in points[end]["point"]["settings"].values()) for end in (0, -1)
     ]
-    return f"“{figure['lines'][place]['label']}”, {ends[0]} to {ends[1]}: {' and '.join(moves)}."
+    names = ", ".join(map(name_axis, points[0]["point"]["settings"]))
+    label = figure["lines"][place]["label"]
+    return f"“{label}”, {names} {ends[0]} to {ends[1]}: {' and '.join(moves)}."
 
 
 def list_lacking(figure: Mapping[str, Any]) -> list[str]:

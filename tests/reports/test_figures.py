@@ -81,6 +81,15 @@ def test_points_are_means_over_seeds_with_the_papers_values_beside(project):
     assert "1,000 samples of each of 2 training seeds" in describe_points(figure)
 
 
+def test_a_move_names_the_setting_that_grows(project):
+    panels = [{"across": "precision", "up": "fid"}]
+    figure, _ = evaluate(figure_content(project, panels=panels))
+    assert describe_finding(figure) == [
+        "“conditional”, guidance scale 0 to 10: FID rises from 6.10 to 8.10 and Precision stays at "
+        "0.700."
+    ]
+
+
 def test_an_added_rows_interval_takes_the_spread_of_its_table_alone(project):
     figure, _ = evaluate(figure_content(project))
     widths = [
