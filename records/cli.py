@@ -20,6 +20,7 @@ from records.runs import EVENTS
 from records.tracking import Summary, default_uri, track
 
 PAUSE_S = 5.0  # between two looks for something new
+CURE = "make or pull it again, or name the folder that has it with --results"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
 
@@ -92,9 +93,12 @@ def _trace(args: argparse.Namespace) -> int:
     if args.svg:
         with atomic_write(args.svg) as file:
             file.write(f"{draw_svg(first)}\n".encode())
-    broken = [one for one in list_artefacts(first) if one.fault]
+    chain = list_artefacts(first)
+    readers = {id(one): reader.path for reader in chain for _, one in reader.inputs}
+    broken = [one for one in chain if one.fault]
     for one in broken:
-        print(f"error: {one.path or one.name}: {one.fault}", file=sys.stderr)
+        place = one.path or readers.get(id(one)) or one.name
+        print(f"error: {place}: {one.fault}; {CURE}", file=sys.stderr)
     if num_hashed and not broken:
         print(f"{num_hashed} files hashed: each is what its readers recorded")
     return 1 if broken else 0

@@ -12,7 +12,7 @@ import mimetypes
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,33 +110,79 @@ def _describe_run(
     agent: str | None,
 ) -> ROCrate:
     """Return the crate: the workflow, its run, and an action for every artefact."""
+    crate = _open_crate(tables)
+    person: dict[str, Any] = {}
+    if agent is not None:
+        person = {"agent": _add(crate, "#agent", "Person", name=agent)}
+        crate.creator = crate.root_dataset["author"] = person["agent"]
+    workflow = _add_workflow(crate, artefacts.values())
+    program = _add_program(crate, artefacts.values())
+    entities = {
+        sha256: _add_artefact(crate, report, artefact, everything)
+        for sha256, artefact in artefacts.items()
+    }
+    actions = _add_actions(crate, program, artefacts, entities, person)
+    _add_pages(crate, report, {one.path.name for one in artefacts.values() if one.path})
+    values = _add_parameters(crate, workflow, tables)
+    data = [entities[key] for key, one in artefacts.items() if one.kind == "dataset"]
+    pages = [entities[key] for key, one in artefacts.items() if one.kind == "page"]
+    ended = max(
+        (one["endTime"] for one in actions), default=datetime.now().astimezone().isoformat()
+    )
+    commands = dict.fromkeys(table.command for table in tables)
+    run = crate.add_action(
+        workflow,
+        identifier="#run",
+        object=[*values, *data],
+        result=_unwrap(pages),
+        properties={
+            "name": f"run of {WORKFLOW}",
+            "description": "; ".join(commands),
+            "startTime": min((one["startTime"] for one in actions), default=ended),
+            "endTime": ended,
+            "actionStatus": DONE,
+            **person,
+        },
+    )
+    crate.datePublished = datetime.fromisoformat(ended)
+    crate.root_dataset["mentions"] = [*actions, run]
+    readme = README.format(name=crate.name, description=crate.description, what=", ".join(commands))
+    properties = {"name": "README.md", "encodingFormat": TYPES[".md"], "about": crate.root_dataset}
+    crate.add_file(io.StringIO(readme), "README.md", properties=properties)
+    return crate
+
+
+def _open_crate(tables: list[EvaluatedTable]) -> ROCrate:
+    """Return a crate with name, terms and profiles, and nothing in it yet."""
     try:
-        from rocrate.model.contextentity import ContextEntity
         from rocrate.rocrate import ROCrate
     except ModuleNotFoundError:
         raise UserError("rocrate is not installed; install it with `make env`") from None
 
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(CONTEXT)
-
-    def add(identifier: str, kind: str | list[str], **properties: Any) -> Any:
-        return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
-
-    scales = sorted({table.scale for table in tables})
-    sources = sorted({table.source for table in tables})
-    crate.name = f"Tables of Diffusion Models Beat GANs at scale {', '.join(scales)}"
+    scales = ", ".join(sorted({table.scale for table in tables}))
+    crate.name = f"Tables of Diffusion Models Beat GANs at scale {scales}"
     crate.description = " ".join(dict.fromkeys(note for one in tables for note in one.scale_notes))
-    crate.license = add(LICENCE, "CreativeWork", name="MIT License")
+    crate.license = _add(crate, LICENCE, "CreativeWork", name="MIT License")
     profiles = [
-        add(identifier, "CreativeWork", name=name, version=version)
+        _add(crate, identifier, "CreativeWork", name=name, version=version)
         for identifier, (name, version) in PROFILES.items()
     ]
     crate.root_dataset["conformsTo"] = profiles
     crate.metadata.append_to("conformsTo", profiles[-1])
-    person: dict[str, Any] = {}
-    if agent is not None:
-        person = {"agent": add("#agent", "Person", name=agent)}
-        crate.creator = crate.root_dataset["author"] = person["agent"]
+    return crate
+
+
+def _add(crate: ROCrate, identifier: str, kind: str | list[str], **properties: Any) -> Any:
+    """Add something that is no file."""
+    from rocrate.model.contextentity import ContextEntity
+
+    return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
+
+
+def _add_workflow(crate: ROCrate, artefacts: Iterable[Artefact]) -> Any:
+    """Add the Snakefile and what runs it again."""
     workflow: Any = crate.add_workflow(
         PROJECT / WORKFLOW,
         WORKFLOW,
@@ -144,99 +190,92 @@ def _describe_run(
         lang="snakemake",
         lang_version=importlib.metadata.version("snakemake"),
     )
-    workflow["name"], workflow["version"] = crate.name, _name_version(artefacts.values())
+    workflow["name"], workflow["version"] = crate.name, _name_version(artefacts)
+    workflow["encodingFormat"], workflow["conformsTo"] = "text/plain", {"@id": BIOSCHEMAS}
     for name in SOURCES:
         if (source := PROJECT / name).is_dir():
             crate.add_directory(source, f"{name}/", properties={"name": name})
         else:
             crate.add_file(source, name, properties=_describe_file(source))
-    program = add(
+    return workflow
+
+
+def _add_program(crate: ROCrate, artefacts: Collection[Artefact]) -> Any:
+    """Add this project's programs, with the packages that they ran with."""
+    packages = []
+    for name, version in sorted(_list_versions(artefacts)):
+        address = f"https://pypi.org/project/{name}/{version}/"
+        about = {"name": name, "url": address, "softwareVersion": version}
+        packages.append(_add(crate, address, "SoftwareApplication", **about))
+    return _add(
+        crate,
         "#adm-tables",
         "SoftwareApplication",
         name="adm-tables",
-        softwareVersion=_name_version(artefacts.values()),
-        softwareRequirements=[
-            add(
-                f"https://pypi.org/project/{name}/{version}/",
-                "SoftwareApplication",
-                name=name,
-                url=f"https://pypi.org/project/{name}/{version}/",
-                softwareVersion=version,
-            )
-            for name, version in sorted(_list_versions(artefacts.values()))
-        ],
+        softwareVersion=_name_version(artefacts),
+        softwareRequirements=packages,
     )
-    entities = {
-        sha256: _add_artefact(crate, add, report, artefact, everything)
-        for sha256, artefact in artefacts.items()
-    }
+
+
+def _add_actions(
+    crate: ROCrate,
+    program: Any,
+    artefacts: Mapping[str, Artefact],
+    entities: Mapping[str, Any],
+    person: Mapping[str, Any],
+) -> list[Any]:
+    """Add how each artefact was made, where its manifest says when."""
     actions = []
     for sha256, artefact in artefacts.items():
         if (times := _read_times(artefact)) is None:
             continue
+        properties = {
+            "name": f"make {artefact.kind} {artefact.name}",
+            "description": describe(artefact),
+            "startTime": times[0],
+            "endTime": times[1],
+            "actionStatus": DONE,
+            **person,
+        }
         action = crate.add_action(
             program,
             identifier=f"#make-{sha256[:16]}",
             object=_unwrap([entities[str(one.sha256)] for _, one in artefact.inputs]),
             result=entities[sha256],
-            properties={
-                "name": f"make {artefact.kind} {artefact.name}",
-                "description": describe(artefact),
-                "startTime": times[0],
-                "endTime": times[1],
-                "actionStatus": DONE,
-                **person,
-            },
+            properties=properties,
         )
-        actions.append((times, action))
+        actions.append(action)
+    return actions
+
+
+def _add_pages(crate: ROCrate, report: Path, known: Collection[str]) -> None:
+    """Add the pages, and their tables in other formats, that no manifest speaks of."""
     for path in sorted(report.glob("*")):
-        if path.suffix in (".html", ".csv", ".md", ".tex") and path.name not in {
-            one.path.name for one in artefacts.values() if one.path
-        }:
+        if path.suffix in (".html", ".csv", ".md", ".tex") and path.name not in known:
             crate.add_file(path, _place(path, report), properties=_describe_file(path))
-    parameters = []
-    for name, values in (("scale", scales), ("source", sources)):
-        formal = add(f"#parameter-{name}", "FormalParameter", name=name, additionalType="Text")
-        value = add(f"#{name}", "PropertyValue", name=name, value=", ".join(values))
+
+
+def _add_parameters(crate: ROCrate, workflow: Any, tables: list[EvaluatedTable]) -> list[Any]:
+    """Add the workflow's parameters; return the values that they had."""
+    values = []
+    for name in ("scale", "source"):
+        text = ", ".join(sorted({getattr(table, name) for table in tables}))
+        about = {"name": name, "additionalType": "Text"}
+        formal = _add(crate, f"#parameter-{name}", "FormalParameter", **about)
+        value = _add(crate, f"#{name}", "PropertyValue", name=name, value=text)
         formal["workExample"], value["exampleOfWork"] = value, formal
-        parameters.append((formal, value))
-    workflow["encodingFormat"], workflow["conformsTo"] = "text/plain", {"@id": BIOSCHEMAS}
-    workflow["input"] = [formal for formal, _ in parameters]
-    data = [entities[key] for key, one in artefacts.items() if one.kind == "dataset"]
-    pages = [entities[key] for key, one in artefacts.items() if one.kind == "page"]
-    ended = max((times[1] for times, _ in actions), default=datetime.now().astimezone().isoformat())
-    started = min((times[0] for times, _ in actions), default=ended)
-    crate.datePublished = datetime.fromisoformat(ended)
-    commands = dict.fromkeys(table.command for table in tables)
-    run = crate.add_action(
-        workflow,
-        identifier="#run",
-        object=[*(value for _, value in parameters), *data],
-        result=_unwrap(pages),
-        properties={
-            "name": f"run of {WORKFLOW}",
-            "description": "; ".join(commands),
-            "startTime": started,
-            "endTime": ended,
-            "actionStatus": DONE,
-            **person,
-        },
-    )
-    crate.root_dataset["mentions"] = [*(action for _, action in actions), run]
-    readme = README.format(name=crate.name, description=crate.description, what=", ".join(commands))
-    properties = {"name": "README.md", "encodingFormat": TYPES[".md"], "about": crate.root_dataset}
-    crate.add_file(io.StringIO(readme), "README.md", properties=properties)
-    return crate
+        workflow.append_to("input", formal)
+        values.append(value)
+    return values
 
 
-def _add_artefact(
-    crate: ROCrate, add: Any, report: Path, artefact: Artefact, everything: bool
-) -> Any:
+def _add_artefact(crate: ROCrate, report: Path, artefact: Artefact, everything: bool) -> Any:
     """Add a file with its manifest, or describe one that is large or missing."""
     path, sha256 = artefact.path, str(artefact.sha256)
     if path is None or (path.suffix in LARGE and not everything):
         size = artefact.manifest.get("num_bytes")
-        return add(
+        return _add(
+            crate,
             f"#sha256-{sha256}",
             "CreativeWork",
             name=f"{artefact.kind} {artefact.name}",

@@ -1,6 +1,7 @@
 """From a number back to the images, by hashes alone."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,7 +94,10 @@ def test_a_missing_file_is_named_by_role_and_hash(results, name, capsys):
     arguments = ["trace", str(results / "metrics/row.json"), "--results", str(results)]
     assert run(arguments) == 1
     told = capsys.readouterr()
-    assert "BROKEN: no " in told.out and told.err.startswith("error: ")
+    assert "BROKEN: no " in told.out
+    (line,) = told.err.splitlines()  # names who reads it, and a cure
+    assert re.match(rf"error: {results}/\S+: no \w+ with the SHA-256 {sha256[:12]}", line)
+    assert line.endswith("; make or pull it again, or name the folder that has it with --results")
 
 
 def test_the_nearest_of_equal_files_is_taken(results):
