@@ -187,10 +187,9 @@ def _bring(client: Any, run: Run, old: Any) -> bool:
     metrics = [
         Metric(*point) for name, job in run.jobs.items() for point in job.points[counts[name] :]
     ]
-    for first in range(0, len(params), MAX_PARAMS):
-        log_batch(client, run_id, params=params[first : first + MAX_PARAMS])
-    for first in range(0, len(metrics), MAX_METRICS):
-        log_batch(client, run_id, metrics=metrics[first : first + MAX_METRICS])
+    while params or metrics:
+        log_batch(client, run_id, params=params[:MAX_PARAMS], metrics=metrics[:MAX_METRICS])
+        params, metrics = params[MAX_PARAMS:], metrics[MAX_METRICS:]
     # Last, so that an import that is cut off here sends again what it is not sure of; MLflow keeps
     # equal points once.
     log_batch(client, run_id, tags=[RunTag(name, value) for name, value in tags.items()])
