@@ -2,8 +2,9 @@
 
 import json
 import math
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,8 +132,8 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
         UserError: a file cannot be read.
     """
     runs: dict[tuple[str, ...], Run] = {}
-    notices = []
-    for path in sorted(Path(root).glob(EVENTS)):
+    paths, notices = _leave_out_copies(sorted(Path(root).glob(EVENTS)))
+    for path in paths:
         events, num_left_out = read_events(path)
         run = job = None
         is_tracked = True  # until a start says otherwise
@@ -161,6 +162,28 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
         if faults:
             notices.append(f"{path}: {'; '.join(faults)}")
     return list(runs.values()), notices
+
+
+def _leave_out_copies(paths: Sequence[Path]) -> tuple[Sequence[Path], list[str]]:
+    """Keep, of files that begin with the same event, the longest: the others are copies of it.
+
+    Returns:
+        The files, and a sentence when some were left out.
+    """
+    longest: dict[tuple[str, bytes], tuple[int, Path]] = {}
+    for path in paths:
+        size, first = 0, str(path).encode()
+        with suppress(OSError), path.open("rb") as file:  # who reads them tells
+            size, first = os.fstat(file.fileno()).st_size, file.readline() or first
+        found = longest.setdefault((path.name, first), (size, path))
+        if size > found[0]:
+            longest[path.name, first] = (size, path)
+    kept = {path for _, path in longest.values()}
+    copies = [path for path in paths if path not in kept]
+    if not copies:
+        return paths, []
+    more = f", and {len(copies) - 1} more" * (len(copies) > 1)
+    return sorted(kept), [f"{copies[0]}: left out, a copy of another file of events{more}"]
 
 
 def _open(runs: dict[tuple[str, ...], Run], event: Mapping[str, Any]) -> tuple[Run, Job]:

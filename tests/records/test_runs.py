@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -45,6 +46,21 @@ def test_sampling_and_grading_of_a_row_are_one_run(tmp_path):
     assert points(run, "evaluate", "evaluate_wall_s") == [(0, 1.0)]
     assert run.status == "FINISHED" and run.started <= run.ended
     assert run.tags["scale"] == "mini" and run.tags["git_commit"]
+
+
+def test_a_copy_of_a_folder_counts_once(tmp_path):
+    for name in ("evaluate-a", "evaluate-b"):
+        begin(log := open_log(tmp_path, name), "evaluate", name=name[-1])
+        log.write("metrics", fid=12.5)
+    alone = read_runs(tmp_path)
+    shutil.copytree(tmp_path / "mini", tmp_path / "a-copy")
+    log.write("end")  # the copy of this one is shorter now, and comes first
+    runs, (notice,) = read_runs(tmp_path)
+    assert alone[1] == [] and [run.name for run in runs] == ["a", "b"]
+    assert [points(run, "evaluate", "fid") for run in runs] == [[(0, 12.5)]] * 2
+    assert [run.jobs["evaluate"].num_attempts for run in runs] == [1, 1]
+    assert [run.status for run in runs] == ["RUNNING", "FINISHED"]
+    assert "left out, a copy of another file of events, and 1 more" in notice
 
 
 def test_another_spec_is_another_run(tmp_path):
