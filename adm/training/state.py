@@ -16,12 +16,13 @@ from adm.training.adamw import AdamW
 from adm.training.ema import make_ema
 from adm.training.precision import LossScale
 from adm.weights.tensors import read_tensors, read_texts, write_tensors
-from records.errors import UserError
+from records.errors import OutOfMemory, UserError
 from records.files import canonical_json, link_or_copy
 from records.manifest import read_manifest
 from specs.models import ModelSpec
 
 STATE_FORMAT = "training state 1"
+COPIES = 5  # weights, their gradients and average, two moments of AdamW
 STATE_NAME, PREVIOUS_NAME = "state.safetensors", "previous.safetensors"
 
 
@@ -53,12 +54,35 @@ def make_state(spec: ModelSpec, device: str | torch.device = "cpu") -> TrainStat
 
     Returns:
         Network, average (a copy of the weights), AdamW.
+
+    Raises:
+        OutOfMemory: a GPU too small for these, and gradients.
     """
     training = spec.training
     torch.manual_seed(seed_for("training", training.seed, "weights"))
-    model = make_network(spec.architecture).to(device).train()
+    model = make_network(spec.architecture)
+    check_memory(spec.name, model, torch.device(device))
+    model = model.to(device).train()
     optimiser = AdamW(model.parameters(), training.weight_decay)
     return TrainState(model, make_ema(list(model.parameters())), optimiser, LossScale())
+
+
+def check_memory(name: str, model: nn.Module, device: torch.device) -> None:
+    """Demand a GPU that holds what a training keeps there between its steps.
+
+    Raises:
+        OutOfMemory: one that does not.
+    """
+    if device.type != "cuda":
+        return
+    needed = COPIES * sum(one.numel() * one.element_size() for one in model.parameters())
+    gpu = torch.cuda.get_device_properties(device)
+    if needed > gpu.total_memory:
+        raise OutOfMemory(
+            f"{name}: weights, gradients, average and AdamW's moments take {needed / 1e9:.1f} GB, "
+            f"{gpu.name} has {gpu.total_memory / 1e9:.1f} GB; take GPUs with more memory (each "
+            "process keeps all of it, so that more of them do not help)"
+        )
 
 
 def find_run(state_dir: str | Path, data_sha256: str) -> tuple[Path, str | None]:

@@ -1,13 +1,21 @@
 import errno
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from adm.training.loop import make_state
-from adm.training.state import PREVIOUS_NAME, STATE_NAME, find_run, load_state, save_state
+from adm.training.state import (
+    PREVIOUS_NAME,
+    STATE_NAME,
+    check_memory,
+    find_run,
+    load_state,
+    save_state,
+)
 from adm.weights.tensors import write_tensors
-from records.errors import UserError
+from records.errors import OutOfMemory, UserError
 from records.files import remove_leftovers, write_json
 from tests.adm.training_case import make_spec
 
@@ -41,6 +49,21 @@ def assert_equal_states(one, two):
 
 def cut(path):
     path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_gpu_that_does_not_hold_the_state_is_refused(monkeypatch, has_room):
+    model = make_state(SPEC).model
+    needed = 20 * sum(one.numel() for one in model.parameters())
+    gpu = SimpleNamespace(name="a small GPU", total_memory=needed - (not has_room))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
+    check_memory("x", model, torch.device("cpu"))
+    if has_room:
+        return check_memory("x", model, torch.device("cuda"))
+    with pytest.raises(OutOfMemory, match=r"^x: weights.* a small GPU has .* GB; take GPUs with"):
+        check_memory("x", model, torch.device("cuda"))
+    with pytest.raises(OutOfMemory, match=f"^{SPEC.name}: weights"):
+        make_state(SPEC, "cuda")
 
 
 def test_round_trip(tmp_path):
