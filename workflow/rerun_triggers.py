@@ -14,6 +14,7 @@ from workflow.persistence import FilesFirst
 from workflow.rule_parts import RuleParts
 from workflow.running_jobs import await_running, name_jobs
 
+AGAIN = "ADM_STARTED_AGAIN"  # set where SLURM itself has started a job again
 TRIGGERS = {"params", "input"}
 
 
@@ -57,8 +58,9 @@ def keep_finished_outputs(rules: Mapping[str, RuleParts]) -> None:
     Args:
         rules: the parts of all rules, by name.
     """
-    again = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
-    for name in ("cleanup", *(["remove_existing_output"] if again else [])):
+    if os.environ.get("SLURM_RESTART_COUNT"):
+        os.environ[AGAIN] = "1"  # for the job's step, to which that variable does not come
+    for name in ("cleanup", *(["remove_existing_output"] if AGAIN in os.environ else [])):
         setattr(Job, name, _keep_whole(getattr(Job, name), rules))
 
 

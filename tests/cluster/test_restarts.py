@@ -132,6 +132,32 @@ def test_a_restart_waits_for_the_grading_that_runs(where, drawn, tmp_path, clust
     assert "Nothing to be done" in output and count_starts(tmp_path, "evaluate-t3_uncond") == 1
 
 
+@pytest.mark.parametrize("how", ["requeue", "kill"])
+def test_what_dies_after_it_has_finished_is_not_done_again(how, drawn, tmp_path, cluster):
+    subprocess.run(["cp", "-a", f"{drawn}/.", tmp_path], check=True)
+    frame = tmp_path / "workflow" / "attempt.sh"
+    text = frame.read_text()
+    assert "end_attempt() {\n" in text
+    slow = 'end_attempt() {\n    [ -e "finished" ] || { touch finished; sleep 60; }\n'
+    frame.write_text(text.replace("end_attempt() {\n", slow))
+    jobs = len(list_states(cluster, "evaluate"))
+    process = start(tmp_path, cluster, *SLURM, *CONFIG, "--", METRICS)
+    wait_for((tmp_path / "finished").exists, "the batch is graded", seconds=90)
+    log = tmp_path / "results/mini/logs/evaluate/t3_uncond.log"
+    about = log.read_text().splitlines()[0]
+    number, frame_process = about.split("SLURM job ")[1], about.split("process ")[1].split(",")[0]
+    if how == "requeue":
+        assert ask(cluster, "scontrol", "requeue", number) is not None
+    else:
+        os.kill(int(frame_process), signal.SIGKILL)
+    assert process.wait(timeout=200) == 0, (tmp_path / "killed.log").read_text()
+    state = "COMPLETED" if how == "requeue" else "FAILED"
+    assert list_states(cluster, "evaluate")[jobs:] == [state]
+    assert count_starts(tmp_path, "evaluate-t3_uncond") == 1
+    again = "it had been finished by an attempt before, which died after that"
+    assert (again in log.read_text()) == (how == "requeue")
+
+
 @pytest.mark.parametrize("where", ["slurm", "local"])
 def test_a_restart_waits_for_the_job_that_runs(where, folder, cluster, undisturbed):
     options = SLURM if where == "slurm" else ["--cores", "1"]
