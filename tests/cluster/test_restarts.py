@@ -138,7 +138,7 @@ def test_what_dies_after_it_has_finished_is_not_done_again(how, drawn, tmp_path,
     frame = tmp_path / "workflow" / "attempt.sh"
     text = frame.read_text()
     assert "end_attempt() {\n" in text
-    slow = 'end_attempt() {\n    [ -e "finished" ] || { touch finished; sleep 60; }\n'
+    slow = 'end_attempt() {\n    [ -e "finished" ] || { touch finished; sleep 20; }\n'
     frame.write_text(text.replace("end_attempt() {\n", slow))
     jobs = len(list_states(cluster, "evaluate"))
     process = start(tmp_path, cluster, *SLURM, *CONFIG, "--", METRICS)
