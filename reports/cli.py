@@ -20,6 +20,7 @@ from reports.export import render_csv, render_markdown
 from reports.figures.page import render_figures, render_points
 from reports.figures.points import evaluate_figures
 from reports.files import condense, find_metrics, list_problems
+from reports.frame import write_numbers
 from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.plots import write_plots
@@ -214,6 +215,9 @@ def make_parser() -> argparse.ArgumentParser:
         )
     for command in (table, figures, index):
         add_event_options(command)
+    numbers = commands.add_parser("numbers", help="collect the numbers of all tables in one CSV")
+    numbers.add_argument("reports", type=Path, nargs="+", help="folders of finished reports")
+    numbers.add_argument("--out", type=Path, required=True, help="file to write")
     for name, words in (
         ("site", "copy a finished report, and what it links to, for a web server"),
         ("pdf", "print all tables into one PDF"),
@@ -243,6 +247,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_table(args.spec, args.out_dir, open_events(args), args.runs)
     elif args.command == "figures":
         write_figures(args.spec, args.out_dir, open_events(args), args.runs)
+    elif args.command == "numbers":
+        print(f"{args.out}: {write_numbers(args.reports, args.out)} lines")
     elif args.command == "site":
         num_files, num_bytes = make_site(args.report.absolute(), args.out.absolute())
         print(f"{args.out}: {num_files} files, {num_bytes / 1e6:.1f} MB")
