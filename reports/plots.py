@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from records.errors import UserError
-from records.files import atomic_write
-from specs.run_pages import MODELS, load_run_pages
+from records.files import atomic_write, read_json
+from specs.run_pages import MODELS, list_run_pages
 
 SVG = "http://www.w3.org/2000/svg"
 DRAWN = re.compile(r'<svg\b[^>]*\brole="img".*?</svg>', re.DOTALL)
@@ -54,11 +54,13 @@ def write_plots(page: Path, out: Path) -> list[Path]:
 
 
 def _find_models(page: Path) -> Iterator[Path]:
-    """Find the pages of a table's models."""
+    """Find the pages of a table's models; figures share the models of tables."""
     spec = page.with_suffix(".runs.json")
-    for model in load_run_pages(spec).models if spec.exists() else ():
-        path = page.parent / MODELS / f"{model.name}.html"
-        if path.exists():
+    if not spec.exists() or not page.with_suffix(".json").exists():
+        return
+    for address in list_run_pages(read_json(spec, "specification of runs")):
+        path = page.parent / address
+        if path.parent.name == MODELS and path.exists():
             yield path
 
 

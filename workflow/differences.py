@@ -1,6 +1,6 @@
 """What a scale does otherwise than the paper, so that each page can say so: paper | here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from records.errors import UserError
@@ -15,7 +15,14 @@ from workflow.plan import Plan
 PAPER = "paper"
 CLASSIFIER = "classifier: "
 PRECISION = "precision of sampling"
-FIRST = ("images", "samples per row", "sampling steps", "iterations")
+SAMPLING = {
+    "method": "method of sampling",
+    "eta": "eta of DDIM",
+    "guidance_scale": "guidance scale",
+    "noise_temperature": "noise temperature",
+    "eps_temperature": "eps temperature",
+}
+FIRST = ("images", "samples per row", "sampling steps", *SAMPLING.values(), "iterations")
 SWITCHES = {
     "channels": "channels",
     "channel_mult": "channel multiples",
@@ -81,11 +88,14 @@ def list_differences(plan: Plan, name: str) -> list[PageDifference]:
         if theirs is None:
             continue
         here = _list_facts(plan.scale, row, marks, len(plan.cell_seeds(table, row)))
-        facts = zip(_list_facts(paper[0], theirs, marks, 1), here, strict=True)
-        for (what, printed), (_, found) in facts:
+        known, found = _number(_list_facts(paper[0], theirs, marks, 1)), _number(here)
+        for (what, place), printed in known.items():
+            if (what, place) not in found:  # guidance is on one side alone
+                continue
+            pair = printed, found[what, place]
             unknown = any(words.startswith(what) for words in row.assumed)
-            if printed != found and not unknown:
-                pairs.setdefault(what, {})[printed, found] = None
+            if pair[0] != pair[1] and not unknown:
+                pairs.setdefault(what, {})[pair] = None
     return [
         PageDifference(
             what=what,
@@ -94,6 +104,15 @@ def list_differences(plan: Plan, name: str) -> list[PageDifference]:
         )
         for what, both in sorted(pairs.items(), key=_find_place)
     ]
+
+
+def _number(facts: Iterable[tuple[str, str]]) -> dict[tuple[str, int], str]:
+    """Return facts by what they are about, and which of those about it they are."""
+    numbered: dict[tuple[str, int], str] = {}
+    for what, words in facts:
+        place = sum(key[0] == what for key in numbered)
+        numbered[what, place] = words
+    return numbered
 
 
 def _find_place(entry: tuple[str, object]) -> tuple[bool, int]:
@@ -132,6 +151,8 @@ def _list_half(scale: Scale, half: Row | Base, marks: list[str]) -> Iterator[tup
     """Yield how a model and, where there is one, its classifier are made and sampled."""
     assert half.model is not None and half.sampler is not None
     yield "sampling steps", str(describe_row(scale, half)["steps"])
+    for key, words in SAMPLING.items():
+        yield words, _write(getattr(half.sampler, key))
     yield from _list_model(scale, half.model, "", marks)
     if half.sampler.classifier is not None:
         mark = half.sampler.classifier_mark

@@ -1,5 +1,6 @@
 """Plots of finished pages as files: what they show, in colours of their own."""
 
+import json
 import re
 import shutil
 from xml.etree import ElementTree
@@ -64,3 +65,14 @@ def test_a_missing_page_costs_nothing(page, tmp_path):
         write_plots(page, out)
     assert len(list(out.iterdir())) == 3
     shutil.rmtree(out)
+
+
+def test_pages_of_models_count_to_a_table_and_not_to_the_figures(page, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "m.html").write_text(PLOT.format(label="Training loss against steps"))
+    spec = {"models": [{"name": "m"}, {"name": "gone"}], "samples": [{"name": "a"}]}
+    (tmp_path / "table3.runs.json").write_text(json.dumps(spec))
+    assert len(write_plots(page, tmp_path / "plots")) == 3
+    (tmp_path / "table3.json").write_text("{}")
+    names = [path.name for path in write_plots(page, tmp_path / "plots")]
+    assert names[3:] == ["m-training-loss-against-steps.svg"]

@@ -119,3 +119,25 @@ def test_tables_of_one_s_own_rows_have_nothing_to_differ_from(tmp_path):
         {"scale": str(tmp_path / "scale.yaml"), "tables": str(tmp_path / "tables.yaml")}
     )
     assert make_table_spec(plan, "table6").differences == []
+
+
+@pytest.mark.parametrize(
+    ("row", "changes", "shown"),
+    [
+        ("t3_cond_guided_1", {"guidance_scale": 2.5}, ("guidance scale", "1", "2.5")),
+        (
+            "t3_cond",
+            {"guidance_scale": 2.0, "classifier": "classifier_256"},
+            ("guidance scale", "–", "2"),
+        ),
+        ("t3_cond", {"noise_temperature": 0.9}, ("noise temperature", "1", "0.9")),
+    ],
+)
+def test_what_an_experiment_changes_is_on_the_page(tmp_path, row, changes, shown):
+    path = tmp_path / "run.yaml"
+    run = {"scale": "digits", "source": "retrain", "overrides": {row: changes}}
+    path.write_text(yaml.safe_dump(run))
+    plan = load_plan({"results": "nowhere", "overrides": str(path)})
+    found = {(one.what, one.paper, one.here) for one in list_differences(plan, "table3")}
+    before = {(one.what, one.paper, one.here) for one in list_differences(DIGITS, "table3")}
+    assert {one for one in found - before if not one[0].startswith("classifier")} == {shown}
