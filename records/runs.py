@@ -99,6 +99,8 @@ class Run:
         jobs: by name.
         started: milliseconds since 1970.
         ended: milliseconds since 1970.
+        folder: of the results at its scale.
+        spec: the settings as they are in its first event; None if there are none.
     """
 
     experiment: str
@@ -107,6 +109,8 @@ class Run:
     digest: str
     started: int
     ended: int
+    folder: Path | None = None
+    spec: Mapping[str, Any] | None = None
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -145,7 +149,7 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
             latest = event["time"]
             if "kind" in event:
                 is_tracked = event["kind"] in TRACKED
-                run, job = _open(runs, event) if is_tracked else (None, None)
+                run, job = _open(runs, event, path) if is_tracked else (None, None)
             if run is None or job is None:
                 num_left_out += is_tracked
                 continue
@@ -186,16 +190,22 @@ def _leave_out_copies(paths: Sequence[Path]) -> tuple[Sequence[Path], list[str]]
     return sorted(kept), [f"{copies[0]}: left out, a copy of another file of events{more}"]
 
 
-def _open(runs: dict[tuple[str, ...], Run], event: Mapping[str, Any]) -> tuple[Run, Job]:
-    """Find or make the run that a start is about, and the job of it."""
+def _open(
+    runs: dict[tuple[str, ...], Run], event: Mapping[str, Any], path: Path
+) -> tuple[Run, Job]:
+    """Find or make the run that a start in a file of events is about, and the job of it."""
     given = event.get("tags")
     tags = given if isinstance(given, dict) else {}
     experiment = "-".join(str(tags[key]) for key in ("scale", "source") if key in tags) or "runs"
     experiment = experiment.replace("/", "-")  # MLflow takes slashes for folders
     key = (experiment, *(str(event.get(one)) for one in ("kind", "name", "digest")))
     time = _milliseconds(event)
-    run = runs.setdefault(key, Run(*key, started=time, ended=time))
-    for name, value in _flatten(event.get("spec")):
+    folder = path.parent.parent.parent  # of the scale, then come source and events
+    run = runs.setdefault(key, Run(*key, started=time, ended=time, folder=folder))
+    spec = event.get("spec")
+    if run.spec is None and isinstance(spec, dict):
+        run.spec = spec
+    for name, value in _flatten(spec):
         run.params.setdefault(name, value)
     run.tags |= {str(name): str(value) for name, value in tags.items() if name != PAPER}
     run.tags |= {one: str(event[one]) for one in COPIED if event.get(one) is not None}

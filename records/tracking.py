@@ -1,8 +1,8 @@
 """Bring what jobs recorded into MLflow: as often as asked, each run once."""
 
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,25 @@ from records.errors import UserError
 from records.files import check_folder, check_writable, digest
 from records.locks import exclusive_lock
 from records.runs import Job, Run, read_runs
-from records.tracking_store import SERVER, SQLITE, connect, explain_faults, find_database, log_batch
+from records.tracking_files import SENT, find_page, list_files, renew_note, shorten_seed
+from records.tracking_store import (
+    MAX_VALUE,
+    SERVER,
+    SQLITE,
+    connect,
+    explain_faults,
+    find_database,
+    hide_password,
+    log_batch,
+    send_file,
+)
 
 STORE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
-MAX_METRICS, MAX_PARAMS, MAX_VALUE = 800, 100, 5000  # what MLflow takes in one call and one text
+MAX_METRICS, MAX_PARAMS = 800, 100  # what MLflow takes in one call
 RUN_KEY, IMPORTED = "adm.run", "adm.imported"  # tags by which a run is found again
 MADE = "adm.made"  # and the one by which two copies of it are told apart
 PATIENCE_S = 100.0  # for another import; one that meets a frozen server ends within 90 s
+KeepFiles = Callable[[Any, Mapping[str, str]], dict[str, str]]
 
 
 class Summary(NamedTuple):
@@ -76,17 +88,48 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
         advice = f"name another in MLFLOW_TRACKING_URI, such as {own}, or unset it"
         if uri.startswith(SERVER):
             advice = "check MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_TOKEN if it asks for one"
-    artifacts = default_artifacts(root) if uri is None else None
     uri = uri or own
     lock = exclusive_lock(_find_lock(root, uri), "import into MLflow", wait_s=PATIENCE_S)
     with lock, explain_faults(uri, advice):
         client = connect(uri)
         runs, notices = read_runs(root)  # with the lock: another import may have brought more
         names = sorted({run.experiment for run in runs})
+        database = find_database(uri)
+        artifacts = default_artifacts(database.parent) if database else None
         experiments = {name: _find_experiment(client, name, artifacts) for name in names}
         known, made = _make_missing(client, runs, experiments)
-        changed = {_make_key(run) for run in runs if _bring(client, run, known[_make_key(run)])}
+        refusals: list[str] = []
+        keep = partial(_keep_files, uri, refusals)
+        keys = [_make_key(run) for run in runs]
+        brought = [
+            _bring(client, run, known[key], keep) for run, key in zip(runs, keys, strict=True)
+        ]
+        changed = {key for key, is_new in zip(keys, brought, strict=True) if is_new}
+    notices += [
+        f"{hide_password(uri)}: keeps no files of runs ({why}); specs and pages are left out until "
+        "its artefact storage can be used"
+        for why in refusals
+    ]
     return Summary(experiments, len(runs), len(made), len(changed - made), notices)
+
+
+def _keep_files(
+    uri: str, refusals: list[str], old: Any, files: Mapping[str, str]
+) -> dict[str, str]:
+    """Send the files of a run that are new or changed, until one is refused.
+
+    Returns:
+        Tags that say which they were.
+    """
+    sent = {}
+    for name, text in files.items():
+        tag, mark = f"{SENT}.{name}", digest(text)
+        if refusals or old.data.tags.get(tag) == mark:
+            continue
+        refusals += filter(None, [send_file(uri, old, name, text)])
+        if not refusals:
+            sent[tag] = mark
+    return sent
 
 
 def _find_lock(root: str | Path, uri: str) -> Path:
@@ -117,11 +160,6 @@ def _find_experiment(client: Any, name: str, artifacts: str | None) -> str:
     return str(found.experiment_id)
 
 
-def _shorten(name: str) -> str:
-    """Shorten the end of a name, which MLflow's table would cut off: row-seed1 to row-s1."""
-    return re.sub(r"-seed(\d+)", r"-s\1", name)
-
-
 def _make_key(run: Run) -> str:
     return digest([run.experiment, run.kind, run.name, run.digest])
 
@@ -147,7 +185,7 @@ def _make_missing(
             continue
         tags = {RUN_KEY: key, MADE: str(time.time_ns())}
         number = experiments[run.experiment]
-        client.create_run(number, run.started, tags=tags, run_name=_shorten(run.name))
+        client.create_run(number, run.started, tags=tags, run_name=shorten_seed(run.name, "s"))
         made.add(key)
     return _list_known(client, list(experiments.values())) if made else known, made
 
@@ -168,22 +206,24 @@ def _list_known(client: Any, experiments: Sequence[str]) -> dict[str, Any]:
     return known
 
 
-def _bring(client: Any, run: Run, old: Any) -> bool:
+def _bring(client: Any, run: Run, old: Any, keep_files: KeepFiles) -> bool:
     """Bring one run up to date; return whether it was not."""
     from mlflow.entities import Metric, Param, RunTag
 
     tags, run_id = _make_tags(run), old.info.run_id
     told = {name: old.data.tags.get(name) for name in tags}
-    if told == tags and old.info.status == run.status:
+    counts = _count_all(old, run)
+    if any(counts[name] > len(job.points) for name, job in run.jobs.items()):
+        return False  # an earlier copy of the results than the one that was imported
+    page = find_page(run)
+    more = keep_files(old, list_files(run, page)) | renew_note(run, page, old.data.tags)
+    if told == tags and old.info.status == run.status and not more:
         return False
     params = [
         Param(name, value[:MAX_VALUE])
         for name, value in run.params.items()
         if name not in old.data.params
     ]
-    counts = _count_all(old, run)
-    if any(counts[name] > len(job.points) for name, job in run.jobs.items()):
-        return False  # an earlier copy of the results than the one that was imported
     metrics = [
         Metric(*point) for name, job in run.jobs.items() for point in job.points[counts[name] :]
     ]
@@ -192,7 +232,7 @@ def _bring(client: Any, run: Run, old: Any) -> bool:
         params, metrics = params[MAX_PARAMS:], metrics[MAX_METRICS:]
     # Last, so that an import that is cut off here sends again what it is not sure of; MLflow keeps
     # equal points once.
-    log_batch(client, run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    log_batch(client, run_id, tags=[RunTag(name, value) for name, value in (tags | more).items()])
     if run.status == "RUNNING":
         client.update_run(run_id, status=run.status)
     else:

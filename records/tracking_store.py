@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from records.errors import UserError
 
@@ -21,6 +23,7 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run
 }
 PAUSES_S = (0.5, 1.0, 2.0)  # between tries where another import has just written the same
+MAX_VALUE = 5000  # what MLflow takes as one text
 SQLITE = "sqlite:///"
 SERVER = ("http://", "https://")
 
@@ -78,6 +81,49 @@ def log_batch(client: Any, run_id: str, **what: Any) -> None:
             time.sleep(pause_s * (1 + random.random()))
 
 
+def send_file(uri: str, run: Any, name: str, text: str) -> str:
+    """Keep a text as a file of a run.
+
+    Args:
+        uri: store or server.
+        run: as MLflow knows it.
+        name: of the file.
+        text: what is in it.
+
+    Returns:
+        Why no file can be kept there; empty when this one is.
+
+    Raises:
+        UserError: the server is gone.
+    """
+    place = urlsplit(run.info.artifact_uri)
+    if place.scheme in ("", "file"):
+        folder = Path(unquote(place.path))
+        # A server on another machine, or results that were moved; MLflow would make any folder.
+        if not folder.is_absolute() or not folder.parents[2].is_dir():
+            return f"it keeps them in {folder}, which is not here"
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    try:
+        # Not MlflowClient.log_text, which asks for the run again: half of the time.
+        store = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+        with TemporaryDirectory() as made:
+            path = Path(made) / name
+            path.write_text(text, "utf-8")
+            store.log_artifact(str(path))
+    except Exception as error:
+        if uri.startswith(SERVER):
+            _demand_server(uri)
+        return _say_first(error)
+    return ""
+
+
+def _say_first(error: Exception) -> str:
+    """Return the first line of what an exception says, without a password in it."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return re.sub(r"://[^/\s]*@", "://", said)[:200]
+
+
 def _demand_server(uri: str) -> None:
     """Demand that something answers at an address.
 
@@ -121,14 +167,14 @@ def explain_faults(uri: str, advice: str) -> Iterator[None]:
     except Exception as error:
         if uri.startswith(SERVER):
             _demand_server(uri)
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = _say_first(error)
         place = hide_password(uri)
         found = re.search(r"found version (\w+), but expected (\w+)", said)
         if found is not None:
             raise UserError(
                 f"{place}: {_explain_version(place, found[1], found[2], advice)}"
             ) from None
-        raise UserError(f"{place}: MLflow cannot use this store ({said[:200]}); {advice}") from None
+        raise UserError(f"{place}: MLflow cannot use this store ({said}); {advice}") from None
 
 
 def _explain_version(place: str, found: str, needed: str, advice: str) -> str:

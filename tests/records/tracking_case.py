@@ -44,11 +44,15 @@ def serve(store, folder):
 
 
 @contextmanager
-def start_server(store, folder):
-    """The same; yields its address, and a function that sends a signal to all its processes."""
+def start_server(store, folder, *options):
+    """The same; yields its address, and a function that sends a signal to all its processes.
+
+    Without options clients write files of runs into a folder themselves.
+    """
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", store, "--default-artifact-root", str(folder / "artifacts")]
+    command += ["--backend-store-uri", store]
+    command += options or ["--default-artifact-root", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (
         open(folder / "server.log", "w") as log,
