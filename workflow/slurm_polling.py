@@ -65,16 +65,21 @@ class PatientExecutor(Executor):
         self._had_output: dict[Any, bool] = {}  # before it was submitted first
         self._saved: dict[Any, Mapping[str, int]] = {}  # as it was submitted last
         self._is_away = False
+        self._watched: set[str] = set()
+        self._changed_at = time.monotonic()
 
     async def check_active_jobs(self, active_jobs: list[Any]) -> AsyncIterator[Any]:
-        """Yield the jobs that go on, and report the others."""
+        """Yield the jobs that go on, and report the others.
+
+        Snakemake's thread may ask before this object is whole; it has no jobs then.
+        """
         settings = self.workflow.executor_settings
+        if not active_jobs:
+            self.next_seconds_between_status_checks = settings.init_seconds_before_status_checks
+            return
         if settings.status_command == "sacct" or self._submitted_job_clusters:
             async for job in self._check_as_plugin(active_jobs):
                 yield job
-            return
-        if not active_jobs:
-            self.next_seconds_between_status_checks = settings.init_seconds_before_status_checks
             return
         answers = await ask_squeue(self.run_uuid)
         if (answers is None) != self._is_away:
@@ -85,13 +90,23 @@ class PatientExecutor(Executor):
                 else "SLURM's controller answers again"
             )
         goes_on = [one for one in active_jobs if answers is None or self._goes_on(one, answers)]
-        self.next_seconds_between_status_checks = (
-            min(self.next_seconds_between_status_checks + 10, MAX_POLL_SECONDS)
-            if len(goes_on) == len(active_jobs)
-            else settings.init_seconds_before_status_checks
-        )
+        self._pace({one.external_jobid for one in active_jobs}, len(goes_on) < len(active_jobs))
         for job in goes_on:
             yield job
+
+    def _pace(self, numbers: set[str], has_changed: bool) -> None:
+        """Wait a tenth of the time for which nothing has happened until the next look.
+
+        So that what a look comes late by is small beside what the jobs take, and a month of
+        computing does not ask the controller every ten seconds.
+        """
+        now = time.monotonic()
+        if has_changed or not numbers <= self._watched:
+            self._changed_at = now
+        self._watched = numbers
+        soonest = self.workflow.executor_settings.init_seconds_before_status_checks
+        waited = (now - self._changed_at) / 10
+        self.next_seconds_between_status_checks = min(max(soonest, waited), MAX_POLL_SECONDS)
 
     async def _check_as_plugin(self, active_jobs: list[Any]) -> AsyncIterator[Any]:
         """Let the plugin look, and go on with what it would forget when it got no answer."""
