@@ -275,7 +275,7 @@ def test_a_submission_waits_for_the_controller(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("workflow.slurm_polling.time.sleep", lambda _: None)
     answers = iter([False, False, True])
     monkeypatch.setattr("workflow.slurm_polling.is_controller_there", lambda: next(answers))
-    job = Job(output=["none"])
+    job = Job(output=["none"], is_group=lambda: True)
     executor.run_job(job)
     assert submitted == [job] and len(log) >= 2 and executor._had_output == {job: False}
     answers = iter([True])
