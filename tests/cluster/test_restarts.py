@@ -20,7 +20,7 @@ MADE = "results/mini/retrain"
 BATCH = f"{MADE}/samples/t3_uncond/samples.npz"
 METRICS = f"{MADE}/metrics/t3_uncond.json"
 WEIGHTS = f"{MADE}/models/imagenet_256_uncond/ema-final.safetensors"
-NUM_SHARDS = 8
+NUM_SHARDS = 12
 
 
 @pytest.fixture(scope="module")

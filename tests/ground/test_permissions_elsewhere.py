@@ -71,7 +71,7 @@ def commands(made, bad):
         f"{bad}/net.safetensors": ["eval", *network(made, bad)],
         f"{bad}/audit.json": ["eval", "audit", images, "--json", f"{bad}/audit.json"],
         f"{bad}/inception.pb": ["eval", "weights", *hashed, "--out", f"{bad}/inception.pb"],
-        f"{bad}/table3.csv": ["reports", "table", "--spec", f"{made}/table.json", *to],
+        f"{bad}/table3.tex": ["reports", "table", "--spec", f"{made}/table.json", *to],
         f"{bad}/index.html": ["reports", "index", f"{made}/table3.json", *to],
         f"{bad}/batch.npz": ["records", "write_batch", f"{bad}/batch.npz"],
         f"{bad}/joined.npz": ["records", "join_batches", f"{bad}/joined.npz", images],

@@ -65,22 +65,6 @@ def resampled(case, rescored):
     return rescored
 
 
-def test_what_is_sealed_is_all_that_finished_numbers_need(case, resampled, tmp_path):
-    """As in a clone that has pulled it: neither Snakemake's notes nor logs nor states are there."""
-    folder = tmp_path / "project"
-    shutil.copytree(resampled, folder)
-    made = folder / "results" / "mini"
-    left = {*made.iterdir()} - {made / name for name in (*SHARED, "report", *SOURCES)}
-    left |= {one for name in SOURCES for one in (made / name).iterdir() if one.name not in MADE}
-    for path in (folder / ".snakemake", *left):
-        shutil.rmtree(path)
-    for source in SOURCES:
-        process = run((folder, *case[1:]), source, *TARGETS, options=("--dry-run",))
-        assert process.returncode == 0, process.stdout + process.stderr
-        planned = set(re.findall(r"^(?:local)?rule (\w+):", process.stdout, re.M))
-        assert planned <= {"table", "index", *TARGETS}, planned
-
-
 def list_graded(folder, source):
     paths = (folder / "results" / "mini" / source / "metrics").glob("*.json")
     return sorted(path.stem for path in paths if not path.stem.endswith(".manifest"))
@@ -263,3 +247,19 @@ def test_without_server_and_cache_the_file_to_bring_is_named(case, tmp_path):
     output = process.stdout + process.stderr
     assert process.returncode != 0 and "Traceback" not in output
     assert "ADM_OFFLINE is set" in output and "admnet_imagenet256.npz" in output
+
+
+def test_what_is_sealed_is_all_that_finished_numbers_need(case, resampled, tmp_path):
+    """As in a clone that has pulled it: neither Snakemake's notes nor logs nor states are there."""
+    folder = tmp_path / "project"
+    shutil.copytree(resampled, folder)
+    made = folder / "results" / "mini"
+    left = {*made.iterdir()} - {made / name for name in (*SHARED, "report", *SOURCES)}
+    left |= {one for name in SOURCES for one in (made / name).iterdir() if one.name not in MADE}
+    for path in (folder / ".snakemake", *left):
+        shutil.rmtree(path)
+    for source in SOURCES:
+        process = run((folder, *case[1:]), source, *TARGETS, options=("--dry-run",))
+        assert process.returncode == 0, process.stdout + process.stderr
+        planned = set(re.findall(r"^(?:local)?rule (\w+):", process.stdout, re.M))
+        assert planned <= {"table", "index", *TARGETS}, planned
