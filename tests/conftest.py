@@ -1,9 +1,14 @@
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+# A shell that starts the tests in the background lets them, and all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOLDER = Path(__file__).parent / "data" / "reference"
 
