@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
-from records.files import explain_os_error
+from records.files import atomic_write, explain_os_error
 from records.provenance import environment
 from records.system_metrics import watch_machine
 from records.usage import Usage
@@ -57,6 +58,8 @@ class EventLog:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, sort_keys=True)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._is_checked:
+                _take_over(self.path)
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 text = line.encode() + b"\n"
@@ -126,6 +129,16 @@ class EventLog:
     def start_usage(self) -> Usage:
         """Start to count what a job uses."""
         return Usage(whole_process=self.whole_process)
+
+
+def _take_over(path: Path) -> None:
+    """Give a file that has other names too, or is read-only, a body of its own to append to.
+
+    DVC keeps sealed files under a second name and must find them there as they were.
+    """
+    if path.exists() and (path.stat().st_nlink > 1 or not path.stat().st_mode & stat.S_IWUSR):
+        with atomic_write(path) as file:
+            file.write(path.read_bytes())
 
 
 def _is_cut(handle: int) -> bool:

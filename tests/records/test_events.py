@@ -93,3 +93,20 @@ def test_options_of_a_command(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["--tag", "scale"])
     assert "'scale' is not KEY=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_sealed_file_gets_a_body_of_its_own_and_the_sealed_one_stays(tmp_path, is_linked):
+    """As DVC leaves it: read-only, under a second name in its cache."""
+    path, sealed = tmp_path / "a.jsonl", tmp_path / "sealed"
+    EventLog(path).write("first")
+    before = path.read_bytes()
+    if is_linked:
+        sealed.hardlink_to(path)
+    path.chmod(0o444)
+    log = EventLog(path)
+    log.write("second")
+    log.write("third")
+    assert [event["event"] for event in read_events(path)[0]] == ["first", "second", "third"]
+    assert path.stat().st_mode & 0o200 and path.stat().st_nlink == 1
+    assert not is_linked or sealed.read_bytes() == before
