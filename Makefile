@@ -197,7 +197,7 @@ TABLES := table1 table2 table3 table4 table5 table6
 $(TABLES): $(TABLES_STAMP)
 	$(SNAKEMAKE) $(ARGS) -- reproduce_$@
 
-## figures: the paper's figures from the same runs; 8.5 more minutes of CPU time after reproduce
+## figures: the paper's figures from the same runs; 8.7 more minutes of CPU time after reproduce
 .PHONY: figures
 figures: $(TABLES_STAMP)
 	$(SNAKEMAKE) $(ARGS) -- reproduce_figures

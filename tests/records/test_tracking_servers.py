@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -120,7 +121,7 @@ def check_one_sentence(process, seconds):
 def test_a_server_that_freezes_costs_a_minute_and_nothing_else(tmp_path, where, count):
     write_runs(tmp_path)
     with start_server(f"sqlite:///{tmp_path}/server.db", tmp_path) as (address, signal_all):
-        freeze = lambda: signal_all(signal.SIGSTOP)  # noqa: E731
+        freeze = partial(signal_all, signal.SIGSTOP)
         with listen(address, find_moment(where, count), freeze) as (way, done):
             started = time.monotonic()
             # One case with the settings that are there by default.
@@ -142,7 +143,7 @@ def test_a_server_that_dies_costs_nothing_either(tmp_path):
     write_runs(tmp_path)
     store = f"sqlite:///{tmp_path}/server.db"
     with start_server(store, tmp_path) as (address, signal_all):
-        kill = lambda: signal_all(signal.SIGKILL)  # noqa: E731
+        kill = partial(signal_all, signal.SIGKILL)
         with listen(address, find_moment(*MOMENTS[1]), kill) as (way, done):
             started = time.monotonic()
             check_one_sentence(track(tmp_path, uri=way), time.monotonic() - started)
