@@ -26,6 +26,7 @@ PAUSES_S = (0.5, 1.0, 2.0)  # between tries where another import has just writte
 MAX_VALUE = 5000  # what MLflow takes as one text
 SQLITE = "sqlite:///"
 SERVER = ("http://", "https://")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def connect(uri: str) -> Any:
@@ -100,7 +101,9 @@ def send_file(uri: str, run: Any, name: str, text: str) -> str:
     if place.scheme in ("", "file"):
         folder = Path(unquote(place.path))
         # A server on another machine, or results that were moved; MLflow would make any folder.
-        if not folder.is_absolute() or not folder.parents[2].is_dir():
+        # One on this machine may have been started a moment ago, and its root is still to be made.
+        depth = 3 if urlsplit(uri).hostname in LOOPBACK else 2
+        if not folder.is_absolute() or not folder.parents[depth].is_dir():
             return f"it keeps them in {folder}, which is not here"
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

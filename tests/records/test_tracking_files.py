@@ -145,6 +145,21 @@ def test_a_store_whose_folder_was_moved_keeps_no_files_and_says_so(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_server_whose_folder_is_to_be_made_is_told_from_one_elsewhere(tmp_path, is_there):
+    pytest.importorskip("mlflow", reason="MLflow is not installed (make env installs it)")
+    write_run(tmp_path, "row")
+    root = tmp_path / "artifacts" if is_there else tmp_path / "of" / "another" / "machine"
+    options = "--default-artifact-root", str(root), "--no-serve-artifacts"
+    with start_server(f"sqlite:///{tmp_path}/server.db", tmp_path, *options) as (address, _):
+        process = track(tmp_path, uri=address)
+        assert process.returncode == 0 and "1 new" in process.stdout
+    found = [path.name for path in root.rglob("*.*")]
+    assert found == (["spec.json"] if is_there else []) and root.exists() == is_there
+    assert ("which is not here" in process.stderr) != is_there
+
+
+@pytest.mark.slow
 def test_a_real_server_keeps_them_and_one_without_storage_costs_a_sentence(tmp_path):
     pytest.importorskip("mlflow", reason="MLflow is not installed (make env installs it)")
     write_run(tmp_path, "row")

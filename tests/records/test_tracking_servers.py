@@ -175,7 +175,7 @@ def test_copies_of_results_that_are_imported_at_once_are_one_set_of_runs(tmp_pat
             running = [start(folder, address if is_server else store) for folder in folders]
             said = [process.communicate(timeout=200) for process in running]
             assert [process.returncode for process in running] == [0, 0], said
-            assert all(error == "" for _, error in said)
+            assert [error for _, error in said] == ["", ""]
         if is_server:
             check_all_there(address)
             return
