@@ -16,9 +16,10 @@ from records.files import digest
 EVENTS = "**/events/*.jsonl"  # below a results folder
 OUTCOMES = {"end": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "stopped": "KILLED"}
 WORST_FIRST = ("FAILED", "KILLED", "RUNNING", "FINISHED")
-TRACKED = ("model", "row")  # kinds that an experiment compares; the others it leaves alone
+TRACKED = ("model", "row", "page")  # kinds that an experiment shows; the others it leaves alone
 STEPS = ("iteration", "images")  # the fields that say how far a job has come
 NO_METRICS = {"event", "time", *STEPS}
+FIRST_PAGE = "index"  # says nothing that the other pages do not
 # Of a long series every point is kept up to this many, then those that are this share of their step
 # apart: 938 of 12,000. Which points are kept never depends on what follows.
 DENSE_POINTS = 200
@@ -87,12 +88,12 @@ class Job:
 
 @dataclass
 class Run:
-    """A trained model, or a row that was drawn and graded.
+    """A trained model, a row that was drawn and graded, or a page of the report.
 
     Attributes:
         experiment: scale and source, as one name.
-        kind: `model` or `row`.
-        name: of the model or row.
+        kind: one of TRACKED.
+        name: of the model, row or page.
         digest: of its spec; another spec is another run.
         params: settings, flattened.
         tags: where and from what commit it was made.
@@ -148,7 +149,7 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
             num_back += event["time"] < latest - CLOCK_SLACK_S
             latest = event["time"]
             if "kind" in event:
-                is_tracked = event["kind"] in TRACKED
+                is_tracked = event["kind"] in TRACKED and event.get("job") != FIRST_PAGE
                 run, job = _open(runs, event, path) if is_tracked else (None, None)
             if run is None or job is None:
                 num_left_out += is_tracked

@@ -14,8 +14,14 @@ from records.runs import Run
 from records.tracking_store import MAX_VALUE
 
 SPEC, PAGE = "spec.json", "page.html"
-FOLDERS = {"model": "models", "row": "samples"}  # of their pages, in the report
-DONE = {"train": "trained", "sample": "samples drawn", "evaluate": "images graded"}  # by jobs
+FOLDERS = {"model": "models", "row": "samples", "page": "."}  # of their pages, in the report
+DONE = {  # by jobs
+    "train": "trained",
+    "sample": "samples drawn",
+    "evaluate": "images graded",
+    "table": "claims judged",
+    "figures": "drawn",
+}
 COMMAND = re.compile(r'<pre class="command"[^>]*>([^<]+)</pre>')
 SENT = "adm.sent"  # tags with the digest of what was sent
 NOTE, NOTE_SENT = "mlflow.note.content", f"{SENT}.note"
@@ -45,7 +51,9 @@ def find_page(run: Run) -> Page | None:
     if run.folder is None or not re.fullmatch(r"[\w.-]+", name):
         return None
     path = run.folder / "report" / FOLDERS[run.kind] / f"{name}.html"
-    title = html.escape(f" {name} ({run.tags.get('scale')}, {run.tags.get('source')})")
+    title = html.escape(f" ({run.tags.get('scale')}, {run.tags.get('source')})")
+    if run.kind != "page":  # whose title is in words
+        title = html.escape(f" {name}") + title
     with suppress(OSError, UnicodeError):
         # Of another source it is not this run's.
         if path.is_file() and f"{title}</title>" in (text := path.read_text("utf-8")):
@@ -66,7 +74,10 @@ def renew_note(run: Run, page: Page | None, told: Mapping[str, str]) -> dict[str
     done = [word for job, word in DONE.items() if job in run.jobs]
     what = f"{run.kind.capitalize()} {_quote(run.name)} of {_quote(run.experiment)}"
     facts = [f"{what} ({', '.join(done)})." if done else f"{what}."]
-    if pages := run.tags.get("pages"):
+    if run.kind == "page":
+        search = f"tags.pages LIKE '%{run.name}%'"
+        facts.append(f"Its models and rows are found by {_quote(search)}.")
+    elif pages := run.tags.get("pages"):
         facts.append(f"Shown in {', '.join(map(_quote, pages.split(',')))}.")
     place = ""
     if page is not None:

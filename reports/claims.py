@@ -225,6 +225,11 @@ def judge_claim(results: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
     return INCONCLUSIVE, next(i for i, v in enumerate(verdicts) if v != SUPPORTED)
 
 
+def count_verdicts(claims: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many claims are supported, contradicted and inconclusive."""
+    return {name: sum(one["verdict"] == name for one in claims) for name in VERDICTS[:3]}
+
+
 def _clearance(result: Mapping[str, Any]) -> float:
     """Return the effect in half widths of its interval."""
     half = (result["high"] - result["low"]) / 2

@@ -15,6 +15,7 @@ from records.files import atomic_write, read_json, write_json
 from records.inputs import refuse_replacing
 from records.manifest import hash_inputs, make_manifest, write_manifest
 from reports.browser import print_pdf, take_screenshots
+from reports.claims import count_verdicts
 from reports.crate import make_crate
 from reports.export import render_csv, render_markdown
 from reports.figures.page import render_figures, render_points
@@ -67,16 +68,19 @@ def write_table(
     for path in out.values():
         refuse_replacing(path, spec_path)
     about: dict[str, Any] = {"kind": "page", "name": spec.table.name, "digest": spec.digest}
-    with (events or EventLog(None)).record(job="table", spec=None, **about) as usage:
-        _write_pages(spec, out, find_sample_pages(runs))
+    events = events or EventLog(None)
+    with events.record(job="table", spec=None, **about) as usage:
+        events.write("verdicts", **_write_pages(spec, out, find_sample_pages(runs)))
         if runs:
             write_run_pages(runs, Path(out_dir))
         manifest = make_manifest(**about, inputs=hash_inputs(metrics=_list_shown(spec)))
         write_manifest(out["html"], manifest, usage)
 
 
-def _write_pages(spec: PageSpec, out: Mapping[str, Path], sample_pages: Mapping[str, str]) -> None:
-    """Evaluate a table and write it in every format."""
+def _write_pages(
+    spec: PageSpec, out: Mapping[str, Path], sample_pages: Mapping[str, str]
+) -> dict[str, int]:
+    """Evaluate a table and write it in every format; return how many claims have which verdict."""
     table = make_table(spec)
     problems: list[str] = []
     pictures = make_pictures(spec, problems)
@@ -91,6 +95,7 @@ def _write_pages(spec: PageSpec, out: Mapping[str, Path], sample_pages: Mapping[
         write_text(out[ending], text)
     write_json(out["json"], table)
     write_text(out["html"], page)
+    return count_verdicts(table["claims"])
 
 
 def _list_shown(spec: PageSpec) -> list[str]:

@@ -14,7 +14,7 @@ from reports import format as words
 from reports.accuracy import collect_ranges, make_accuracy_plot
 from reports.agreement import RULES
 from reports.cell_plots import find_marks, make_plots
-from reports.claims import CONFIDENCE, VERDICTS
+from reports.claims import CONFIDENCE, VERDICTS, count_verdicts
 from reports.evaluator import describe_evaluator
 from reports.forest import (
     describe_cells,
@@ -160,7 +160,7 @@ def render_index(
         tables=tables,
         has_figures=has_figures,
         facts=make_facts(tables, costs),
-        counts=[(name, sum(one["verdict"] == name for one in claims)) for name in VERDICTS[:3]],
+        counts=count_verdicts(claims),
         sentences=make_sentences(tables),
         groups=make_groups(tables),
         chance=describe_chance(tables, CONFIDENCE),

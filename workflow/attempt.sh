@@ -10,6 +10,7 @@ attempt() {
     attempt_ended=$1 attempt_digest=$2 attempt_log=$3 attempt_kills=$(count_oom_kills)
     local kept=${attempt_ended%.json}.log # Snakemake deletes the log before each attempt
     mkdir -p "$(dirname "$kept")"
+    unseal "$kept" "$attempt_log"
     [ -e "$attempt_log" ] || [ ! -e "$kept" ] || ln "$kept" "$attempt_log"
     printf '== attempt %s on %s, process %s%s\n' "$(date -u +%FT%TZ)" "$HOSTNAME" $$ "${SLURM_JOB_ID:+, SLURM job $SLURM_JOB_ID}" >> "$attempt_log"
     [ "$attempt_log" -ef "$kept" ] || ln -f "$attempt_log" "$kept" 2> /dev/null || true # no hard links there
@@ -23,6 +24,18 @@ attempt() {
     fi
     trap : TERM USR1 # the program saves its state first; this shell waits for it
     trap 'end_attempt $?' EXIT
+}
+
+# Give files that DVC has sealed (read-only, and what it keeps under a second name) a body of their own to append to.
+unseal() {
+    local file
+    for file in "$@"; do
+        [ -z "$(find "$file" -prune ! -perm -200 2> /dev/null)" ] || {
+            cp "$file" "$file.new"
+            chmod u+w "$file.new"
+            mv -f "$file.new" "$file"
+        }
+    done
 }
 
 # Snakemake removes outputs before a job, but for those that a job which SLURM starts again had finished.

@@ -21,7 +21,8 @@ from workflow.resolve import STAGES
 from workflow.run_owner import find_owners
 
 FOLDER = "artefacts"
-SHARED = ("data", "metrics", "network", "references", "released")  # of a scale, whatever the source
+# Of a scale, whatever the source.
+SHARED = ("data", "logs", "metrics", "network", "references", "released")
 MADE = (
     "between",
     "denoising",

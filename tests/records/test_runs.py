@@ -197,7 +197,7 @@ def test_odd_lines_and_names_are_told_and_harmless(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["dataset", "network", "reference", "weights", "published", "page", "of the future"]
+    "kind", ["dataset", "network", "reference", "weights", "published", "of the future"]
 )
 def test_what_no_experiment_compares_is_left_alone(tmp_path, kind):
     log = open_log(tmp_path)

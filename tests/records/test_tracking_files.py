@@ -76,6 +76,32 @@ def test_spec_and_page_are_sent_once_and_again_when_they_change(tmp_path):
     assert place in read_notes(tmp_path / "results" / "mlflow.db")["net"]
 
 
+def test_the_page_of_a_table_is_a_run_with_its_verdicts(tmp_path):
+    pytest.importorskip("mlflow", reason="MLflow is not installed (make env installs it)")
+    folder = tmp_path / "results" / "mini"
+    path, page = folder / "retrain/events/report-table3.jsonl", folder / "report/table3.html"
+    log = EventLog(path, {"scale": "mini", "source": "retrain", "pages": "table3"})
+    page.parent.mkdir(parents=True)
+    for supported in (1, 2):
+        with log.record(kind="page", job="table", name="table3", digest="d", spec=None):
+            log.write("verdicts", supported=supported, contradicted=0, inconclusive=4 - supported)
+        with log.record(kind="page", job="index", name="index", digest=None, spec=None):
+            page.write_text(f"<title>Table 3: a title (mini, retrain)</title>{supported}")
+        assert f"{2 - supported} new" in track(tmp_path).stdout
+        ((name, (kept, _)),) = find_kept(tmp_path).items()
+        assert name == ("table3", "page.html") and kept.read_bytes() == page.read_bytes()
+    ((name, text),) = read_notes(tmp_path / "results" / "mlflow.db").items()
+    assert name == "table3" and text.split("\n\n")[:2] == [
+        "Page `table3` of `mini-retrain` (claims judged).",
+        "Its models and rows are found by `tags.pages LIKE '%table3%'`.",
+    ]
+    (run,), _ = read_runs(tmp_path / "results")
+    history = [(one.step, one.value) for one in run.jobs["table"].points if one.key == "supported"]
+    assert history == [(0, 1.0), (1, 2.0)]
+    page.write_text("<title>Table 3: a title (mini, rescore)</title>")
+    assert find_page(run) is None
+
+
 def test_a_description_says_what_it_is_where_it_is_shown_and_how_it_is_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path, "row")

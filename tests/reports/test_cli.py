@@ -35,14 +35,20 @@ def test_table_writes_all_forms_and_index_reads_them(project, spec_path):
     assert "Classifier guidance" in (project.folder / "report/index.html").read_text()
 
 
-def test_pages_record_what_they_are(project, spec_path):
+def test_pages_record_what_they_are(project, make_spec, make_row, make_claim):
+    rows = [make_row(one, project.write_metrics(one)) for one in "ab"]
+    spec_path = project.write_spec(make_spec(rows, claims=[make_claim("fid", "a", "less", "b")]))
     options = ("--out-dir", "report", "--events", "events.jsonl", "--tag", "scale=digits")
     assert run("table", "--spec", spec_path, *options) == 0
     assert run("index", "report/table3.json", *options) == 0
     events, _ = read_events("events.jsonl")
-    assert [event["event"] for event in events] == ["start", "end"] * 2
+    assert [event["event"] for event in events] == ["start", "verdicts", "end", "start", "end"]
+    (verdict,) = [claim["verdict"] for claim in load_table("report/table3.json")["claims"]]
+    for name in ("supported", "contradicted", "inconclusive"):
+        assert events[1][name] == (verdict == name)
+    assert verdict == "inconclusive"
     for name, digest, event in zip(
-        ("table3", "index"), (load_page(spec_path).digest, None), events[::2], strict=True
+        ("table3", "index"), (load_page(spec_path).digest, None), events[::3], strict=True
     ):
         assert (event["kind"], event["name"], event["digest"]) == ("page", name, digest)
         assert event["tags"] == {"scale": "digits"}

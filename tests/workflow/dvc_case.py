@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from tests.workflow.conftest import ROOT, copy_project, cut_tables, mini_scale, write_params
+from workflow.run_owner import write_owner
 
 # One or two cheap rows of each table; Tables 2 and 6 share theirs.
 ROWS = {
@@ -51,6 +52,12 @@ def change(path, edit):
     content = yaml.safe_load(path.read_text())
     edit(content)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def lock(folder):
+    """Let this process hold Snakemake's locks."""
+    (folder / ".snakemake/locks").mkdir(parents=True, exist_ok=True)
+    write_owner(folder / ".snakemake/locks")
 
 
 def git(folder, *arguments):

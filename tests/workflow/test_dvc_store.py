@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.workflow.dvc_case import commit, dvc, git, make_clone, run
+from tests.workflow.dvc_case import commit, dvc, git, lock, make_clone, run
 
 pytest.importorskip("dvc")
 pytestmark = pytest.mark.slow
@@ -97,3 +97,23 @@ def test_a_bucket_without_keys_or_that_is_not_there_is_named(project):
         assert "The specified bucket does not exist" in output and "a-secret" not in output
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (
+            lambda folder: shutil.rmtree(folder / "results"),
+            "error: results/mini: no results yet; run some jobs first, such as `make table3`",
+        ),
+        (
+            lambda folder: shutil.rmtree(folder / ".dvc"),
+            "error: DVC refused (ERROR: you are not inside of a DVC repository",
+        ),
+        (lock, "is making results here; wait until it has ended"),
+    ],
+)
+def test_what_cannot_be_sealed_is_said_in_a_line(project, wrong, words):
+    wrong(project)
+    output = run(project, "python", "-m", "workflow", "seal", "--scale", "mini", code=2)
+    assert words in output and "Traceback" not in output and len(output.splitlines()) == 1

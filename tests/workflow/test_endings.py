@@ -130,6 +130,23 @@ def test_a_log_that_was_deleted_goes_on(tmp_path):
     assert log.count("== attempt") == 3 and log.endswith("number 2\n") and "number 0" in log
 
 
+@pytest.mark.parametrize("is_deleted", [True, False])  # as Snakemake does before an attempt, or not
+def test_a_sealed_log_goes_on_and_what_dvc_keeps_stays(tmp_path, is_deleted):
+    attempt(tmp_path, "echo first")
+    log, sealed = tmp_path / "job.log", tmp_path / "sealed"
+    log.chmod(0o444)
+    sealed.hardlink_to(log)
+    before = sealed.read_bytes()
+    if is_deleted:
+        log.unlink()
+    for word in ("second", "third"):
+        assert attempt(tmp_path, f"echo {word}") == (0, None)
+    assert log.read_text().startswith(before.decode()) and log.read_text().endswith("third\n")
+    assert sealed.read_bytes() == before and sealed.stat().st_nlink == 1
+    assert log.samefile(tmp_path / "state/ended.log") and log.stat().st_mode & 0o200
+    assert not [*tmp_path.rglob("*.new")]
+
+
 def test_a_signal_waits_for_the_program_to_save(tmp_path):
     program = (
         "import signal, sys, time\n"

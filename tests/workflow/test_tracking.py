@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from records.files import digest
 from tests.records.tracking_case import read_back, serve, track
 from tests.workflow.conftest import KEEP, cut_tables, snakemake, write_params
 
@@ -37,3 +38,8 @@ def test_every_row_of_a_table_has_a_run_with_its_metrics(project, tmp_path):
     assert {"imagenet_256", "imagenet_256_uncond", "classifier_256"} <= trained
     assert runs["imagenet_256"]["metrics"]["loss"] > 0
     assert "real-imagenet_256" in runs
+    report = tmp_path / "results" / "mini" / "report"
+    page, claims = runs["table3"], json.loads((report / "table3.json").read_text())["claims"]
+    assert page["metrics"]["supported"] == sum(one["verdict"] == "supported" for one in claims)
+    assert page["tags"]["adm.sent.page.html"] == digest((report / "table3.html").read_text())
+    assert "index" not in runs
