@@ -13,12 +13,14 @@ from records.runs import Job, Run, read_runs
 from records.tracking_files import SENT, find_page, list_files, renew_note, shorten_seed
 from records.tracking_store import (
     MAX_VALUE,
+    PAUSES_S,
     SERVER,
     SQLITE,
     connect,
     explain_faults,
     find_database,
     hide_password,
+    is_active,
     log_batch,
     send_file,
 )
@@ -97,14 +99,8 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
         database = find_database(uri)
         artifacts = default_artifacts(database.parent) if database else None
         experiments = {name: _find_experiment(client, name, artifacts) for name in names}
-        known, made = _make_missing(client, runs, experiments)
         refusals: list[str] = []
-        keep = partial(_keep_files, uri, refusals)
-        keys = [_make_key(run) for run in runs]
-        brought = [
-            _bring(client, run, known[key], keep) for run, key in zip(runs, keys, strict=True)
-        ]
-        changed = {key for key, is_new in zip(keys, brought, strict=True) if is_new}
+        made, changed = _bring_all(client, runs, experiments, partial(_keep_files, uri, refusals))
     notices += [
         f"{hide_password(uri)}: keeps no files of runs ({why}); specs and pages are left out until "
         "its artefact storage can be used"
@@ -160,8 +156,39 @@ def _find_experiment(client: Any, name: str, artifacts: str | None) -> str:
     return str(found.experiment_id)
 
 
-def _make_key(run: Run) -> str:
+def make_key(run: Run) -> str:
+    """Return by what a run is found again."""
     return digest([run.experiment, run.kind, run.name, run.digest])
+
+
+def _bring_all(
+    client: Any, runs: Sequence[Run], experiments: Mapping[str, str], keep_files: KeepFiles
+) -> tuple[set[str], set[str]]:
+    """Bring all runs up to date; return the keys of those that were made, and were not up to date.
+
+    While one is written, an import from another machine may find a copy of it that was made before,
+    and delete it: then the copies are looked at again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    made: set[str] = set()
+    changed: set[str] = set()
+    for pause_s in (*PAUSES_S, None):
+        known, new = _make_missing(client, runs, experiments)
+        made |= new
+        for run in runs:
+            old = known[make_key(run)]
+            try:
+                is_new = _bring(client, run, old, keep_files)
+            except MlflowException:
+                if pause_s is None or is_active(client, old.info.run_id):
+                    raise
+                time.sleep(pause_s)
+                break
+            changed |= {make_key(run)} if is_new else set()
+        else:
+            break
+    return made, changed
 
 
 def _make_missing(
@@ -177,7 +204,7 @@ def _make_missing(
     """
     known, made = _list_known(client, list(experiments.values())), set()
     for run in runs:
-        key = _make_key(run)
+        key = make_key(run)
         old = known.get(key)
         if old is not None and -1 in _count_all(old, run).values():
             client.delete_run(old.info.run_id)

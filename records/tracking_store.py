@@ -82,6 +82,11 @@ def log_batch(client: Any, run_id: str, **what: Any) -> None:
             time.sleep(pause_s * (1 + random.random()))
 
 
+def is_active(client: Any, run_id: str) -> bool:
+    """Tell whether a run is there and not in MLflow's bin."""
+    return client.get_run(run_id).info.lifecycle_stage == "active"
+
+
 def send_file(uri: str, run: Any, name: str, text: str) -> str:
     """Keep a text as a file of a run.
 

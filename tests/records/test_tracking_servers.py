@@ -14,6 +14,8 @@ import pytest
 import requests
 
 from records.events import EventLog
+from records.runs import read_runs
+from records.tracking import make_key
 from tests.records.tracking_case import (
     ROOT,
     free_port,
@@ -181,6 +183,32 @@ def test_copies_of_results_that_are_imported_at_once_are_one_set_of_runs(tmp_pat
             return
     with start_server(store, tmp_path) as (address, _):
         check_all_there(address)
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_run_that_is_deleted_while_it_is_written_is_looked_for_again(tmp_path, is_replaced):
+    """Another machine's import finds a copy that was made before, or a user deletes the run."""
+    write_runs(tmp_path)
+    with start_server(f"sqlite:///{tmp_path}/server.db", tmp_path) as (address, _):
+
+        def delete():
+            run = read_back(address)["mini-retrain"]["net0"]["info"]
+            tags = {"adm.run": key, "adm.made": "1"}
+            about = {"experiment_id": run["experiment_id"], "start_time": run["start_time"]}
+            about["tags"] = [{"key": name, "value": value} for name, value in tags.items()]
+            calls = [("create", {**about, "run_name": "net0"})] * is_replaced
+            for verb, body in (*calls, ("delete", {"run_id": run["run_id"]})):
+                url = f"{address}/api/2.0/mlflow/runs/{verb}"
+                requests.post(url, json=body, timeout=30).raise_for_status()
+
+        key = make_key(read_runs(tmp_path)[0][0])
+        with listen(address, find_moment(*MOMENTS[1]), delete) as (way, done):
+            process = track(tmp_path, uri=way)
+            assert (process.returncode, process.stderr, len(done)) == (0, "", 1)
+        check_all_there(address)
+        made = read_back(address)["mini-retrain"]["net0"]["tags"]["adm.made"]
+        assert (made == "1") == is_replaced
+        assert f"0 new, 0 brought up to date, {NUM_RUNS}" in track(tmp_path, uri=address).stdout
 
 
 def test_an_earlier_copy_takes_nothing_away(tmp_path):

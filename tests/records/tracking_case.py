@@ -54,6 +54,7 @@ def start_server(store, folder, *options):
     command += ["--backend-store-uri", store]
     command += options or ["--default-artifact-root", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # 8 processes less
     with (
         open(folder / "server.log", "w") as log,
         subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment) as server,
