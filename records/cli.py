@@ -16,8 +16,9 @@ from records.lineage import list_artefacts, trace, verify
 from records.lineage_drawing import draw_svg, draw_tree
 from records.mlflow_page import serve_page
 from records.options import whole_number
-from records.runs import EVENTS
+from records.runs import find_events
 from records.tracking import Summary, default_uri, track
+from records.tracking_store import hide_password
 
 PAUSE_S = 5.0  # between two looks for something new
 CURE = "make or pull it again, or name the folder that has it with --results"
@@ -71,8 +72,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     uri = os.environ.get(URI_VARIABLE) or None
     if args.command == "ui" and uri is not None:
         raise UserError(
-            f"{URI_VARIABLE} names a server, which has a page of its own: open it there, or unset "
-            "the variable to see the results folder's runs"
+            f"{URI_VARIABLE}: names {hide_password(uri)}, and this page shows the results folder's "
+            "own runs; unset the variable, or open that server's page (of a database, that of "
+            "`mlflow server --backend-store-uri ADDRESS`)"
         )
     if args.command == "track" and args.follow:
         return _follow(args.results, uri)
@@ -116,8 +118,7 @@ def _follow(results: str, uri: str | None) -> int:
     told: set[str] = set()
     with suppress(KeyboardInterrupt), catch_stop_signals(signal.SIGINT) as caught:
         while not caught:
-            files = sorted(Path(results).glob(EVENTS))
-            sizes = [(str(path), path.stat().st_size) for path in files]
+            sizes = [(str(path), _measure(path)) for path in find_events(results)[0]]
             if sizes != seen:
                 summary = track(results, uri)
                 for notice in summary.notices:
@@ -129,6 +130,13 @@ def _follow(results: str, uri: str | None) -> int:
             end = time.monotonic() + PAUSE_S
             while not caught and time.monotonic() < end:
                 time.sleep(0.1)
+    return 0
+
+
+def _measure(path: Path) -> int:
+    """Return the size of a file; 0 of one that has just gone, or is a link to nothing."""
+    with suppress(OSError):
+        return path.stat().st_size
     return 0
 
 

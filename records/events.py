@@ -107,7 +107,8 @@ class EventLog:
         Args:
             about: what `begin` takes.
 
-        Meanwhile `system` events say how busy the machine is.
+        Meanwhile `system` events say how busy the machine is, and before the end `made` names the
+        files whose manifests were written, with their hashes.
 
         Yields:
             What the block uses, for its manifest.
@@ -120,6 +121,8 @@ class EventLog:
         except BaseException as error:
             self.write("failed", text=f"{type(error).__name__}: {error}")
             raise
+        if usage.made:
+            self.write("made", files=usage.made)
         self.write("end", **usage.read())
 
     def watch(self) -> AbstractContextManager[None]:
@@ -161,7 +164,7 @@ def read_events(path: str | Path) -> tuple[list[dict[str, Any]], int]:
         text = Path(path).read_bytes().decode(errors="replace")
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give a file of events"
+            f"{path}: left out, cannot be read ({error.strerror}); mend or delete it"
         ) from None
     *lines, last = text.split("\n")
     events, num_left_out = [], 0
@@ -182,7 +185,18 @@ def _parse(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     is_event = isinstance(found, dict) and isinstance(found.get("event"), str)
-    return found if is_event and _is_time(found.get("time")) else None
+    if not is_event or (r"\ud" in line.lower() and not _is_text(found)):
+        return None
+    return found if _is_time(found.get("time")) else None
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether all text in a value can be stored: JSON can spell half of a character."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_time(value: Any) -> bool:

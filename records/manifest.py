@@ -97,6 +97,8 @@ def write_manifest(
     if "sha256" not in manifest:
         content |= {"sha256": sha256_file(path), "num_bytes": os.path.getsize(path)}
     write_json(manifest_path(path), content)
+    if usage:
+        usage.made[str(path)] = content["sha256"]
     return content
 
 

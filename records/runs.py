@@ -10,20 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from records.errors import UserError
 from records.events import read_events
 from records.files import digest
 
-EVENTS = "**/events/*.jsonl"  # below a results folder
+FOLDER, ENDING = "events", ".jsonl"  # of their files, anywhere below a results folder
 OUTCOMES = {"end": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "stopped": "KILLED"}
 WORST_FIRST = ("FAILED", "KILLED", "RUNNING", "FINISHED")
 TRACKED = ("model", "row", "page")  # kinds that an experiment shows; the others it leaves alone
 STEPS = ("iteration", "images")  # the fields that say how far a job has come
 NO_METRICS = {"event", "time", *STEPS}
+RESERVED = ("adm.", "mlflow.")  # tags that are not the events'
 FIRST_PAGE = "index"  # says nothing that the other pages do not
 # Of a long series every point is kept up to this many, then those that are this share of their step
 # apart: 938 of 12,000. Which points are kept never depends on what follows.
 DENSE_POINTS = 200
 CLOCK_SLACK_S = 1.0  # two threads may write in another order than they took the time
+MADE = "made"  # the event with files and their hashes
+MAX_JOB = 100  # characters of its name, which is in the names of tags and metrics
 SYSTEM = "system"  # the event that says how busy the machine is; MLflow shows system/... apart
 PAPER = "paper"  # the tag with what the paper prints: fid=2.97,recall=0.63
 # MLflow's tables show some 17 characters of a name.
@@ -130,16 +134,19 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
         root: a folder; every `events/*.jsonl` below it is read.
 
     Returns:
-        The runs in the order of their files, and a sentence on each file with lines or values that
-        could not be used, or with a clock that went back.
-
-    Raises:
-        UserError: a file cannot be read.
+        The runs in the order of their files, and a sentence on each file or folder that cannot be
+        read, or has lines or values that cannot be used, or a clock that went back.
     """
     runs: dict[tuple[str, ...], Run] = {}
-    paths, notices = _leave_out_copies(sorted(Path(root).glob(EVENTS)))
+    found, unreadable = find_events(root)
+    paths, notices = _leave_out_copies(found)
+    notices += unreadable
     for path in paths:
-        events, num_left_out = read_events(path)
+        try:
+            events, num_left_out = read_events(path)
+        except UserError as error:
+            notices.append(str(error))
+            continue
         run = job = None
         is_tracked = True  # until a start says otherwise
         seen: set[tuple[str, int]] = set()
@@ -167,6 +174,20 @@ def read_runs(root: str | Path) -> tuple[list[Run], list[str]]:
         if faults:
             notices.append(f"{path}: {'; '.join(faults)}")
     return list(runs.values()), notices
+
+
+def find_events(root: str | Path) -> tuple[list[Path], list[str]]:
+    """Return the files of events below a folder, and a sentence on each folder that is closed."""
+    paths: list[Path] = []
+    faults: list[OSError] = []
+    for folder, _, names in os.walk(root, onerror=faults.append):
+        if Path(folder).name == FOLDER:
+            paths += [Path(folder, name) for name in names if name.endswith(ENDING)]
+    return sorted(paths), [
+        f"{fault.filename}: left out, cannot be looked into ({fault.strerror}); change its "
+        "permissions and import again"
+        for fault in faults
+    ]
 
 
 def _leave_out_copies(paths: Sequence[Path]) -> tuple[Sequence[Path], list[str]]:
@@ -208,9 +229,13 @@ def _open(
         run.spec = spec
     for name, value in _flatten(spec):
         run.params.setdefault(name, value)
-    run.tags |= {str(name): str(value) for name, value in tags.items() if name != PAPER}
+    run.tags |= {
+        _clean(name): str(value)
+        for name, value in tags.items()
+        if name != PAPER and not name.startswith(RESERVED)
+    }
     run.tags |= {one: str(event[one]) for one in COPIED if event.get(one) is not None}
-    word = str(event.get("job"))
+    word = _clean(str(event.get("job")))[:MAX_JOB]
     job = run.jobs.setdefault(word, Job(word, began=time))
     if event["event"] != "restored":  # a finished mark that was only written again
         job.num_attempts += 1
@@ -242,6 +267,11 @@ def _add(run: Run, job: Job, event: Mapping[str, Any], seen: set[tuple[str, int]
     job.outcome = OUTCOMES.get(event["event"], job.outcome)
     if "kind" in event:
         return 0
+    if event["event"] == MADE and isinstance(files := event.get("files"), dict):
+        run.tags |= {
+            _clean(f"file.{Path(path).name}"): f"{path} sha256:{sha256}"
+            for path, sha256 in files.items()
+        }
     is_system = event["event"] == SYSTEM
     step = next((event[name] for name in STEPS if _is_step(event.get(name))), None)
     if step is None:
@@ -293,5 +323,6 @@ def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _clean(name: str) -> str:
-    """Return a name with the characters alone that MLflow takes."""
-    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:250]
+    """Return a name that MLflow takes: by its characters, and by what it would be as a path."""
+    clean = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    return (f"_{clean}" if clean in ("", ".") or clean.startswith("..") else clean)[:250]

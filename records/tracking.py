@@ -1,13 +1,15 @@
 """Bring what jobs recorded into MLflow: as often as asked, each run once."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 from records.errors import UserError
-from records.files import check_folder, check_writable, digest
+from records.files import check_writable, digest
 from records.locks import exclusive_lock
 from records.runs import Job, Run, read_runs
 from records.tracking_files import SENT, find_page, list_files, renew_note, shorten_seed
@@ -16,6 +18,7 @@ from records.tracking_store import (
     PAUSES_S,
     SERVER,
     SQLITE,
+    check_address,
     connect,
     explain_faults,
     find_database,
@@ -80,13 +83,8 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
     if uri is None:
         check_writable(store)
         advice = f"move it away (mv {store} {store}.old) and import again"
-    elif "://" not in uri:
-        raise UserError(
-            f"MLFLOW_TRACKING_URI: got {uri!r}; needed: an address such as http://{uri} or a "
-            f"database such as {own}"
-        )
     else:
-        check_folder(root)
+        uri = check_address(uri, own)
         advice = f"name another in MLFLOW_TRACKING_URI, such as {own}, or unset it"
         if uri.startswith(SERVER):
             advice = "check MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_TOKEN if it asks for one"
@@ -98,14 +96,17 @@ def track(root: str | Path, uri: str | None = None) -> Summary:
         names = sorted({run.experiment for run in runs})
         database = find_database(uri)
         artifacts = default_artifacts(database.parent) if database else None
-        experiments = {name: _find_experiment(client, name, artifacts) for name in names}
-        refusals: list[str] = []
+        place = hide_password(uri)
+        found = [_find_experiment(client, name, artifacts, place) for name in names]
+        experiments = {one.name: str(one.experiment_id) for one in found}
+        refusals = [
+            f"it keeps them in {one.artifact_location}, as these results were copied or moved; "
+            f"move {database} away and import again"
+            for one in found
+            if artifacts not in (None, one.artifact_location)
+        ][:1]
         made, changed = _bring_all(client, runs, experiments, partial(_keep_files, uri, refusals))
-    notices += [
-        f"{hide_password(uri)}: keeps no files of runs ({why}); specs and pages are left out until "
-        "its artefact storage can be used"
-        for why in refusals
-    ]
+    notices += [f"{place}: keeps no specs and pages of runs: {why}" for why in refusals]
     return Summary(experiments, len(runs), len(made), len(changed - made), notices)
 
 
@@ -129,31 +130,39 @@ def _keep_files(
 
 
 def _find_lock(root: str | Path, uri: str) -> Path:
-    """Return the lock of a database file, so that two results folders may share it."""
+    """Return the lock of a database file, so that two results folders may share it.
+
+    Of a server it is in the results, or where those cannot be written, for temporary files.
+    """
     file = find_database(uri)
     if file is not None and file.parent.is_dir():
         return file.with_suffix(".lock")
-    return Path(root) / f"{Path(STORE).stem}.lock"
+    if os.access(root, os.W_OK):
+        return Path(root) / f"{Path(STORE).stem}.lock"
+    name = digest([os.getuid(), str(Path(root).resolve())])[:16]
+    return Path(gettempdir()) / f"adm-import-{name}.lock"
 
 
-def _find_experiment(client: Any, name: str, artifacts: str | None) -> str:
-    """Return the number of an experiment, which is made if absent."""
+def _find_experiment(client: Any, name: str, artifacts: str | None, place: str) -> Any:
+    """Return an experiment, which is made if absent; `place` is the store's address."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location=artifacts))
+            return client.get_experiment(
+                client.create_experiment(name, artifact_location=artifacts)
+            )
         except MlflowException:  # another import into the same server has just made it
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     if found.lifecycle_stage != "active":
         raise UserError(
-            f"MLflow experiment {name}: it was deleted; bring it back with "
-            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+            f"MLflow experiment {name}: it was deleted; bring it back with `MLFLOW_TRACKING_URI="
+            f"{place} mlflow experiments restore --experiment-id {found.experiment_id}`"
         )
-    return str(found.experiment_id)
+    return found
 
 
 def make_key(run: Run) -> str:

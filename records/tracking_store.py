@@ -53,6 +53,39 @@ def connect(uri: str) -> Any:
     return MlflowClient(tracking_uri=uri)
 
 
+def check_address(uri: str, own: str) -> str:
+    """Demand an address at which MLflow can keep runs.
+
+    Args:
+        uri: what the user has set.
+        own: the address of the results folder's own store.
+
+    Returns:
+        It, with its scheme in small letters.
+
+    Raises:
+        UserError: a path or a host alone, a folder, or a database in memory.
+    """
+    scheme, separator, rest = uri.partition("://")
+    clean = f"{scheme.lower()}{separator}{rest}"
+    if not separator or scheme.lower() == "file":
+        example = own
+        if re.fullmatch(r"[\w.-]+:\d+/?", uri):
+            example = f"http://{uri}"
+        elif uri.endswith(".db"):
+            example = f"{SQLITE}{uri}"
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: got {uri!r}; needed: the address of a server or of a database, "
+            f"such as {example}"
+        )
+    if clean.partition("?")[0] in ("sqlite://", SQLITE, f"{SQLITE}:memory:"):
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: got {uri!r}, a database in memory, which is gone at the end; "
+            f"needed: one in a file, such as {own}"
+        )
+    return clean
+
+
 def find_database(uri: str) -> Path | None:
     """Return the file of a SQLite address, None of another."""
     name = uri.removeprefix(SQLITE)
@@ -109,7 +142,10 @@ def send_file(uri: str, run: Any, name: str, text: str) -> str:
         # One on this machine may have been started a moment ago, and its root is still to be made.
         depth = 3 if urlsplit(uri).hostname in LOOPBACK else 2
         if not folder.is_absolute() or not folder.parents[depth].is_dir():
-            return f"it keeps them in {folder}, which is not here"
+            return (
+                f"it keeps them in {folder}, which is not here; start it with --serve-artifacts "
+                "and an --artifacts-destination to have them"
+            )
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     try:
@@ -177,6 +213,11 @@ def explain_faults(uri: str, advice: str) -> Iterator[None]:
             _demand_server(uri)
         said = _say_first(error)
         place = hide_password(uri)
+        if "database is locked" in said:
+            raise UserError(
+                f"{place}: another program writes into this store; wait for it or close it, and "
+                "import again, which sends nothing twice"
+            ) from None
         found = re.search(r"found version (\w+), but expected (\w+)", said)
         if found is not None:
             raise UserError(

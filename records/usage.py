@@ -15,6 +15,7 @@ class Usage:
 
     Attributes:
         more: what else is said with what was used.
+        made: SHA-256 of what was made, by file.
     """
 
     def __init__(self, *, whole_process: bool = False) -> None:
@@ -26,6 +27,7 @@ class Usage:
         self._wall = _IMPORTED if whole_process else time.monotonic()
         self._cpu = 0.0 if whole_process else _read_cpu_seconds()
         self.more: dict[str, Any] = {}
+        self.made: dict[str, str] = {}
 
     def read(self) -> dict[str, Any]:
         """Return what was used until now.

@@ -218,6 +218,7 @@ def _train(
             write_json(out_path, {**about, "iteration": done, "iterations": iterations})
         elif ranks.is_first:
             write_out(kept, out_path, spec, mark)
+            events.write("made", files={str(out_path): hash_artefact(kept)})
             if not keep_state:
                 drop_state(state_dir)
                 events.write("dropped", name=spec.name, mark=mark)

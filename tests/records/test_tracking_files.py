@@ -165,7 +165,7 @@ def test_a_store_whose_folder_was_moved_keeps_no_files_and_says_so(tmp_path):
     process = track(new)
     assert process.returncode == 0 and "1 new, 0 brought up to date, 1" in process.stdout
     (line,) = process.stderr.splitlines()
-    assert "keeps no files of runs (it keeps them in " in line and "which is not here" in line
+    assert "keeps no specs and pages of runs: it keeps them in " in line and "or moved; " in line
     assert not old.exists()
     assert "Row `second`" in read_notes(new / "results" / "mlflow.db")["second"]
 
@@ -199,7 +199,8 @@ def test_a_real_server_keeps_them_and_one_without_storage_costs_a_sentence(tmp_p
             process = track(tmp_path, uri=address)
             assert process.returncode == 0 and counts in process.stdout
             (line,) = process.stderr.splitlines()
-            assert line.startswith(f"{address}: keeps no files of runs (") and line[-1] != "."
+            assert line.startswith(f"{address}: keeps no specs and pages of runs: ")
+            assert line[-1] != "."
         run = read_back(address)["mini-retrain"]["row"]
         assert run["metrics"]["fid"] == 3.5 and "Row `row`" in run["tags"][NOTE]
         assert run["info"]["status"] == "FINISHED"
