@@ -5,13 +5,14 @@ the files are found again by the manifests beside them.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
 from records.files import sha256_file
+from records.lineage_faults import find_cut, find_damage, list_inputs
 from records.manifest import ALONE, MANIFEST_SUFFIX, RUN, manifest_path, read_manifest
 
 # States of trainings keep second names of finished files; what has a first name is told by it.
@@ -25,7 +26,7 @@ class Artefact:
     Attributes:
         path: of the file; None where no file with this hash is known.
         sha256: that its manifest, or the one that reads it, records.
-        manifest: that is beside it; empty where there is none.
+        manifest: that is beside it; empty where there is none, or one with damage.
         inputs: what it was made of, by role, in the order of the roles' names; the same object
             wherever the same file was read.
         fault: what breaks the chain here, as a sentence; None where nothing does.
@@ -75,7 +76,7 @@ def trace(
             f"{path}: nothing is recorded about it ({manifest_path(path).name} is not beside it); "
             "give a file that a job of this project wrote"
         )
-    first = Artefact(path, _text(manifest.get("sha256")), manifest)
+    first = _judge(path, _text(manifest.get("sha256")), manifest)
     _follow(first, find_artefacts(root) if known is None else known, {}, ())
     return first
 
@@ -107,6 +108,13 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _judge(path: Path, sha256: str | None, manifest: Mapping[str, Any]) -> Artefact:
+    """Return a file with its manifest, or with what is wrong with that; its inputs come later."""
+    if damage := find_damage(path, manifest):
+        return Artefact(path, sha256, fault=damage)
+    return Artefact(path, sha256, manifest, fault=find_cut(path, manifest))
+
+
 def _follow(
     artefact: Artefact,
     known: Mapping[str, Sequence[Path]],
@@ -121,8 +129,7 @@ def _follow(
         seen: artefacts that were followed already, by hash.
         above: hashes on the way here: a file that was made of itself would never end.
     """
-    inputs = artefact.manifest.get("inputs")
-    for role, sha256 in _list_inputs(inputs if isinstance(inputs, Mapping) else {}):
+    for role, sha256 in list_inputs(artefact.manifest):
         if sha256 in above:
             artefact.fault = f"its manifest says that it was made of itself (as {role})"
             continue
@@ -130,13 +137,6 @@ def _follow(
             seen[sha256] = _find(role, sha256, known, artefact.path)
             _follow(seen[sha256], known, seen, (*above, sha256))
         artefact.inputs.append((role, seen[sha256]))
-
-
-def _list_inputs(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield role and hash of each input, those of a list one by one."""
-    for role, hashes in sorted(inputs.items()):
-        for sha256 in hashes if isinstance(hashes, list) else [hashes]:
-            yield str(role), str(sha256)
 
 
 def _find(
@@ -154,7 +154,7 @@ def _find(
         return SECOND_NAMES in path.parts, -shared, len(path.parts), str(path)
 
     path = min(paths, key=distance)
-    return Artefact(path, sha256, read_manifest(path) or {})
+    return _judge(path, sha256, read_manifest(path) or {})
 
 
 def list_artefacts(first: Artefact) -> list[Artefact]:
@@ -187,10 +187,10 @@ def verify(first: Artefact) -> int:
         try:
             found = sha256_file(path)
         except OSError as error:
-            artefact.fault = f"it cannot be read ({error.strerror})"
+            artefact.fault = artefact.fault or f"it cannot be read ({error.strerror})"
             continue
         if artefact.sha256 is not None and found != artefact.sha256:
-            artefact.fault = (
+            artefact.fault = artefact.fault or (
                 f"its SHA-256 is {found[:12]}, not {artefact.sha256[:12]} as its manifest says: "
                 "it was changed after it was made"
             )
@@ -212,4 +212,4 @@ def describe(artefact: Artefact) -> str:
         str(run.get("ended", ""))[:10],
         f"commit {commit[:7]}{commit[40:]}" if len(commit) >= 40 else "",
     ]
-    return ", ".join(word for word in words if word) or "no manifest is beside it"
+    return ", ".join(word for word in words if word) or "no more is recorded"

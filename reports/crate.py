@@ -293,7 +293,7 @@ def _add_artefact(crate: ROCrate, report: Path, artefact: Artefact, everything: 
         properties={
             **_describe_file(path),
             "name": f"{artefact.kind} {artefact.name}",
-            "description": describe(artefact),
+            "description": artefact.fault or describe(artefact),
             "sha256": sha256,
             **_name_licence(artefact),
         },

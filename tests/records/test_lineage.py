@@ -158,7 +158,8 @@ def test_a_line_tells_what_the_manifest_says(results):
 
 
 def test_the_picture_has_a_box_each_and_hides_nothing(results):
-    write_file(results, "network/features.safetensors", "network", {}, num_images="<b>&")
+    name, kind, inputs = CHAIN[6]
+    write_file(results, name, kind, inputs, num_images="<b>&")
     write_file(results, *CHAIN[-1][:2], CHAIN[-1][2])
     first = trace(results / "metrics/row.json", results)
     svg = draw_svg(first)

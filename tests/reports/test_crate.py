@@ -12,6 +12,7 @@ import pytest
 
 from records.errors import UserError
 from records.files import sha256_file
+from records.manifest import manifest_path
 from reports.cli import main, write_table
 from reports.crate import make_crate
 from tests.records.lineage_case import CHAIN, write_chain, write_file
@@ -140,6 +141,18 @@ def test_a_missing_file_is_described_as_missing(report, tmp_path):
     entity = read_graph(tmp_path / "crate")[f"#sha256-{sha256}"]
     assert entity["@type"] == "CreativeWork"
     assert "no weights with the SHA-256" in entity["description"]
+
+
+@pytest.mark.parametrize(
+    ("key", "got"), [("run", "x"), ("run", {"ended": 5}), ("versions", 5), ("spec", "x")]
+)
+def test_a_damaged_manifest_is_described_as_damaged(report, tmp_path, key, got):
+    path = manifest_path(report.parent / CHAIN[-1][0])
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: got}))
+    make_crate(report, tmp_path / "crate")
+    entity = read_graph(tmp_path / "crate")["results/metrics/row.json"]
+    told = f"its manifest row.manifest.json has {key} {got!r}, which must be"
+    assert entity["description"].startswith(told)
 
 
 def test_bad_places_are_refused(report, tmp_path):
