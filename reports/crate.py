@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from records.errors import UserError
-from records.files import check_folder
+from records.files import check_folder, check_writable
 from records.lineage import Artefact, describe
 from records.manifest import RUN, manifest_path
 from reports.provenance import list_pages, load_tables, trace_report
@@ -73,20 +73,23 @@ def make_crate(
         How many files the crate has, and how many artefacts it describes.
 
     Raises:
-        UserError: no report there, `out` is something else, no checkout to take the workflow from,
-            or rocrate is not installed.
+        UserError: no report there, `out` is something else or cannot be written, no whole checkout
+            to take the workflow from, or rocrate is not installed.
     """
     list_pages(report)
     if out.exists() and out.suffix != ".zip" and not (out / "ro-crate-metadata.json").is_file():
         raise UserError(f"{out}: exists and is no crate; name a folder that may be replaced")
-    if not (PROJECT / WORKFLOW).is_file():
+    if missing := [name for name in (WORKFLOW, *SOURCES) if not (PROJECT / name).exists()]:
         raise UserError(
-            f"{PROJECT}: no {WORKFLOW} there, which belongs into a crate; run this from a checkout "
-            "of the project, not from an installed package"
+            f"{PROJECT}: no {' and no '.join(missing)} there, which belongs into a crate; run this "
+            "from a whole checkout of the project, not from an installed package"
         )
     tables, artefacts = load_tables(report), trace_report(report)
     crate = _describe_run(report, tables, artefacts, everything, agent)
-    check_folder(out.parent)
+    if out.suffix == ".zip" or not out.exists():
+        check_writable(out)
+    else:
+        check_folder(out.parent)
     fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         crate.write(fresh / "crate")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from records.errors import UserError
+from records.errors import UserError, main_guard
 from records.files import sha256_file
 from records.manifest import manifest_path
 from reports.cli import main, write_table
-from reports.crate import make_crate
+from reports.crate import SOURCES, WORKFLOW, make_crate
 from tests.records.lineage_case import CHAIN, write_chain, write_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,6 +167,40 @@ def test_bad_places_are_refused(report, tmp_path):
     with pytest.raises(UserError, match=r"table3\.json"):
         make_crate(report, tmp_path / "crate")
     assert not (tmp_path / "crate").exists() and not list(tmp_path.glob(".crate*"))
+
+
+@pytest.mark.parametrize(
+    ("out", "words"), [("/proc/x", "a device, a pipe or a socket"), ("/proc/x.zip", "a device, a")]
+)
+def test_a_place_that_holds_no_files_is_refused(report, out, words, capsys):
+    assert main_guard(main)(["crate", str(report), "--out", out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {out}: {words}")
+    assert line.endswith("give the name of a new or a regular file")
+
+
+def test_a_folder_in_place_of_the_zip_is_refused(report, tmp_path):
+    (tmp_path / "crate.zip").mkdir()
+    with pytest.raises(UserError, match=r"crate\.zip: cannot be written .*choose another name"):
+        make_crate(report, tmp_path / "crate.zip")
+    assert [path.name for path in tmp_path.glob("*crate*")] == ["crate.zip"]
+
+
+@pytest.mark.parametrize("missing", ["LICENSE", "Snakefile", "params"])
+def test_a_checkout_that_is_not_whole_is_refused(report, tmp_path, monkeypatch, missing):
+    checkout = tmp_path / "checkout"
+    for name in (WORKFLOW, *SOURCES):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        if name != missing:
+            (checkout / name).symlink_to(ROOT / name)
+    monkeypatch.setattr("reports.crate.PROJECT", checkout)
+    with pytest.raises(UserError) as error:
+        make_crate(report, tmp_path / "crate")
+    assert str(error.value) == (
+        f"{checkout}: no {missing} there, which belongs into a crate; run this from a whole "
+        "checkout of the project, not from an installed package"
+    )
+    assert not (tmp_path / "crate").exists()
 
 
 @pytest.mark.slow
