@@ -8,18 +8,79 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, model_validator
 
 from records.errors import UserError
 from records.files import atomic_write, read_json, write_json
+from specs.datasets import Name
 from specs.page import PageSpec
-from specs.results import read_metrics
-from specs.strict import validated
-from workflow.resolve import FORMAT, check_places
+from specs.results import MetricsFile, read_metrics
+from specs.strict import Strict, validated
+from workflow.resolve import check_places
 from workflow.run_owner import await_owners
 
 CLAIM = "claim"
 VERDICTS = {"supported": 1, "contradicted": -1}
+FilePath = Annotated[str, Field(min_length=1)]
+
+
+class TablePlan(Strict, extra="ignore"):
+    """What a table's stage reads of what its table depends on (`workflow.resolve`)."""
+
+    format: Literal[1]
+    name: Name
+    root: FilePath
+    reason: str | None
+    pages: Annotated[list[FilePath], Field(min_length=1)]
+    numbers: FilePath
+    page: PageSpec | None
+    cells: dict[str, FilePath]
+    metrics: dict[FilePath, str]
+
+    @model_validator(mode="after")
+    def _check(self) -> "TablePlan":
+        """Demand what the numbers of each cell need: a page that names them, and a digest."""
+        unknown = [cell for cell, file in self.cells.items() if file not in self.metrics]
+        if unknown:
+            raise ValueError(f"cells: {unknown[0]}: its file is not among those of metrics")
+        if self.cells and self.page is None:
+            raise ValueError("page: null, although there are cells")
+        return self
+
+
+class Comparison(Strict, extra="ignore"):
+    """What a comparison of a claim found here, and what it is with the paper's own numbers."""
+
+    effect: float | None = None
+    published_effect: float | None = None
+
+
+class Claim(Strict, extra="ignore"):
+    """A claim of an evaluated table, whose comparison number `deciding` decides it."""
+
+    id: Name
+    verdict: str
+    deciding: int
+    comparisons: list[Comparison]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Claim":
+        if self.comparisons and not 0 <= self.deciding < len(self.comparisons):
+            raise ValueError(
+                f"deciding: got {self.deciding}; 0 to {len(self.comparisons) - 1} is needed"
+            )
+        return self
+
+
+class TableClaims(Strict, extra="ignore"):
+    """The claims of an evaluated table; the notice of a table that the scale lacks has none."""
+
+    claims: list[Claim] = Field(default=[])
+
+
+Kind = TypeVar("Kind", bound=Strict)
 
 
 def reproduce_table(path: str | Path, command: Sequence[str]) -> int:
@@ -42,9 +103,9 @@ def reproduce_table(path: str | Path, command: Sequence[str]) -> int:
     """
     plan = load_table_plan(path)
     command = make_command(command, os.environ)
-    check_places([*plan["pages"], plan["numbers"]])
-    if plan["reason"] is not None:
-        return write_empty_page(plan)
+    check_places([*plan.pages, plan.numbers])
+    if plan.reason is not None:
+        return write_empty_page(plan, plan.reason)
     await_owners()
     sys.stdout.flush()
     return os.execv(command[0], command)
@@ -70,54 +131,60 @@ def make_command(command: Sequence[str], environment: Mapping[str, str]) -> list
     return [sys.executable, "-m", "snakemake", *cores, *command[1:]]
 
 
-def load_table_plan(path: str | Path) -> dict[str, Any]:
+def load_table_plan(path: str | Path) -> TablePlan:
     """Read what a table depends on.
 
     Raises:
-        UserError: missing, not JSON, or of another format.
+        UserError: missing, not JSON, of another format, or something in it is of another type.
     """
-    plan = read_json(path, "table's plan")
-    if not isinstance(plan, dict) or plan.get("format") != FORMAT:
-        raise UserError(
-            f"{path}: not a table's plan of format {FORMAT}; write it with `dvc repro --force plan`"
-        )
-    return plan
+    again = "write it with `dvc repro --force plan`"
+    return _read_made(TablePlan, path, "table's plan", again=again)
 
 
-def write_empty_page(plan: Mapping[str, Any]) -> int:
+def _read_made(kind: type[Kind], path: str | Path, what: str, *, again: str) -> Kind:
+    """Read a file that a program wrote; one fault is enough to tell that it must be made again."""
+    content = read_json(path, what)
+    try:
+        return validated(kind, content, f"{path}: not a {what}")
+    except UserError as error:
+        fault = str(error).splitlines()[0].removesuffix("; write this key")
+        raise UserError(f"{fault}; {again}") from None
+
+
+def write_empty_page(plan: TablePlan, reason: str) -> int:
     """Write the page of a table of which the source has no row: why each of them is absent.
 
     Args:
         plan: what the table depends on.
+        reason: why there is no number.
 
     Returns:
         The exit code of the command that renders it.
     """
-    print(f"no number to compute: {plan['reason']}")
-    folder = Path(plan["pages"][0]).parent
+    print(f"no number to compute: {reason}")
+    folder = Path(plan.pages[0]).parent
     folder.mkdir(parents=True, exist_ok=True)
     # An output of Snakemake's: without it Snakemake makes the page again once it has rows.
-    (folder / f"{plan['name']}.spec.json").unlink(missing_ok=True)
-    (folder / f"{plan['name']}.runs.json").unlink(missing_ok=True)
-    if plan["page"] is None:
-        _write_notice(plan)
+    (folder / f"{plan.name}.spec.json").unlink(missing_ok=True)
+    (folder / f"{plan.name}.runs.json").unlink(missing_ok=True)
+    if plan.page is None:
+        _write_notice(plan, reason)
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         spec = Path(temporary) / "spec.json"
-        write_json(spec, plan["page"])
+        write_json(spec, plan.page.content())
         command = [sys.executable, "-m", "reports", "table", "--spec", str(spec)]
         return subprocess.run([*command, "--out-dir", str(folder)], check=False).returncode
 
 
-def _write_notice(plan: Mapping[str, Any]) -> None:
+def _write_notice(plan: TablePlan, reason: str) -> None:
     """Write one sentence in place of the page of a table that the scale does not have."""
-    name, reason = plan["name"], plan["reason"]
-    for path in plan["pages"]:
+    for path in plan.pages:
         text = reason
         if path.endswith(".html"):
-            text = f"<!DOCTYPE html>\n<title>{name}</title>\n<p>{html.escape(reason)}</p>"
+            text = f"<!DOCTYPE html>\n<title>{plan.name}</title>\n<p>{html.escape(reason)}</p>"
         elif path.endswith(".json"):
-            text = json.dumps({"name": name, "reason": reason})
+            text = json.dumps({"name": plan.name, "reason": reason})
         with atomic_write(path) as file:
             file.write(f"{text}\n".encode())
 
@@ -137,31 +204,41 @@ def collect_numbers(path: str | Path) -> str:
             .snakemake), as it does where results were copied from elsewhere.
     """
     plan = load_table_plan(path)
-    files = {file: read_metrics(file) for file in plan["metrics"]}
-    for file, digest in plan["metrics"].items():
+    files = {file: read_metrics(file) for file in plan.metrics}
+    for file, digest in plan.metrics.items():
         found = files[file].digest
         if found != digest:
             raise UserError(
                 f"{file}: made with other settings than those of {path} (digest {str(found)[:12]}, "
                 f"needed {digest[:12]}), and Snakemake has no record of how; move the results away "
-                f"(mv {plan['root']} {plan['root']}.old) and run the same command again"
+                f"(mv {plan.root} {plan.root}.old) and run the same command again"
             )
-    page = plan["page"] and validated(PageSpec, plan["page"], f"{path}: page")
+    names = plan.page.table.metrics if plan.page else ()
     numbers = {
-        f"{cell}.{name}": files[file].metrics[name].value
-        for cell, file in plan["cells"].items()
-        for name in page.table.metrics
+        f"{cell}.{name}": _find_value(files[file], file, name)
+        for cell, file in plan.cells.items()
+        for name in names
     }
-    write_json(plan["numbers"], numbers | _collect_claims(plan))
-    return str(plan["numbers"])
+    write_json(plan.numbers, numbers | _collect_claims(plan))
+    return plan.numbers
 
 
-def _collect_claims(plan: Mapping[str, Any]) -> dict[str, float]:
+def _find_value(content: MetricsFile, path: str, metric: str) -> float:
+    """Return a number of a metrics file, which must have it."""
+    if metric not in content.metrics:
+        raise UserError(
+            f"{path}: metrics: has {', '.join(content.metrics) or 'none'}; {metric} is needed; "
+            "delete it and run the evaluation again"
+        )
+    return content.metrics[metric].value
+
+
+def _collect_claims(plan: TablePlan) -> dict[str, float]:
     """Return effect and verdict (1 supported, -1 contradicted, 0 open) of each tested claim."""
-    path = next((one for one in plan["pages"] if one.endswith(".json")), "")
+    path = next((one for one in plan.pages if one.endswith(".json")), "")
     found = {}
     for name, verdict, comparison in read_claims(path):
-        if comparison.get("effect") is not None:
+        if comparison["effect"] is not None:
             found[f"{name}.effect"] = comparison["effect"]
             found[f"{name}.verdict"] = VERDICTS.get(verdict, 0)
     return found
@@ -172,9 +249,15 @@ def read_claims(path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
     Args:
         path: an evaluated table (JSON); one that is not there has no claims.
+
+    Raises:
+        UserError: it cannot be read, or a claim in it is damaged.
     """
-    content = read_json(path, "evaluated table") if os.path.exists(path) else {}
-    for claim in content.get("claims", []):
-        if claim["comparisons"]:
-            comparison = claim["comparisons"][claim["deciding"]]
-            yield f"{CLAIM}.{claim['id']}", claim["verdict"], comparison
+    if not os.path.exists(path):
+        return
+    again = "delete it and run the workflow again"
+    table = _read_made(TableClaims, path, "table with its claims", again=again)
+    for claim in table.claims:
+        if claim.comparisons:
+            comparison = claim.comparisons[claim.deciding].model_dump()
+            yield f"{CLAIM}.{claim.id}", claim.verdict, comparison

@@ -169,12 +169,6 @@ def test_a_broken_metrics_file_is_refused(tmp_path, monkeypatch):
         collect_numbers(write_plan(tmp_path))
 
 
-def test_a_plan_of_another_version_is_refused(tmp_path):
-    (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(UserError, match="not a table's plan of format 1; write it with `dvc repro"):
-        reproduce_table(tmp_path / "plan.json", ["snakemake"])
-
-
 def test_a_table_that_the_scale_lacks_gets_a_page_that_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     reason = "table3: scale <mini> has no such table (params/tables.yaml)"
