@@ -102,7 +102,8 @@ def _trace(args: argparse.Namespace) -> int:
         place = one.path or readers.get(id(one)) or one.name
         print(f"error: {place}: {one.fault}; {CURE}", file=sys.stderr)
     if num_hashed and not broken:
-        print(f"{num_hashed} files hashed: each is what its readers recorded")
+        files = f"{num_hashed} file{'s' * (num_hashed != 1)}"
+        print(f"{files} hashed: each is what its readers recorded")
     return 1 if broken else 0
 
 

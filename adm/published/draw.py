@@ -20,7 +20,7 @@ from adm.published.names import (
 )
 from adm.sampling.labels import draw_labels, find_label
 from records.errors import UserError
-from records.manifest import make_manifest
+from records.manifest import hash_inputs, make_manifest
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ def draw_named(
     )
     images = alone.sample(num_images, labels=drawn, **settings, **options)
     halves = [_describe(first_name, alone, settings)]
+    guide = settings["classifier"]
+    files = {"weights": alone.weights_path, "classifier": guide and guide.weights_path}
     if isinstance(model, ADM_U):
         settings = _choose_settings(
             name,
@@ -136,6 +138,7 @@ def draw_named(
             **options,
         )
         halves.append(_describe(name, model, settings))
+        files |= {"weights": model.weights_path, "base": alone.weights_path}
     shown = None if drawn is None else drawn.numpy()
     return Drawn(
         images=images.numpy(),
@@ -150,6 +153,7 @@ def draw_named(
             labels=None if shown is None else shown.tolist(),
             class_names=None if shown is None or class_names is None else list(class_names),
             precision=precision,
+            inputs=hash_inputs(**files),
         ),
     )
 

@@ -164,6 +164,7 @@ def _load(
     model = load_network_of(path, make, device=device, weights=weights)
     if isinstance(model, Sampling | ADM_classifier):
         model.class_names = read_header(path).class_names or _name_imagenet(model.spec)
+        model.weights_path = Path(path)
     if isinstance(model, Sampling):
         sampler = find_published_sampler(model_name, catalogue, guided=False)
         usual = str(min(USUAL_STEPS, model.spec.training.num_timesteps))

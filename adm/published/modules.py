@@ -5,6 +5,7 @@ model spec or from keywords.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
@@ -98,6 +99,7 @@ class Sampling(UNet):
         # Set where weights are loaded: the published steps, and the names of the classes.
         self.respacing: str | None = None
         self.class_names: tuple[str, ...] | None = None
+        self.weights_path: Path | None = None  # where they were loaded from
 
     def sample(
         self,
@@ -299,6 +301,7 @@ class ADM_classifier(Classifier):
         super().__init__(spec.architecture)
         self.spec = spec
         self.class_names: tuple[str, ...] | None = None
+        self.weights_path: Path | None = None  # where they were loaded from
 
 
 class ADM_G(nn.Module):

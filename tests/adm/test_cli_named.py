@@ -20,6 +20,7 @@ from adm.weights.files import load_weights, read_header
 from records.batches import read_batch
 from records.errors import UserError
 from records.events import read_events
+from records.files import sha256_file
 from records.manifest import read_manifest
 from specs.load import parse_spec
 from tests.adm.published_miniature import make_weights, pickle_bytes, publish
@@ -134,6 +135,7 @@ def test_a_stack_guides_its_base(published, tmp_path):
     base, upsampler = read_sampling(out)[0]["halves"]
     assert (base["model"], base["classifier"]) == ("imagenet_64", "classifier_64")
     assert (upsampler["model"], upsampler["classifier"]) == ("upsampler_64_256", None)
+    assert read_sampling(out)[1]["inputs"].keys() == {"base", "classifier", "weights"}
     assert base["respacing"] == upsampler["respacing"] == "ddim5"
 
 
@@ -164,8 +166,11 @@ def test_models_trained_here_find_classifier_and_base_beside_them(published, tmp
     assert f"there is none at {beside}/ema-final.safetensors" in capsys.readouterr().err
     classifier = place(tmp_path, "classifier_256")
     assert main(["draw", str(model), "--out", str(out), *options, "--threads", "1"]) == 0
-    (half,) = read_sampling(out)[0]["halves"]
+    sampling, manifest = read_sampling(out)
+    (half,) = sampling["halves"]
     assert (half["respacing"], half["classifier"]) == ("20", "classifier_256")
+    read = {"weights": model, "classifier": classifier}
+    assert manifest["inputs"] == {role: sha256_file(path) for role, path in read.items()}
     moved = classifier.rename(tmp_path / "moved.safetensors")
     given = (*options, "--classifier", str(moved))
     assert draw(published, model, tmp_path / "b.png", *given) == 0

@@ -39,7 +39,9 @@ def test_weights_say_what_they_are_and_events_tell_the_way(tmp_path, kind):
     assert load_file(path).keys() == make_state(spec).model.state_dict().keys()
     events = read_events(tmp_path / "events.jsonl")[0]
     events = [one for one in events if one["event"] != "system"]
+    *events, made = events
     assert [one["event"] for one in events] == ["start", "progress", "progress", "mark", "end"]
+    assert made["event"] == "made" and made["files"] == {str(path): sha256_file(path)}
     assert [one.get("iteration") for one in events] == [0, 2, 4, 4, 4]
     needed = {"loss", "grad_norm", "lr", "images_per_second"}
     needed |= {"accuracy_by_quarter"} if kind == "classifier" else {"mse", "vb"}
