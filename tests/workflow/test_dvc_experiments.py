@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.workflow.dvc_case import commit, dvc, git, make_clone
+from tests.workflow.dvc_case import commit, dvc, git, make_clone, run
 
 pytest.importorskip("dvc")
 pytestmark = pytest.mark.slow
@@ -42,11 +42,21 @@ def show(folder):
     return {line["Experiment"] or line["rev"]: (line[FID], line[key]) for line in lines}
 
 
-def test_an_experiment_runs_its_row_and_going_back_draws_nothing(copied):
+def list_finished(folder):
+    """Return the files of weights, samples and numbers."""
+    made = (folder / "results/mini/retrain").rglob("*")
+    return {str(path.relative_to(folder)) for path in made if "state" not in path.parts}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_an_experiment_runs_its_row_and_going_back_draws_nothing(copied, sealed):
+    if sealed:
+        run(copied, "python", "-m", "workflow", "seal", "--scale", "mini")
+        commit(copied)
     before = (copied / METRICS).read_bytes()
     output = dvc(copied, "exp", "run", "table3", "--name", "half", "-S", SET)
     assert sorted(RULE.findall(output)) == ["evaluate", "reproduce_table3", "sample", "table"]
-    after = (copied / METRICS).read_bytes()
+    after, finished = (copied / METRICS).read_bytes(), list_finished(copied)
     found = show(copied)
     assert found["half"][1] == "5.0" and found["master"][1] == ""
     assert found["half"][0] != found["master"][0]
@@ -54,8 +64,11 @@ def test_an_experiment_runs_its_row_and_going_back_draws_nothing(copied):
     assert len(batches) == 3 and {"t3_uncond", "t3_uncond_guided_10"} < batches
 
     git(copied, "checkout", "--quiet", ".")
-    dvc(copied, "checkout", "--allow-missing", "table3", "plan")
+    output = dvc(copied, "repro", "table3")
+    assert set(RULE.findall(output)) <= {"table", "reproduce_table3"}
     assert (copied / METRICS).read_bytes() == before
+    assert git(copied, "status", "--porcelain") == ""
+    assert list_finished(copied) >= finished
     assert RULE.findall(dvc(copied, "repro", "table3")) == []
     assert set(RULE.findall(dvc(copied, "repro", "--force", "--single-item", "table3"))) == {
         "table",
@@ -65,6 +78,7 @@ def test_an_experiment_runs_its_row_and_going_back_draws_nothing(copied):
     output = dvc(copied, "exp", "run", "table3", "--name", "again", "--force", "-S", SET)
     assert set(RULE.findall(output)) == {"table", "reproduce_table3"}
     assert (copied / METRICS).read_bytes() == after
+    assert list_finished(copied) >= finished
 
 
 def test_a_setting_that_does_not_exist_is_named(copied):
