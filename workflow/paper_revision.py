@@ -18,11 +18,12 @@ from workflow.resolve import STAGES
 from workflow.stage import read_claims
 
 BRANCH = "paper"
+EMAIL = "paper@localhost"
 # Its commit is the same for the same numbers and parent, whoever makes it and when.
 AUTHOR = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", BRANCH), ("EMAIL", "paper@localhost"), ("DATE", "@0 +0000"))
+    for what, value in (("NAME", BRANCH), ("EMAIL", EMAIL), ("DATE", "@0 +0000"))
 }
 
 
@@ -36,7 +37,8 @@ def make_paper_revision(plan: Plan) -> str:
         The commit.
 
     Raises:
-        UserError: no numbers yet, or no git repository.
+        UserError: no numbers yet, no git repository, or a branch `paper` that is the user's own or
+            is checked out.
     """
     contents = {
         path: format_json(_translate(plan, read_json(path, "table's numbers"), name))
@@ -47,6 +49,7 @@ def make_paper_revision(plan: Plan) -> str:
         raise UserError(
             f"metrics/{plan.scale.name}/{plan.source}: no numbers to compare; run `dvc repro` first"
         )
+    _check_branch()
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
         _git("read-tree", "HEAD", **index)
@@ -58,6 +61,27 @@ def make_paper_revision(plan: Plan) -> str:
     commit = _git("commit-tree", tree, "-p", "HEAD", "-m", message, **AUTHOR)
     _git("branch", "--force", BRANCH, commit)
     return commit
+
+
+def _check_branch() -> None:
+    """Demand that the branch can be replaced without loss.
+
+    Raises:
+        UserError: its last commit was not made here, or it is checked out.
+    """
+    shown = "%(authoremail)%(committeremail)%(worktreepath)"
+    found = _git("for-each-ref", f"--format={shown}", f"refs/heads/{BRANCH}")
+    ours = f"<{EMAIL}>" * 2
+    if found and not found.startswith(ours):
+        raise UserError(
+            f"branch {BRANCH}: its last commit is not one of this command's, which would replace "
+            f"it; give yours another name (git branch -m {BRANCH} NAME)"
+        )
+    if place := found.removeprefix(ours):
+        raise UserError(
+            f"branch {BRANCH}: checked out in {place}, so it cannot be replaced; go to another "
+            "branch there (git switch NAME)"
+        )
 
 
 def _translate(plan: Plan, numbers: dict[str, Any], table: str) -> dict[str, float]:

@@ -42,7 +42,7 @@ def clone(tmp_path, monkeypatch):
     for name in ("dvc.yaml", "params/run.yaml", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    git(folder, "init", "--quiet")
+    git(folder, "init", "--quiet", "--initial-branch", "master")
     commit(folder)
     monkeypatch.chdir(folder)
     return folder
@@ -72,6 +72,22 @@ def test_the_revision_has_what_the_paper_prints_and_touches_nothing(clone):
     assert make_paper_revision(load_plan({})) == made  # the same commit again
 
 
+def test_a_branch_of_the_users_is_left_alone(clone):
+    made = make_paper_revision(load_plan({}))
+    git(clone, "switch", "--quiet", "paper")
+    words = f"branch paper: checked out in {clone}, so it cannot be replaced; go to another branch"
+    with pytest.raises(UserError, match=words):
+        make_paper_revision(load_plan({}))
+    git(clone, "commit", "--quiet", "--amend", "--message", "a person's words")
+    for branch in ("paper", "master"):
+        git(clone, "switch", "--quiet", branch)
+        with pytest.raises(UserError, match=r"branch paper: .* \(git branch -m paper NAME\)$"):
+            make_paper_revision(load_plan({}))
+    git(clone, "branch", "-m", "paper", "mine")
+    assert make_paper_revision(load_plan({})) == made
+    assert git(clone, "log", "-1", "--format=%s", "mine") == "a person's words"
+
+
 @pytest.mark.slow
 def test_dvc_puts_both_side_by_side(clone):
     pytest.importorskip("dvc")
@@ -85,7 +101,7 @@ def test_dvc_puts_both_side_by_side(clone):
 
 def test_what_is_missing_is_told(clone):
     shutil.rmtree(clone / ".git")
-    with pytest.raises(UserError, match=r"git read-tree: .*; run this in a git clone"):
+    with pytest.raises(UserError, match=r"git for-each-ref: .*; run this in a git clone"):
         make_paper_revision(load_plan({}))
     shutil.rmtree(clone / "metrics")
     with pytest.raises(UserError, match="metrics/digits/retrain: no numbers to compare; run"):
