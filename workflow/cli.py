@@ -14,6 +14,8 @@ from pathlib import Path
 from records.errors import UserError, main_guard
 from records.files import write_json
 from records.options import POSITIVE, number
+from specs.overrides import Run
+from specs.strict import read_yaml, validated
 from workflow.availability import list_artefacts
 from workflow.costs import format_costs, make_costs
 from workflow.doctor import examine_machine
@@ -24,14 +26,17 @@ from workflow.forecast import make_forecast
 from workflow.forecast_counts import write_counts
 from workflow.forecast_facts import load_devices
 from workflow.forecast_text import format_forecast
+from workflow.layout import find_shipped
 from workflow.paper_revision import make_paper_revision
 from workflow.plan import FIGURES, NONE, Plan
 from workflow.resolve import load_run, resolve_tables
 from workflow.run_pages import make_run_pages
-from workflow.sealing import seal
+from workflow.sealing import list_uncommitted, seal
 from workflow.settings import DEFAULTS, load_plan
 from workflow.stage import collect_numbers, reproduce_table
 from workflow.table_spec import make_table_spec
+
+RUN = "params/run.yaml"  # what `dvc repro` computes
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -97,10 +102,14 @@ def make_parser() -> argparse.ArgumentParser:
     for key in DEFAULTS:
         doctor.add_argument(f"--{key}", help="default: the profile's, else as everywhere")
     paper = commands.add_parser(
-        "paper", help="make a revision `paper` of git, for `dvc metrics diff paper`"
+        "paper",
+        help="make a revision `paper` of git, for `dvc metrics diff paper`; scale and source are "
+        "those of params/run.yaml unless named",
     )
     sealing = commands.add_parser(
-        "seal", help="hand finished results to DVC, to push them and pull them elsewhere"
+        "seal",
+        help="hand finished results to DVC, to push them and pull them elsewhere; scale and source "
+        "are those of params/run.yaml unless named",
     )
     forget = commands.add_parser(
         "forget", help="remove a published file that proved the wrong one, to fetch it again"
@@ -110,6 +119,8 @@ def make_parser() -> argparse.ArgumentParser:
         for key, value in DEFAULTS.items():
             command.add_argument(f"--{key}", default=value)
     forget.set_defaults(scale="paper")  # whose files they are
+    for command in (paper, sealing):  # None: as params/run.yaml says
+        command.set_defaults(scale=None, source=None)
     return parser
 
 
@@ -131,7 +142,11 @@ def run(argv: Sequence[str] | None = None) -> int:
         return 0
     if args.command == "doctor":
         return see_doctor(args)
-    plan = load_plan({key: getattr(args, key) for key in DEFAULTS})
+    settings = {key: getattr(args, key) for key in DEFAULTS}
+    if None in settings.values():
+        told = validated(Run, read_yaml(find_shipped(RUN)), RUN)
+        settings |= {key: getattr(told, key) for key in ("scale", "source") if not settings[key]}
+    plan = load_plan(settings)
     if args.command == "table-spec":
         if args.table not in plan.tables:
             raise UserError(f"--table: got {args.table!r}; needed: one of {', '.join(plan.tables)}")
@@ -153,7 +168,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     elif args.command == "seal":
         files = seal(plan.layout)
         print("results are in DVC's cache; to share them:")
-        print(f"  git add {' '.join(files)} dvc.lock && git commit && dvc push")
+        changed = list_uncommitted([*files, "metrics", "dvc.lock"])
+        added = f"git add {' '.join(changed)} && git commit && " if changed else ""
+        print(f"  {added}dvc push")
     elif args.command == "plan":
         if args.write:
             print(f"wrote {write_counts(plan)}", file=sys.stderr)

@@ -21,6 +21,14 @@ ROWS = {
     "table6": ["t6_adagn"],
 }
 FILES = ("dvc.yaml", ".dvcignore", ".gitignore", "constraints.txt", "pyproject.toml")
+# Finished results, to seal.
+RESULTS = {
+    "results/mini/data/imagenet_64.zip": b"images",
+    "results/mini/retrain/samples/t3_cond/samples.npz": b"samples",
+    "results/mini/retrain/samples/t3_cond/samples.json": b"a manifest",
+    "results/mini/report/index.html": b"a page",
+}
+SEALED = tuple(f"artefacts/mini/{name}.dvc" for name in ("report", "retrain", "shared"))
 PERSON = ("-c", "user.name=A Person", "-c", "user.email=person@example.org")
 
 
@@ -39,6 +47,25 @@ def make_clone(folder):
     git(folder, "init", "--quiet")
     commit(folder)
     return folder
+
+
+def make_sealed(folder):
+    """Make a clone whose results are sealed and committed, not pushed."""
+    make_clone(folder)
+    for name, content in RESULTS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    run(folder, "python", "-m", "workflow", "seal")
+    commit(folder)
+    return folder
+
+
+def make_second(project, url):
+    """Clone a project and say where its results are."""
+    clone = project.parent / "second"
+    git(project.parent, "clone", "--quiet", str(project), str(clone))
+    dvc(clone, "remote", "modify", "--local", "store", "url", str(url))
+    return clone
 
 
 def choose(folder, scale, source):

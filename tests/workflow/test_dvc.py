@@ -12,7 +12,7 @@ import requests
 import yaml
 
 from tests.workflow.conftest import snakemake
-from tests.workflow.dvc_case import change, choose, commit, dvc, git, make_clone, run
+from tests.workflow.dvc_case import SEALED, change, choose, commit, dvc, git, make_clone, run
 from workflow.sealing import MADE as MADE_FOLDERS
 from workflow.sealing import SHARED as SHARED_FOLDERS
 
@@ -267,7 +267,7 @@ def pull(shared, clone):
     """Make a second clone and pull into it what the first has pushed."""
     git(clone.parent, "clone", "--quiet", str(shared[0]), str(clone))
     dvc(clone, "remote", "modify", "--local", "store", "url", str(shared[1]))
-    dvc(clone, "pull", "--allow-missing")
+    dvc(clone, "pull", *SEALED, "plan", "table2", "table3")
     return clone
 
 
@@ -374,7 +374,7 @@ def test_a_bucket_holds_what_a_folder_holds(shared, tmp_path):
             for key, value in (("url", "s3://artefacts/adm"), ("endpointurl", address)):
                 dvc(folder, "remote", "modify", "--local", "store", key, value)
         dvc(first, "push", **secret)
-        dvc(clone, "pull", "--allow-missing", **secret)
+        dvc(clone, "pull", *SEALED, "plan", "table2", "table3", **secret)
         path = f"{MADE}/samples/t3_uncond/samples.npz"
         assert (clone / path).read_bytes() == (first / path).read_bytes()
         files = [one for one in clone.rglob("*") if one.is_file() and ".git/" not in str(one)]

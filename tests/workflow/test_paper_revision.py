@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from records.errors import UserError
-from tests.workflow.conftest import ROOT
+from tests.workflow.conftest import ROOT, write_params
 from tests.workflow.dvc_case import commit, dvc, git
+from workflow.cli import run
 from workflow.paper_revision import make_paper_revision
 from workflow.settings import load_plan
 
@@ -70,6 +71,15 @@ def test_the_revision_has_what_the_paper_prints_and_touches_nothing(clone):
         NUMBERS,
     ]
     assert make_paper_revision(load_plan({})) == made  # the same commit again
+
+
+def test_the_run_named_in_params_is_compared(clone):
+    run(["paper"])
+    assert "t3_cond.fid" in git(clone, "show", f"paper:{NUMBERS}")
+    write_params(clone / "params", run={"scale": "paper", "source": "rescore"})
+    with pytest.raises(UserError, match="metrics/paper/rescore: no numbers to compare"):
+        run(["paper"])
+    run(["paper", "--scale", "digits", "--source", "retrain"])
 
 
 def test_a_branch_of_the_users_is_left_alone(clone):
