@@ -22,6 +22,7 @@ from workflow.resolve import check_places
 from workflow.run_owner import await_owners
 
 CLAIM = "claim"
+DIGITS = 7  # of numbers in git; runs on two equal machines differed by up to 1.2e-12
 VERDICTS = {"supported": 1, "contradicted": -1}
 FilePath = Annotated[str, Field(min_length=1)]
 
@@ -215,12 +216,17 @@ def collect_numbers(path: str | Path) -> str:
             )
     names = plan.page.table.metrics if plan.page else ()
     numbers = {
-        f"{cell}.{name}": _find_value(files[file], file, name)
+        f"{cell}.{name}": _round(_find_value(files[file], file, name))
         for cell, file in plan.cells.items()
         for name in names
     }
     write_json(plan.numbers, numbers | _collect_claims(plan))
     return plan.numbers
+
+
+def _round(value: float) -> float:
+    """Round to digits that do not differ when everything is made again on an equal machine."""
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _find_value(content: MetricsFile, path: str, metric: str) -> float:
@@ -239,7 +245,7 @@ def _collect_claims(plan: TablePlan) -> dict[str, float]:
     found = {}
     for name, verdict, comparison in read_claims(path):
         if comparison["effect"] is not None:
-            found[f"{name}.effect"] = comparison["effect"]
+            found[f"{name}.effect"] = _round(comparison["effect"])
             found[f"{name}.verdict"] = VERDICTS.get(verdict, 0)
     return found
 

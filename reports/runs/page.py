@@ -84,4 +84,6 @@ def _make_links(out_dir: Path, folder: str) -> Mapping[str, Any]:
     def link(path: str) -> str | None:
         return Path(os.path.relpath(path, here)).as_posix() if os.path.exists(path) else None
 
-    return {"link": link, "has_figures": find_figures(out_dir)}
+    # Of sets that another table or the figures show the page may be still to come.
+    pages = list_pages(out_dir, SAMPLES)
+    return {"link": link, "has_figures": find_figures(out_dir), "sample_pages": pages}

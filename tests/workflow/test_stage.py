@@ -122,7 +122,7 @@ def write_plan(folder, **changes):
 def test_numbers_are_collected_flat(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_plan(tmp_path)
-    content = {**metrics_content(fid=2.5, recall=0.5), "digest": "0" * 64}
+    content = {**metrics_content(fid=2.5 * (1 + 1e-12), recall=0.5), "digest": "0" * 64}
     (tmp_path / "a.json").write_text(json.dumps(content))
     assert run_workflow(["collect", str(path)]) == 0
     numbers = json.loads((tmp_path / "metrics/table3.json").read_text())
