@@ -189,8 +189,10 @@ def _bring_all(
             old = known[make_key(run)]
             try:
                 is_new = _bring(client, run, old, keep_files)
-            except MlflowException:
-                if pause_s is None or is_active(client, old.info.run_id):
+            except MlflowException as error:
+                # A server that does not answer is not asked again.
+                is_refusal = error.error_code == "INVALID_PARAMETER_VALUE"
+                if pause_s is None or not is_refusal or is_active(client, old.info.run_id):
                     raise
                 time.sleep(pause_s)
                 break

@@ -42,13 +42,14 @@ def test_pages_record_what_they_are(project, make_spec, make_row, make_claim):
     assert run("table", "--spec", spec_path, *options) == 0
     assert run("index", "report/table3.json", *options) == 0
     events, _ = read_events("events.jsonl")
-    assert [event["event"] for event in events] == ["start", "verdicts", "end", "start", "end"]
+    names = ["start", "verdicts", "made", "end", "start", "end"]
+    assert [event["event"] for event in events] == names
     (verdict,) = [claim["verdict"] for claim in load_table("report/table3.json")["claims"]]
     for name in ("supported", "contradicted", "inconclusive"):
         assert events[1][name] == (verdict == name)
     assert verdict == "inconclusive"
     for name, digest, event in zip(
-        ("table3", "index"), (load_page(spec_path).digest, None), events[::3], strict=True
+        ("table3", "index"), (load_page(spec_path).digest, None), events[::4], strict=True
     ):
         assert (event["kind"], event["name"], event["digest"]) == ("page", name, digest)
         assert event["tags"] == {"scale": "digits"}
