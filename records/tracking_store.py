@@ -142,10 +142,8 @@ def send_file(uri: str, run: Any, name: str, text: str) -> str:
         # One on this machine may have been started a moment ago, and its root is still to be made.
         depth = 3 if urlsplit(uri).hostname in LOOPBACK else 2
         if not folder.is_absolute() or not folder.parents[depth].is_dir():
-            return (
-                f"it keeps them in {folder}, which is not here; start it with --serve-artifacts "
-                "and an --artifacts-destination to have them"
-            )
+            served = "; start it with --serve-artifacts and an --artifacts-destination to have them"
+            return f"it keeps them in {folder}, which is not here{served * uri.startswith(SERVER)}"
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     try:

@@ -217,8 +217,9 @@ def _train(
             about = {"name": spec.name, "digest": spec.digest, "mark": mark}
             write_json(out_path, {**about, "iteration": done, "iterations": iterations})
         elif ranks.is_first:
+            made = {str(out_path): hash_artefact(kept)}  # while its manifest is newer
             write_out(kept, out_path, spec, mark)
-            events.write("made", files={str(out_path): hash_artefact(kept)})
+            events.write("made", files=made)
             if not keep_state:
                 drop_state(state_dir)
                 events.write("dropped", name=spec.name, mark=mark)

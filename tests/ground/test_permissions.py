@@ -127,6 +127,14 @@ def skip_unless(wrapper: list[str], why: str) -> None:
         pytest.skip(f"{why}: {process.stderr.strip()[-200:]}")
 
 
+def skip_unless_bound(closed: Path) -> None:
+    """Skip where a powerless user may write into a folder of mode 0555, or below one of mode 0."""
+    probe = [*powerless(), sys.executable, "-c", "import sys; open(sys.argv[1], 'w')"]
+    process = subprocess.run([*probe, str(closed / "probe")], capture_output=True, text=True)
+    if "Permission denied" not in process.stderr:
+        pytest.skip(f"modes do not bind this user: {process.stderr.strip()[-200:]}")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Data and a model after two iterations, in a folder that can be written."""
@@ -225,10 +233,7 @@ def folders(tmp_path):
 def test_a_folder_without_write_permission(made, folders):
     good, bad = folders
     bad.chmod(0o555)
-    probe = [*powerless(), sys.executable, "-c", "import sys; open(sys.argv[1], 'w')"]
-    process = subprocess.run([*probe, str(bad / "probe")], capture_output=True, text=True)
-    if "Permission denied" not in process.stderr:
-        pytest.skip(f"mode 0555 does not bind this user: {process.stderr.strip()[-200:]}")
+    skip_unless_bound(bad)
     planned = commands(made, good, bad)
     outcome = run_wrapped(powerless(), list(planned.values()))
     assert_refused(outcome, list(planned), "no permission to write; change the owner or the mode")

@@ -1,8 +1,5 @@
 """Evaluation, reports, records and the workflow where nothing can be written: one clear message."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -18,6 +15,7 @@ from tests.ground.test_permissions import (
     powerless,
     run_wrapped,
     skip_unless,
+    skip_unless_bound,
 )
 from tests.workflow.conftest import copy_project, snakemake
 from workflow.settings import load_plan
@@ -94,9 +92,7 @@ def refusing(request, tmp_path):
     else:
         bad.chmod(0o555)
         wrapper = powerless()
-        probe = [*wrapper, sys.executable, "-c", f"open('{bad}/probe', 'w')"]
-        if b"Permission denied" not in subprocess.run(probe, capture_output=True).stderr:
-            pytest.skip("mode 0555 does not bind this user")
+        skip_unless_bound(bad)
     yield bad, wrapper, WORDS[request.param]
     bad.chmod(0o755)
 
