@@ -140,6 +140,19 @@ def measure_memory(source: Path, out: Path, size_px: int, num_workers: int) -> d
     return json.loads(done.stdout)
 
 
+def describe_processor(loop_cost: float, cost: float, num_workers: int) -> str:
+    """Say the processor time per image of both, and the ratio that it makes on idle cores.
+
+    That of other processes is counted in ticks of 10 ms, and a run of few images may show none.
+    """
+    if cost == 0:
+        return "too few images to measure processor time"
+    return (
+        f"processor ms per image {1e3 * loop_cost:.2f} and {1e3 * cost:.2f}: "
+        f"{num_workers * loop_cost / cost:.2f} on idle cores"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print images/s and ratios, then memory for one and for four times the images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -173,9 +186,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             verdict = "reached" if ratio >= TARGET_RATIO else "missed"
             print(
                 f"{size:4} px: loop {loop:6.1f} images/s, {args.workers} workers {workers:6.1f}, "
-                f"ratio {ratio:.2f} (target {TARGET_RATIO}: {verdict}); processor ms per image "
-                f"{1e3 * loop_cost:.2f} and {1e3 * cost:.2f}: "
-                f"{args.workers * loop_cost / cost:.2f} on idle cores "
+                f"ratio {ratio:.2f} (target {TARGET_RATIO}: {verdict}); "
+                f"{describe_processor(loop_cost, cost, args.workers)} "
                 f"(all were {psutil.cpu_percent():.0f} % busy)"
             )
         write_photographs(folder / "four", 4 * args.num_images, num_classes=16)
