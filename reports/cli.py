@@ -108,7 +108,7 @@ def load_table(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: missing, not JSON, or of another format.
     """
-    table = read_json(path, "evaluated table (python -m reports table)")
+    table = read_json(path, "table of numbers (python -m reports table)")
     if not isinstance(table, dict) or table.get("format") != FORMAT or "claims" not in table:
         raise UserError(
             f"{path}: not an evaluated table of format {FORMAT}; "
@@ -123,7 +123,7 @@ def load_costs(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: missing, not JSON, or of another shape.
     """
-    return validated(AllCosts, read_json(path, "costs"), str(path)).content()
+    return validated(AllCosts, read_json(path, "list of costs"), str(path)).content()
 
 
 def write_index(

@@ -30,7 +30,7 @@ def load_tables(report: Path) -> list[EvaluatedTable]:
     """
     paths = [report / f"{name}.json" for name in list_pages(report)]
     return [
-        validated(EvaluatedTable, read_json(path, "evaluated table"), str(path))
+        validated(EvaluatedTable, read_json(path, "table of numbers"), str(path))
         for path in paths
         if path.exists()
     ]

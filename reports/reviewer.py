@@ -36,7 +36,7 @@ def render_checklist(report: Path) -> str:
     tables, artefacts = load_tables(report), trace_report(report)
     costs: dict[str, Any] = {}
     if (path := report / COSTS).exists():
-        costs = validated(AllCosts, read_json(path, "costs"), str(path)).content()
+        costs = validated(AllCosts, read_json(path, "list of costs"), str(path)).content()
     contents = [table.content() for table in tables]
     return (
         make_environment()

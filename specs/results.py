@@ -177,12 +177,12 @@ Kind = TypeVar("Kind", bound=Strict)
 
 
 def read_result(kind: type[Kind], path: str | Path, what: str, *, again: str) -> Kind:
-    """Read a file of results.
+    """Read a file that a program wrote; one fault is enough to tell that it must be made again.
 
     Args:
         kind: the class of its content.
         path: the file.
-        what: what the file should be, for messages.
+        what: what the file should be, for messages, after "not a".
         again: how a broken one is made again, for messages.
 
     Raises:
@@ -190,9 +190,10 @@ def read_result(kind: type[Kind], path: str | Path, what: str, *, again: str) ->
     """
     content = read_json(path, what)
     try:
-        return validated(kind, content, str(path))
+        return validated(kind, content, f"{path}: not a {what}")
     except UserError as error:
-        raise UserError(f"{error}; {again}") from None
+        fault = str(error).splitlines()[0].removesuffix("; write this key")
+        raise UserError(f"{fault}; {again}") from None
 
 
 def read_metrics(path: str | Path) -> MetricsFile:
@@ -210,4 +211,4 @@ def read_loss(path: str | Path) -> LossFile:
 def read_accuracy(path: str | Path) -> AccuracyFile:
     """Read an accuracy file; raises what `read_result` raises."""
     again = "delete it and run the workflow again"
-    return read_result(AccuracyFile, path, "accuracy file", again=again)
+    return read_result(AccuracyFile, path, "file of accuracies", again=again)

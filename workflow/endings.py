@@ -101,7 +101,7 @@ def find_last_error(said: str) -> str:
 def read_ending(path: str | Path) -> Ending | None:
     """Read why the last attempt ended; None where nothing readable says so."""
     try:
-        return Ending(**read_json(path, "ending of a job"))
+        return Ending(**read_json(path, "job's ending"))
     except (UserError, TypeError):
         return None
 

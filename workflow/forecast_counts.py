@@ -56,7 +56,7 @@ def load_counts(plan: Plan) -> dict[str, dict[str, Any]]:
             f"{path}: no such file; the networks of scale {plan.scale.name} have not been counted: "
             f"run {recount_command(plan)}"
         )
-    networks = read_json(path, "counts of operations").get("networks", {})
+    networks = read_json(path, "list of operation counts").get("networks", {})
     keys = {name: make_network_key(spec) for name, spec in plan.models.items()}
     stale = [name for name, key in keys.items() if key not in networks]
     if stale:

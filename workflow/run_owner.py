@@ -52,7 +52,7 @@ def find_owners(folder: Path) -> list[Owner]:
     found = []
     for path in folder.glob(f"*{SUFFIX}"):
         try:
-            found.append(Owner(**read_json(path, "owner of a lock")))
+            found.append(Owner(**read_json(path, "lock's owner")))
         except (UserError, TypeError):
             continue
     return found

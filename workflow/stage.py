@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from records.errors import UserError
-from records.files import atomic_write, read_json, write_json
+from records.files import atomic_write, write_json
 from specs.datasets import Name
 from specs.page import PageSpec
-from specs.results import MetricsFile, read_metrics
-from specs.strict import Strict, validated
+from specs.results import MetricsFile, read_metrics, read_result
+from specs.strict import Strict
 from workflow.resolve import check_places
 from workflow.run_owner import await_owners
 
@@ -139,17 +139,7 @@ def load_table_plan(path: str | Path) -> TablePlan:
         UserError: missing, not JSON, of another format, or something in it is of another type.
     """
     again = "write it with `dvc repro --force plan`"
-    return _read_made(TablePlan, path, "table's plan", again=again)
-
-
-def _read_made(kind: type[Kind], path: str | Path, what: str, *, again: str) -> Kind:
-    """Read a file that a program wrote; one fault is enough to tell that it must be made again."""
-    content = read_json(path, what)
-    try:
-        return validated(kind, content, f"{path}: not a {what}")
-    except UserError as error:
-        fault = str(error).splitlines()[0].removesuffix("; write this key")
-        raise UserError(f"{fault}; {again}") from None
+    return read_result(TablePlan, path, "table's plan", again=again)
 
 
 def write_empty_page(plan: TablePlan, reason: str) -> int:
@@ -262,7 +252,7 @@ def read_claims(path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if not os.path.exists(path):
         return
     again = "delete it and run the workflow again"
-    table = _read_made(TableClaims, path, "table with its claims", again=again)
+    table = read_result(TableClaims, path, "table with its claims", again=again)
     for claim in table.claims:
         if claim.comparisons:
             comparison = claim.comparisons[claim.deciding].model_dump()

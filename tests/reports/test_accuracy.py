@@ -123,7 +123,7 @@ def test_a_broken_file_is_named(project, changes, message):
     ("changes", "words"),
     [
         (None, None),
-        ({"ranges": []}, "accuracy.json: ranges: got []"),
+        ({"ranges": []}, "accuracy.json: not a file of accuracies: ranges: got []"),
         ({"digest": "e" * 64}, "accuracy.json: made for another row or scale, or with other"),
     ],
 )

@@ -136,7 +136,10 @@ def test_published_files_are_listed_with_hash_and_licence(spec):
 def test_a_broken_manifest_is_named(spec, project):
     (project.folder / "file.json").write_text("[]")
     table = evaluate(spec)
-    assert table["flags"][0] == "file.json: got []; a mapping is needed; delete it and fetch again"
+    assert table["flags"][0] == (
+        "file.json: not a manifest of a published file: got []; a mapping is needed; delete it and "
+        "fetch again"
+    )
     assert [file["retrieved"] for file in table["artefacts"]] == [None, None]
 
 

@@ -83,7 +83,7 @@ def test_broken_metrics_are_refused_with_place_and_advice(tmp_path, change, mess
 def test_what_is_no_metrics_file_is_refused(tmp_path):
     path = tmp_path / "row.json"
     for text, message in (
-        ("[]", "row.json: got []; a mapping is needed; delete it"),
+        ("[]", "row.json: not a metrics file: got []; a mapping is needed; delete it"),
         (json.dumps(metrics_content(fid=float("nan"))), "row.json: not a metrics file: "),
         (None, "row.json: no such file"),
     ):
