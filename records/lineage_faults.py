@@ -12,6 +12,19 @@ from records.manifest import FORMAT, RUN, manifest_path
 OUTSIDE = ("dataset", "published")  # the kinds at which a chain ends
 MAX_SECONDS = 1e9  # 30 years
 PAGE = "page"  # that of the figures names no files, nor does one without a number
+# What every file of a kind was made of. Others need at least one input, such as weights: images or
+# a published checkpoint.
+ROLES = {
+    "accuracy": ("weights", "data"),
+    "denoising": ("weights",),
+    "loss": ("weights", "data"),
+    "metrics": ("samples", "reference", "network"),
+    "nearest": ("samples", "reference", "network"),
+    "network": ("data",),
+    "reference": ("data", "network"),
+    "samples": ("weights",),
+}
+BY_SPEC = ("classifier", "low_res")  # what samples were made of too where their spec has it
 
 
 def find_damage(path: Path, manifest: Mapping[str, Any]) -> str | None:
@@ -35,7 +48,7 @@ def find_damage(path: Path, manifest: Mapping[str, Any]) -> str | None:
 
 
 def find_cut(path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Say that a manifest names no inputs although its file was made of something.
+    """Say that a manifest does not name all that its file was made of.
 
     Args:
         path: the file that it is beside.
@@ -44,11 +57,18 @@ def find_cut(path: Path, manifest: Mapping[str, Any]) -> str | None:
     Returns:
         The fault, without a full stop; None where there is none.
     """
-    kind = manifest["kind"]
-    if kind in (*OUTSIDE, PAGE) or any(list_inputs(manifest)):
+    kind, named = manifest["kind"], {role for role, _ in list_inputs(manifest)}
+    if kind in (*OUTSIDE, PAGE):
         return None
     name = manifest_path(path).name
-    return f"its manifest {name} names no inputs, although every file of kind {kind} has some"
+    if not named:
+        return f"its manifest {name} names no inputs, although every file of kind {kind} has some"
+    spec = manifest.get("spec") or {}
+    needed = (*ROLES.get(kind, ()), *(role for role in BY_SPEC if spec.get(role)))
+    if missing := [role for role in needed if role not in named]:
+        words = " and ".join(missing)
+        return f"its manifest {name} does not name its {words}, of which this {kind} was made"
+    return None
 
 
 def list_inputs(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -46,9 +46,9 @@ def write_file(root, name, kind, inputs, content=None, **details):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content or f"the content of {name}")
     files = {role: root / one for role, one in inputs.items()}
-    manifest = make_manifest(
-        kind=kind, name=name, inputs=hash_inputs(**files), seeds={"any": 3}, **details
-    )
+    spec = {role: {"name": name} for role in ("classifier", "low_res") if role in inputs}
+    about = {"kind": kind, "name": name, "spec": spec or None, **details}
+    manifest = make_manifest(**about, inputs=hash_inputs(**files), seeds={"any": 3})
     write_manifest(path, manifest, Usage())
 
 

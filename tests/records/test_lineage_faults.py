@@ -52,6 +52,20 @@ def test_inputs_without_a_file_are_a_fault(results, capsys, name, kind, inputs):
     assert f"names no inputs, although every file of kind {kind} has some; make or" in error
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "role"),
+    [(name, kind, role) for name, kind, inputs in CHAIN for role in inputs],
+)
+def test_an_input_that_was_taken_out_is_a_fault(results, capsys, name, kind, role):
+    manifest = read_manifest(results / name)
+    inputs = {one: sha256 for one, sha256 in manifest["inputs"].items() if one != role}
+    change(results / name, inputs=inputs)
+    code, out, error = trace_row(results, capsys)
+    assert code == 1 and "hashed" not in out
+    words = f"does not name its {role}, of which this {kind} was made; make or"
+    assert (words if inputs else f"names no inputs, although every file of kind {kind}") in error
+
+
 @pytest.mark.parametrize("kind", ["dataset", "published", "page"])
 def test_what_comes_from_outside_and_a_page_may_have_none(results, kind):
     write_file(results, "other.html", kind, {})
