@@ -107,7 +107,7 @@ def open_reading(
         kind=kind,
         name=str(name),
         digest=model.spec.digest,
-        inputs=hash_inputs(data=data_path),
+        inputs=hash_inputs(weights=model.weights_path, data=data_path),
         seeds={"evaluation": seed},
         model=model.spec.name,
         weights=weights,

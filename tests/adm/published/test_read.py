@@ -13,6 +13,7 @@ from adm.process.likelihood import compute_bpd
 from adm.process.seeds import make_generator
 from adm.published.read import join_by_arc
 from adm.weights.files import load_network_of, save_weights
+from records.files import sha256_file
 from records.manifest import read_manifest
 from specs.schedule import make_schedule
 from tests.adm.training_case import make_data, make_spec
@@ -128,7 +129,10 @@ def test_between_images_lie_both_drawn_again_and_what_is_on_the_arc(unconditiona
             np.testing.assert_array_equal(found["images"][end], own["images"][end::2])
             assert np.abs(again[end] - own["reconstructions"][end::2]).max() <= 1
         np.testing.assert_array_equal(found["indices"], own["indices"].reshape(3, 2).T)
-    assert read_manifest(tmp_path / "between.npz")["digest"] == "d" * 64
+    manifest = read_manifest(tmp_path / "between.npz")
+    weights, data = unconditional[0] / "diffusion.safetensors", unconditional[1]
+    assert manifest["digest"] == "d" * 64
+    assert manifest["inputs"] == {"weights": sha256_file(weights), "data": sha256_file(data)}
 
 
 def test_an_arc_between_orthogonal_latents_keeps_their_length():
