@@ -35,8 +35,10 @@ def test_a_busy_process_is_told_from_an_idle_one():
 
     busy = watch(0.2, burn)[-1][1]
     idle = watch(0.2, lambda told: wait_for(told, 3))[-1][1]
-    assert busy["process_cpu_utilization_percentage"] > 30
-    assert idle["process_cpu_utilization_percentage"] < 15
+    busy_percent, idle_percent = (
+        values["process_cpu_utilization_percentage"] for values in (busy, idle)
+    )
+    assert busy_percent > 2 * idle_percent + 5  # other programs may have most of the cores
     assert 0 < busy["cpu_utilization_percentage"] <= 100
 
 
@@ -84,7 +86,9 @@ def test_a_log_tells_it_between_start_and_end(tmp_path, monkeypatch):
     )
     log = EventLog(tmp_path / "events.jsonl")
     with log.record(**ABOUT):
-        time.sleep(0.3)
+        end = time.monotonic() + 20
+        while len(read_events(log.path)[0]) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
     words = [event["event"] for event in read_events(log.path)[0]]
     assert words[0] == "start" and words[-1] == "end" and {*words[1:-1]} == {"system"}
 
