@@ -212,8 +212,8 @@ def judge_claim(results: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
     A claim of which nothing was run is `not run`.
 
     Returns:
-        The verdict and the position of the comparison that decides it: the contradicting or
-        undecided one or, for a supported claim, the one that came closest to failing.
+        The verdict and the position of the comparison that decides it: the contradicting one or
+        else, of those that are not supported (of all if they are), the one closest to failing.
     """
     verdicts = [result["verdict"] for result in results]
     if CONTRADICTED in verdicts:
@@ -222,7 +222,8 @@ def judge_claim(results: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
         return SUPPORTED, min(range(len(results)), key=lambda i: _clearance(results[i]))
     if all(verdict == NOT_RUN for verdict in verdicts):
         return NOT_RUN, 0
-    return INCONCLUSIVE, next(i for i, v in enumerate(verdicts) if v != SUPPORTED)
+    undecided = [i for i, verdict in enumerate(verdicts) if verdict != SUPPORTED]
+    return INCONCLUSIVE, min(undecided, key=lambda i: _clearance(results[i]))
 
 
 def count_verdicts(claims: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -231,7 +232,9 @@ def count_verdicts(claims: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _clearance(result: Mapping[str, Any]) -> float:
-    """Return the effect in half widths of its interval."""
+    """Return the effect in half widths of its interval; 0 where its error is not known."""
+    if result["low"] is None or result["reason"] == SEEDS_UNKNOWN or not result["effect"]:
+        return 0.0
     half = (result["high"] - result["low"]) / 2
     return result["effect"] / half if half > 0 else math.inf
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from reports.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Spread, compute_half_width
+from reports.claims import CONTRADICTED, SUPPORTED, Spread, compute_half_width
 
 LIMIT = 100  # times as many samples, or seeds in all: beyond it a number says nothing
 
@@ -59,11 +59,13 @@ def _find_seeds(spread: Spread, size: float, num: int) -> float:
 def find_claim_need(comparisons: Sequence[Mapping[str, Any]]) -> Need | None:
     """Say what would decide a claim: one comparison against it, or else all for it.
 
+    Args:
+        comparisons: of a claim that is open: none is contradicted.
+
     Returns:
-        The need; None where a comparison that matters has an unknown error.
+        The need; None where a comparison that matters has an unknown error or was not run.
     """
-    open_ones = [one for one in comparisons if one["verdict"] == INCONCLUSIVE]
-    needs = [find_need(one) for one in open_ones]
+    needs = [find_need(one) for one in comparisons if one["verdict"] != SUPPORTED]
     known = [need for need in needs if need is not None]
     against = [need for need in known if need.side == CONTRADICTED]
     if against:

@@ -270,6 +270,18 @@ def test_deciding_comparison_of_a_supported_claim_is_the_closest_call():
     assert judge_claim([clear, close]) == (SUPPORTED, 1)
 
 
+def test_deciding_comparison_of_an_open_claim_is_the_one_in_its_way():
+    near = result(INCONCLUSIVE, 0.2, -0.8, 1.2)
+    against = result(INCONCLUSIVE, -0.5, -1.5, 0.5)
+    unknown = result(INCONCLUSIVE, 0.9, None, None)
+    seeds = {**result(INCONCLUSIVE, -0.9, -1.0, -0.8), "reason": SEEDS_UNKNOWN}
+    tie = result(INCONCLUSIVE, 0.0, 0.0, 0.0)
+    assert judge_claim([result(SUPPORTED), near, against]) == (INCONCLUSIVE, 2)
+    assert judge_claim([against, unknown, near]) == (INCONCLUSIVE, 0)
+    for open_ in (unknown, seeds, tie, result(NOT_RUN, None, None, None)):
+        assert judge_claim([near, open_]) == (INCONCLUSIVE, 1)
+
+
 def test_p_value_of_a_claim():
     yes, no = result(SUPPORTED, p=0.02), result(CONTRADICTED, effect=-1.0, p=0.001)
     assert combine_p_values([yes, result(SUPPORTED, p=0.04)]) == 0.04

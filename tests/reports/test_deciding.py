@@ -3,7 +3,7 @@ import math
 import pytest
 from scipy.stats import t as student
 
-from reports.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from reports.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED
 from reports.deciding import LIMIT, Need, describe_need, find_claim_need, find_need
 
 
@@ -61,6 +61,12 @@ def test_one_comparison_decides_against_a_claim_and_all_for_it():
     against = judged(-0.1)
     assert find_claim_need([small, against, judged(-0.05)]) == find_need(against)
     assert find_claim_need([small, {**large, "null": None}]) is None
+
+
+def test_nothing_is_promised_while_a_comparison_was_not_run():
+    missing = {**judged(None, verdict=NOT_RUN), "null": None}
+    assert find_claim_need([judged(0.1), missing]) is None
+    assert find_claim_need([judged(-0.1), missing]) == find_need(judged(-0.1))
 
 
 def test_words_name_side_and_ways():
