@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from reports.cells import RowMetrics
-from reports.files import BROKEN, MEASURED, NOT_RUN, OTHER_SETTINGS, find_metrics
+from reports.files import BROKEN, MEASURED, NOT_RUN, OTHER_SETTINGS, find_metrics, load_metrics
 from reports.format import NOTE_WORDS
 from specs.page import PageRow, PageSpec
 from specs.results import MetricsFile
@@ -54,6 +54,16 @@ def list_notes(
     for status in dict.fromkeys(statuses):
         if status in (NOT_RUN, OTHER_SETTINGS, BROKEN):
             notes.append((f"{status}; to run it:", command))
+    lacking = {
+        one.seed
+        for mark, content in contents.items()
+        for one in row.cells[mark].seeds
+        if content is not None and load_metrics(one.metrics) is None
+    }
+    if lacking:
+        seed, it = ("seeds", "them") if len(lacking) > 1 else ("seed", "it")
+        listed = ", ".join(map(str, sorted(lacking)))
+        notes.append((f"mean without training {seed} {listed}; to run {it}:", command))
     return notes
 
 

@@ -83,9 +83,9 @@ def make_table(spec: PageSpec) -> dict[str, Any]:
 
 
 def load_row_metrics(spec: PageSpec) -> RowMetrics:
-    """Read the metrics file of every row and mark; None where there is none."""
+    """Read the metrics of every row and mark with its first seed that is there; None for none."""
     return {
-        (row.id, mark): load_metrics(row.cells[mark].metrics)
+        (row.id, mark): next(filter(None, map(load_metrics, row.cells[mark].list_metrics())), None)
         for row in spec.rows
         for mark in spec.table.marks
     }

@@ -57,6 +57,10 @@ class PageCell(Strict):
     others: dict[Source, WantedMetrics]
     run: dict[str, str] = Field(default={})
 
+    def list_metrics(self) -> list[WantedMetrics]:
+        """Return the metrics files of its training seeds, whether they are there or not."""
+        return [one.metrics for one in self.seeds]
+
 
 class PageRow(Strict):
     """A row: published numbers by mark, its cells by mark, and why it has no number here.
@@ -206,7 +210,7 @@ class PageSpec(Spec):
     def list_metrics(self) -> list[WantedMetrics]:
         """Return its source's metrics files that the page reads, whether they are there or not."""
         cells = [cell for row in self.rows for cell in row.cells.values()]
-        own = [one.metrics for cell in cells for one in cell.seeds]
+        own = [one for cell in cells for one in cell.list_metrics()]
         files = {file.path: file for file in (*own, *self.ceilings.values())}
         return [files[path] for path in sorted(files)]
 

@@ -71,6 +71,20 @@ def test_a_file_that_cannot_be_shown_costs_its_own_cells(render, case, layout):
         assert "bad.json" in texts[".html"].split('id="claims"')[0].split('id="check"')[1]
 
 
+@pytest.mark.parametrize("lost", ["row-0", "row-1"])
+def test_a_mean_says_which_training_seeds_it_lacks(project, make_spec, make_row, lost):
+    names = [f"row-{seed}" for seed in range(3)]
+    first, *others = [project.write_metrics(name, fid=4.5) for name in names]
+    (project.folder / f"{lost}.json").unlink()
+    spec = project.write_spec(make_spec([make_row("row", first, others)]))
+    assert main_guard(main)(["table", "--spec", str(spec), "--out-dir", "report"]) == 0
+    texts = {one.suffix: one.read_text() for one in (project.folder / "report").iterdir()}
+    for ending in (".html", ".md", ".tex"):
+        assert f"mean without training seed {lost[-1]}; to run it:" in texts[ending]
+    fid = next(one for one in texts[".csv"].splitlines() if ",fid," in one)
+    assert ",fid,measured," in fid and ",4.5," in fid and ",2," in fid
+
+
 @pytest.mark.parametrize("label", [HOSTILE, '=HYPERLINK("x")', "+1", "-1", "@SUM(A1)"])
 def test_labels_do_nothing_anywhere(render, label):
     texts = render(lambda text: text, label=label)
