@@ -93,6 +93,16 @@ def test_sorting_knows_which_way_is_better(browser, make_page):
         assert list_rows(page) == PAPER and read_sort(page, "Precision") is None
 
 
+def test_the_row_that_others_differ_from_is_sorted_as_no_difference(
+    browser, project, make_spec, make_row
+):
+    fids = {"first": 12.0, "worse": 15.0, "better": 10.0}
+    rows = [make_row(name, project.write_metrics(name, fid=fid)) for name, fid in fids.items()]
+    with open_page(browser, write_page(project, make_spec(rows, layout="deltas"))) as page:
+        press(page, "FID")
+        assert list_rows(page) == ["better", "first", "worse"]
+
+
 def test_the_switch_shows_values_or_differences(browser, make_page):
     for layout, first in (("plain", "values"), ("deltas", "differences")):
         with open_page(browser, make_page(layout)) as page:
