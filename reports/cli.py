@@ -25,7 +25,7 @@ from reports.frame import write_numbers
 from reports.latex import render_latex
 from reports.pictures import make_pictures
 from reports.plots import write_plots
-from reports.render import find_figures, render_index, render_table
+from reports.render import has_page, render_index, render_table
 from reports.reviewer import render_checklist
 from reports.runs.page import find_sample_pages, list_pages, write_run_pages
 from reports.site import make_site
@@ -150,7 +150,7 @@ def write_index(
     page = render_index(
         tables,
         costs,
-        has_figures=find_figures(folder),
+        has_figures=has_page(folder, "figures"),
         run_pages={"models": list_pages(folder, MODELS), "rows": list_pages(folder, SAMPLES)},
     )
     write_text(folder / "index.html", page)
@@ -184,9 +184,11 @@ def write_figures(
         pages = {one.name: one.title for table in page.tables.values() for one in table.pages}
         links = [
             (name, title.partition(":")[0])
-            for name, title in {"index": "Overview", **pages}.items()
-            if (folder / f"{name}.html").exists()
+            for name, title in pages.items()
+            if has_page(folder, name)
         ]
+        if links or has_page(folder, "index"):  # which is rendered after the tables
+            links.insert(0, ("index", "Overview"))
         said = condense(list(dict.fromkeys(problems)))
         text = render_figures(page, figures, said, links, find_sample_pages(runs))
         (folder / "figures").mkdir(parents=True, exist_ok=True)

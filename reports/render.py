@@ -126,15 +126,15 @@ def render_table(
 
     known = {"table": table, "grids": grids, "pages": pages, "texts": texts}
     known["sample_pages"] = sample_pages
-    return template.render(**known, link=link, has_figures=find_figures(folder))
+    return template.render(**known, link=link, has_figures=has_page(folder, "figures"))
 
 
-def find_figures(folder: str | Path) -> bool:
-    """Tell whether a folder has the page of figures, if only its manifest while it is rendered.
+def has_page(folder: str | Path, name: str) -> bool:
+    """Tell whether a folder has a table's or the figures' page, if only its manifest for now.
 
-    Snakemake deletes a page before it is rendered again, at the same time as those of tables.
+    Snakemake deletes a page before it is rendered again, at the same time as others.
     """
-    page = Path(folder) / "figures.html"
+    page = Path(folder) / f"{name}.html"
     return page.exists() or manifest_path(page).exists()
 
 

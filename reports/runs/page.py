@@ -12,7 +12,7 @@ from records.files import atomic_write
 from records.lineage import find_artefacts, trace
 from records.lineage_drawing import draw_svg
 from reports.files import condense
-from reports.render import find_figures, make_environment
+from reports.render import has_page, make_environment
 from reports.runs.models import make_model
 from reports.runs.samples import make_samples
 from specs.run_pages import MODELS, SAMPLES, PageSamples, RunPages, name_run_page
@@ -86,4 +86,4 @@ def _make_links(out_dir: Path, folder: str) -> Mapping[str, Any]:
 
     # Of sets that another table or the figures show the page may be still to come.
     pages = list_pages(out_dir, SAMPLES)
-    return {"link": link, "has_figures": find_figures(out_dir), "sample_pages": pages}
+    return {"link": link, "has_figures": has_page(out_dir, "figures"), "sample_pages": pages}

@@ -133,6 +133,19 @@ def test_nothing_measured_is_a_page_of_the_papers_values(project):
     assert "In the paper, conditional 0: 5.00" in page
 
 
+def test_tables_that_are_rendered_meanwhile_are_linked(project):
+    content = figure_content(project)
+    pages = [{"name": name, "title": f"{name}: a title"} for name in ("table1", "table3")]
+    content["tables"]["table3"]["pages"] = pages
+    spec, report = project.write_spec(content), project.folder / "report"
+    for known, links in ([], []), (["table3"], ["index", "table3"]):
+        for name in known:
+            (report / f"{name}.manifest.json").write_text("{}")  # Snakemake has deleted the page
+        write_figures(spec, report)
+        page = (report / "figures.html").read_text().split("</nav>")[0].split("<nav")[1]
+        assert re.findall(r'href="(\w+)\.html"', page) == links
+
+
 @pytest.mark.parametrize(
     "panel",
     [

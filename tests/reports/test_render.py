@@ -4,7 +4,7 @@ import pytest
 
 from reports.pictures import make_pictures
 from reports.render import (
-    find_figures,
+    has_page,
     make_cost_tables,
     make_cost_totals,
     make_environment,
@@ -236,9 +236,9 @@ def test_effects_need_claims(project, make_spec, make_row, make_claim):
 
 
 def test_the_page_of_figures_is_linked_while_it_is_rendered_again(tmp_path):
-    assert not find_figures(tmp_path)
+    assert not has_page(tmp_path, "figures")
     (tmp_path / "figures.manifest.json").write_text("{}")  # no output: Snakemake leaves it there
-    assert find_figures(tmp_path)
+    assert has_page(tmp_path, "figures")
     (tmp_path / "figures.manifest.json").unlink()
     (tmp_path / "figures.html").write_text("")
-    assert find_figures(tmp_path)
+    assert has_page(tmp_path, "figures")
