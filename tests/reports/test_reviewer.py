@@ -81,3 +81,5 @@ def test_it_is_accessible(report, browser):
             with open_page(browser, out, width_px=width_px, mode=mode) as page:
                 assert find_violations(page) == []
                 assert count_px_beyond(page) <= 0
+                page.add_style_tag(content="html { font-size: 200% }")
+                assert count_px_beyond(page) <= 0
