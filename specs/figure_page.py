@@ -16,13 +16,15 @@ from specs.tables import Source
 class FigurePoint(Strict):
     """A row at a mark, where each of the settings across has a value.
 
-    `pictures` is the file of what is shown of it besides its samples.
+    `paper_settings` are those of the paper's own row where they differ, `pictures` is the file of
+    what is shown of it besides its samples.
     """
 
     table: Name
     row: Name
     mark: str
     settings: dict[str, bool | int | float | str | list[int] | None]
+    paper_settings: dict[str, bool | int | float | str | list[int] | None] = Field(default={})
     pictures: WantedFile | None = None
 
 

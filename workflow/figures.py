@@ -9,8 +9,10 @@ from specs.figures import ACROSS, AddedRow, Figure, Line
 from specs.page import WantedFile
 from specs.row_facts import describe_row
 from specs.sampling import DenoisingSpec, SamplerSettings
+from specs.scale import Scale
 from specs.strict import validated
 from specs.tables import SETTING, Row, Table
+from workflow.differences import load_paper
 from workflow.plan import FIGURES, Plan
 from workflow.table_spec import (
     list_samples,
@@ -171,8 +173,15 @@ def _make_points(plan: Plan, figure: Figure, line: Line) -> list[FigurePoint]:
     keys |= {key for row in _list_added(plan, line) for key in row.sampler}
     points = []
     for cell in _list_cells(plan, [line]):
-        settings = _describe(plan, extend_table(plan, cell.table).rows[cell.row], cell.mark)
-        point = {**cell._asdict(), "settings": {key: settings[key] for key in sorted(keys)}}
+        row = extend_table(plan, cell.table).rows[cell.row]
+        settings, paper = _describe(plan.scale, row, cell.mark), _describe_paper(plan, cell)
+        point: dict[str, Any] = {
+            **cell._asdict(),
+            "settings": {key: settings[key] for key in sorted(keys)},
+            "paper_settings": {
+                key: paper[key] for key in sorted(keys) if paper and paper[key] != settings[key]
+            },
+        }
         sample = _find_batch(plan, cell)
         want = PICTURES.get(figure.shows)
         if want and sample is not None and sample in list_batches(plan, figure.shows):
@@ -199,13 +208,20 @@ def _want_denoising(plan: Plan, sample: str) -> WantedFile:
 PICTURES = {"nearest": _want_nearest, "between": _want_between, "denoising": _want_denoising}
 
 
-def _describe(plan: Plan, row: Row, mark: str) -> dict[str, Any]:
+def _describe_paper(plan: Plan, cell: Cell) -> dict[str, Any]:
+    """Return the settings of the paper's own row; none where it has no such row."""
+    scale, tables = load_paper(plan) or (None, {})
+    row = tables[cell.table].rows.get(cell.row) if cell.table in tables else None
+    return {} if scale is None or row is None else _describe(scale, row, cell.mark)
+
+
+def _describe(scale: Scale, row: Row, mark: str) -> dict[str, Any]:
     """Return the settings of a row at a mark; a sampler that lacks one has 0 of it."""
-    settings: dict[str, SETTING] = dict(describe_row(plan.scale, row))
+    settings: dict[str, SETTING] = dict(describe_row(scale, row))
     if row.model is not None and row.sampler is not None:
         own = row.sampler.model_dump(include={*SamplerSettings.model_fields})
         settings |= {key: 0.0 if value is None else value for key, value in own.items()}
-        settings["iterations"] = plan.scale.models[row.model].marks[row.mark or mark]
+        settings["iterations"] = scale.models[row.model].marks[row.mark or mark]
     return settings
 
 

@@ -20,6 +20,7 @@ HERE_PX, PAPER_PX, LABEL_PX, GAP_PX = 190, 120, 40, 30  # heights; space beneath
 FONT_PX, MARKER_PX, SEED_PX, DIAMOND_PX = 11, 6.5, 2.4, 6
 REACH = 0.75  # of an interval beyond all values, in shares of their range, that is shown at most
 FEW_LINES, DODGE_PX = 3, 6  # more lines lie side by side, this far apart
+MANY = 100_000  # iterations from here on are written in thousands
 # Told apart by colour, marker and dashes; the seventh line is grey.
 STYLES = (
     ("series-1", "o", "-"), ("series-2", "s", (0, (5, 2))), ("series-3", "^", (0, (1, 1.5))),
@@ -133,7 +134,8 @@ def is_number(value: Any) -> bool:
 def _read(point: Mapping[str, Any], key: str, kind: str) -> dict[str, Any] | None:
     """Return a setting or a metric of a point with its interval; None where it has none."""
     if key not in METRICS:
-        value = point["settings"].get(key)
+        own = point["paper_settings"] if kind == "published" else {}
+        value = {**point["settings"], **own}.get(key)
         return None if value is None else {"value": value, "low": value, "high": value, "seeds": {}}
     found = point["values"][key]
     value = found[kind]
@@ -166,9 +168,16 @@ def _describe(
     return f"{where}, {'; '.join(parts)}."
 
 
+def write_setting(value: Any) -> str:
+    """Write where a point lies across; iterations in thousands, as the paper does."""
+    if not is_number(value):
+        return str(value)
+    return f"{value / 1000:g}K" if value >= MANY else f"{value:,g}"
+
+
 def _write(key: str, value: Any, kind: str) -> str:
     if key not in METRICS:
-        return f"{value:g}" if is_number(value) else str(value)
+        return write_setting(value)
     return format_number(value, key) if kind == "measured" else format_published(value)
 
 
@@ -251,7 +260,10 @@ def _lay_out(
     kind: str,
     names: Sequence[str],
 ) -> None:
-    """Make room for all points; both axes of a panel share a setting, and no metric."""
+    """Make room for all points.
+
+    Both axes of a panel share a setting, unless the paper's own values of it differ, and no metric.
+    """
     from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
     across = panel["across"]
@@ -274,9 +286,10 @@ def _lay_out(
         axes.set_xticks(range(len(names)), [clean_text(str(name)) for name in names])
         label = name_axis(across)
     else:
-        values = sorted(
-            {p["x"]["value"] for lines in found.values() for line in lines.values() for p in line}
-        )
+        points = {one: [p for line in found[one].values() for p in line] for one in found}
+        differ = any(across in p["point"]["paper_settings"] for p in points["published"])
+        shown = points[kind] if differ else [p for one in points.values() for p in one]
+        values = sorted({p["x"]["value"] for p in shown})
         if "across" in panel["log"]:
             axes.set_xscale("log", base=2)
             axes.set_xlim(values[0] / 1.3, values[-1] * 1.3)
@@ -288,7 +301,7 @@ def _lay_out(
             FixedLocator(values if "across" in panel["log"] else _thin(values))
         )
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.xaxis.set_major_formatter(lambda value, _: write_setting(float(value)))
         label = name_axis(across)
     axes.set_xlabel(label, fontsize=FONT_PX, color=COLOURS["ink"], labelpad=5)
     axes.tick_params(length=0, pad=5, labelsize=FONT_PX, labelcolor=COLOURS["soft"])
@@ -300,8 +313,9 @@ def _lay_out(
 def _thin(values: Sequence[float]) -> list[float]:
     """Leave out ticks whose words would touch the one before."""
     kept: list[float] = []
+    gap = (0.14 if values[-1] >= MANY else 0.07) * (values[-1] - values[0])
     for value in values:
-        if not kept or value - kept[-1] >= 0.07 * (values[-1] - values[0]):
+        if not kept or value - kept[-1] >= gap:
             kept.append(value)
     return kept
 

@@ -82,6 +82,7 @@ def _make_point(
     counts = [one.content.counts.samples for one in cell.values()]
     return {
         **point.content(),
+        "paper_settings": point.paper_settings,
         "anchor": f"{point.row}-{point.mark}",  # by which its sample set's page is found
         "label": row.label + spec.table.after[point.mark],
         "task": row.task,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from records.metrics import METRICS
-from reports.figures.plot import FEW_LINES, is_number, list_places, name_axis
+from reports.figures.plot import FEW_LINES, is_number, list_places, name_axis, write_setting
 from reports.files import MEASURED
 from reports.format import (
     format_count,
@@ -13,6 +13,8 @@ from reports.format import (
     format_published,
     metric_direction,
 )
+
+COUNTED = ("iterations", "heads", "head_channels")  # settings that are so many of something
 
 
 def describe_points(figure: Mapping[str, Any]) -> str:
@@ -93,15 +95,28 @@ def _describe_best(
         for found in (points, published)
     )
     assert best is not None
-    words = f"{METRICS[up].column} of “{label}” is {_name_best(up)} at {name_axis(across)} "
-    words += f"{_write_across(best)} ({_write(best['y'], up, 'measured')})"
-    words += _describe_overlap(best, points, f" at {name_axis(across)} ")
+    words = f"{METRICS[up].column} of “{label}” is {_name_best(up)} {_name_place(across, best)} "
+    words += f"({_write(best['y'], up, 'measured')})"
+    words += _describe_overlap(best, points, across)
     if paper is not None:
-        words += f"; in the paper at {_write_across(paper)} ({_write(paper['y'], up, 'published')})"
+        place, value = _name_place(across, paper), _write(paper["y"], up, "published")
+        words += f"; in the paper {place} ({value})"
     return words + "."
 
 
-def _describe_overlap(best: Mapping[str, Any], points: list[dict[str, Any]], where: str) -> str:
+def _name_place(across: str, *points: Mapping[str, Any]) -> str:
+    """Say where points lie across, as in “at guidance scale 3”, “at 2 heads”, “with AdaGN”."""
+    values = [one["x"]["value"] for one in points]
+    listed = ", ".join(map(write_setting, values))
+    if not all(map(is_number, values)):
+        return f"with {listed}"
+    if across not in COUNTED:
+        return f"at {name_axis(across)} {listed}"
+    name = name_axis(across)
+    return f"at {listed} {name.removesuffix('s') if values == [1] else name}"
+
+
+def _describe_overlap(best: Mapping[str, Any], points: list[dict[str, Any]], across: str) -> str:
     """Say which other intervals reach that of the best point."""
     low, high = best["y"]["low"], best["y"]["high"]
     others = [one for one in points if one is not best]
@@ -110,14 +125,9 @@ def _describe_overlap(best: Mapping[str, Any], points: list[dict[str, Any]], whe
         return ", clear of all other intervals"
     if len(near) == len(others):
         return ", but all intervals overlap"
-    if not where:
+    if not across:
         return f", but {len(near)} of {len(others)} other intervals overlap with that"
-    return f", but intervals overlap{where}{', '.join(map(_write_across, near))}"
-
-
-def _write_across(one: Mapping[str, Any]) -> str:
-    value = one["x"]["value"]
-    return f"{value:,g}" if is_number(value) else str(value)
+    return f", but intervals overlap {_name_place(across, *near)}"
 
 
 def _write(found: Mapping[str, Any], metric: str, kind: str) -> str:

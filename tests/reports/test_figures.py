@@ -81,6 +81,24 @@ def test_points_are_means_over_seeds_with_the_papers_values_beside(project):
     assert "1,000 samples of each of 2 training seeds" in describe_points(figure)
 
 
+def test_the_papers_values_lie_at_its_own_settings(project):
+    content = figure_content(project, panels=[{"across": "iterations", "up": "fid"}])
+    points = content["figures"][0]["lines"][0]["points"]
+    for place, point in enumerate(points):
+        point["settings"] = {"iterations": 100 * (place + 1)}
+        point["paper_settings"] = {"iterations": 250_000 * (place + 1)}
+    content["tables"]["table3"]["rows"][2]["published"]["final"]["fid"] = 3.0
+    figure, _ = evaluate(content)
+    finding = describe_finding(figure)[0]
+    assert finding.startswith("FID of “conditional” is lowest at 300 iterations (3.60, ")
+    assert finding.endswith("; in the paper at 1000K iterations (3.00).")
+    text = make_panel_svg(figure, 0)
+    assert "In the paper, conditional 250K: 5.00, 500K: 5.00, 1000K: 3.00." in text
+    assert "Here, conditional 100: 6.10" in text
+    ticks = [one.strip() for one in re.findall("<text[^>]*>([^<]*)", text)]
+    assert {"100", "300", "250K", "1000K"} <= {*ticks}
+
+
 def test_a_move_names_the_setting_that_grows(project):
     panels = [{"across": "precision", "up": "fid"}]
     figure, _ = evaluate(figure_content(project, panels=panels))

@@ -42,6 +42,16 @@ def test_rows_that_a_table_draws_are_not_drawn_again(plan, tmp_path):
     assert "f4_cond_2" not in changed.samples and "f4_cond_2" in plan.samples
 
 
+def test_points_know_where_the_paper_has_its_own(plan):
+    figures = {one.name: one for one in make_figure_page(plan).figures}
+    points = [one for name in ("heads", "guidance") for one in figures[name].lines[1].points]
+    own = {one.row: one.paper_settings for one in points}
+    assert own["t2_head_channels_32"] == {"head_channels": 32} and own["t3_uncond"] == {}
+    mark = figures["stopping"].lines[0].points[0]
+    assert mark.settings["iterations"] < 1000
+    assert mark.paper_settings["iterations"] == 250_000
+
+
 def test_only_figures_ask_for_what_only_they_show(plan):
     graph = Graph(plan)
     added = {one for one in plan.samples if find_pages(plan, one) == {FIGURES}}
