@@ -141,3 +141,17 @@ def test_paper_is_white_and_tables_are_whole_on_it(browser, index):
         assert page.locator("nav").is_hidden()
         table = page.locator(".scroll").first
         assert table.evaluate("one => getComputedStyle(one).overflowX") == "visible"
+
+
+def test_folded_claims_are_printed(browser, index):
+    folded = ".group:not([open]), .rest:not([open])"
+    with open_page(browser, index, width_px=360) as page:
+        num_folded = page.locator(folded).count()
+        page.evaluate(
+            "one => addEventListener('beforeprint', () => { window.left = "
+            "document.querySelectorAll(one).length })",
+            folded,
+        )
+        page.pdf()
+        assert num_folded > 0 and page.evaluate("window.left") == 0
+        assert page.locator(folded).count() == num_folded

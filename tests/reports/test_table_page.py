@@ -103,6 +103,16 @@ def test_the_row_that_others_differ_from_is_sorted_as_no_difference(
         assert list_rows(page) == ["better", "first", "worse"]
 
 
+def test_claims_behind_a_fold_are_printed(browser, make_page):
+    with open_page(browser, make_page()) as page:
+        rest = page.locator("details.rest")
+        assert rest.get_attribute("open") is None
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert rest.locator("li[id]").first.is_visible()
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert not rest.locator("li[id]").first.is_visible()
+
+
 def test_the_switch_shows_values_or_differences(browser, make_page):
     for layout, first in (("plain", "values"), ("deltas", "differences")):
         with open_page(browser, make_page(layout)) as page:
