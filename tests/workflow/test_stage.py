@@ -165,7 +165,7 @@ def test_claims_are_metrics_as_effect_and_verdict(tmp_path, monkeypatch):
 def test_a_broken_metrics_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.json").write_text(json.dumps({"digest": "0" * 64, "metrics": {}}))
-    with pytest.raises(UserError, match=r"a\.json: format: missing"):
+    with pytest.raises(UserError, match=r"a\.json: not a metrics file: format: missing"):
         collect_numbers(write_plan(tmp_path))
 
 
