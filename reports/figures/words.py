@@ -14,8 +14,6 @@ from reports.format import (
     metric_direction,
 )
 
-COUNTED = ("iterations", "heads", "head_channels")  # settings that are so many of something
-
 
 def describe_points(figure: Mapping[str, Any]) -> str:
     """Say how the points of a figure were measured: images, samples, training seeds."""
@@ -110,10 +108,11 @@ def _name_place(across: str, *points: Mapping[str, Any]) -> str:
     listed = ", ".join(map(write_setting, values))
     if not all(map(is_number, values)):
         return f"with {listed}"
-    if across not in COUNTED:
-        return f"at {name_axis(across)} {listed}"
     name = name_axis(across)
-    return f"at {listed} {name.removesuffix('s') if values == [1] else name}"
+    what, per, one = name.partition(" per ")
+    if not what.endswith("s"):  # so many of something: heads, channels per head
+        return f"at {name} {listed}"
+    return f"at {listed} {what.removesuffix('s') if values == [1] else what}{per}{one}"
 
 
 def _describe_overlap(best: Mapping[str, Any], points: list[dict[str, Any]], across: str) -> str:
