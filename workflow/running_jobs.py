@@ -3,7 +3,6 @@
 import getpass
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from records.errors import UserError
 from records.files import digest
 from records.locks import find_holder
 from workflow.graph import Graph
-from workflow.slurm import list_slurm_jobs
+from workflow.slurm import AWAY_S, cancel_slurm_jobs, list_slurm_jobs
 
 WAIT_S, REMIND_S = 5.0, 600.0
 
@@ -52,10 +51,11 @@ def await_running(
         sleep: waits some seconds.
 
     Raises:
-        UserError: SLURM does not answer at the first look, or refuses to cancel.
+        UserError: SLURM does not answer for a minute and a half at the first look, or refuses to
+            cancel.
     """
     cancels = graph.plan.machine.running_jobs == "cancel"
-    found, said_at = find_running(graph, on_slurm=on_slurm), float("-inf")
+    found, said_at = find_running(graph, on_slurm=on_slurm, wait_s=AWAY_S), float("-inf")
     while found:
         if time.monotonic() - said_at > REMIND_S:
             verb = "are cancelled" if cancels else "are waited for"
@@ -76,14 +76,25 @@ def await_running(
             found = find_running(graph, on_slurm=on_slurm)
 
 
-def find_running(graph: Graph, *, on_slurm: bool) -> list[Running]:
-    """Find the jobs of these results that SLURM knows, and processes that hold a job's lock."""
+def find_running(graph: Graph, *, on_slurm: bool, wait_s: float = 0.0) -> list[Running]:
+    """Find the jobs of these results that SLURM knows, and processes that hold a job's lock.
+
+    Args:
+        graph: of the plan.
+        on_slurm: ask SLURM too.
+        wait_s: how long SLURM's controller is waited for where it is away.
+
+    Raises:
+        UserError: it does not answer.
+    """
     found = []
     if on_slurm:
         name, folder = name_jobs(graph), os.path.realpath(".")
         found = [
             Running(f"SLURM job {number} ({about}, {state})", number)
-            for number, state, job_name, where, about in list_slurm_jobs(getpass.getuser())
+            for number, state, job_name, where, about in list_slurm_jobs(
+                getpass.getuser(), wait_s=wait_s
+            )
             if job_name.startswith(name) and os.path.realpath(where) == folder
         ]
     numbers = {one.number for one in found}
@@ -116,6 +127,4 @@ def cancel(found: list[Running]) -> None:
                     each.terminate()
     numbers = [one.number for one in found if one.number]
     if numbers and shutil.which("scancel"):
-        done = subprocess.run(["scancel", *numbers], capture_output=True, text=True)
-        if done.returncode:
-            raise UserError(f"jobs of an earlier run: scancel: {done.stderr.strip()}")
+        cancel_slurm_jobs(numbers)

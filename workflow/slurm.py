@@ -2,12 +2,19 @@
 
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from records.errors import UserError
 
 PATIENCE_S = 10.0
+# As long a start waits for a controller that is away, such as one that is started again.
+AWAY_S, PAUSE_S = 90.0, 5.0
+# What SLURM's commands say where the controller is not there, and not the job is wrong.
+UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "temporarily unable")
 UNKNOWN = "<TBD>"  # what Snakemake says of a resource that depends on files not yet made
 # Why a job waits, as squeue says it, where waiting alone does not help; longest words first.
 PENDING = {
@@ -44,19 +51,36 @@ def check_cluster(jobs: Iterable[Any]) -> None:
     """
     submitted = [job for job in jobs if not job.is_local]
     if submitted:
-        check_partitions(find_partitions(submitted), list_partitions())
+        check_partitions(find_partitions(submitted), list_partitions(wait_s=AWAY_S))
 
 
-def list_slurm_jobs(user: str, *, patience_s: float = PATIENCE_S) -> list[list[str]]:
+def list_slurm_jobs(
+    user: str, *, patience_s: float = PATIENCE_S, wait_s: float = 0.0
+) -> list[list[str]]:
     """List a user's jobs that wait, run or end: number, state, name, folder and comment of each.
+
+    Args:
+        user: whose jobs.
+        patience_s: how long the controller may take to answer.
+        wait_s: for how long it is asked again where it is away.
 
     Raises:
         UserError: no answer, so that nobody knows what still runs.
     """
     if shutil.which("squeue") is None:
         return []
-    said = _ask(["squeue", "--noheader", f"--user={user}", "--format=%i|%T|%j|%Z|%k"], patience_s)
+    command = ["squeue", "--noheader", f"--user={user}", "--format=%i|%T|%j|%Z|%k"]
+    said = _ask(command, patience_s, wait_s)
     return [one for line in said.splitlines() if len(one := line.split("|", 4)) == 5]
+
+
+def cancel_slurm_jobs(numbers: Iterable[str]) -> None:
+    """Cancel jobs, once the controller answers.
+
+    Raises:
+        UserError: it does not, or refuses.
+    """
+    _ask(["scancel", *numbers], PATIENCE_S, AWAY_S)
 
 
 def explain_pending(reason: str) -> str | None:
@@ -85,11 +109,12 @@ def find_partitions(jobs: Iterable[Any]) -> dict[str, list[str]]:
     return {partition: sorted(rules) for partition, rules in asked.items()}
 
 
-def list_partitions(*, patience_s: float = PATIENCE_S) -> list[str]:
+def list_partitions(*, patience_s: float = PATIENCE_S, wait_s: float = 0.0) -> list[str]:
     """Ask SLURM's controller for its partitions.
 
     Args:
         patience_s: how long it may take to answer.
+        wait_s: for how long it is asked again where it is away.
 
     Raises:
         UserError: no SLURM here, or no answer.
@@ -99,19 +124,28 @@ def list_partitions(*, patience_s: float = PATIENCE_S) -> list[str]:
             "executor slurm: SLURM's command sbatch is not on this machine; start this on a login "
             "node of your cluster"
         )
-    return _ask(["sinfo", "--all", "--noheader", "--format=%R"], patience_s).split()
+    return _ask(["sinfo", "--all", "--noheader", "--format=%R"], patience_s, wait_s).split()
 
 
-def _ask(command: Sequence[str], patience_s: float) -> str:
-    """Return what a command of SLURM prints."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=patience_s)
-    except subprocess.TimeoutExpired:
-        raise _no_answer(command[0], f"nothing in {patience_s:g} s") from None
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise _no_answer(command[0], said[-1].removeprefix(f"{command[0]}: "))
-    return done.stdout
+def _ask(command: Sequence[str], patience_s: float, wait_s: float) -> str:
+    """Return what a command of SLURM prints; ask again while the controller is away."""
+    deadline, has_said = time.monotonic() + wait_s, False
+    while True:
+        said, is_away = f"nothing in {patience_s:g} s", True
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=patience_s)
+            if done.returncode == 0:
+                return done.stdout
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            said = lines[-1].removeprefix(f"{command[0]}: ")
+            is_away = any(words in said for words in UNREACHABLE)
+        if not is_away or time.monotonic() >= deadline:
+            raise _no_answer(command[0], said)
+        if not has_said:
+            words = "SLURM's controller does not answer; it is waited for"
+            print(f"{words}, {wait_s:g} s at most", file=sys.stderr, flush=True)
+            has_said = True
+        time.sleep(PAUSE_S)
 
 
 def _no_answer(command: str, said: str) -> UserError:

@@ -21,7 +21,7 @@ from snakemake_executor_plugin_slurm import Executor
 from records.files import write_json
 from workflow.endings import FROM_OUTSIDE, SHELL, Ending, read_ending
 from workflow.rule_parts import RuleParts
-from workflow.slurm import explain_pending
+from workflow.slurm import UNREACHABLE, explain_pending
 
 FINISHED, NO_MEMORY, TIME_UP = "COMPLETED", "OUT_OF_MEMORY", "TIMEOUT"
 # Not what the job did: such an attempt does not count.
@@ -31,8 +31,6 @@ GONE = "GONE"  # squeue does not know the job any more
 # A job on its way into the queue again, or a controller that starts, may look like this for once.
 DOUBTFUL = ("PREEMPTED", "UNKNOWN", GONE)
 MAX_POLL_SECONDS, PATIENCE_S, MAX_FREE_ATTEMPTS = 60, 60.0, 100
-# What sbatch, srun and sinfo say where the controller is not there, and not the job is wrong.
-UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "temporarily unable")
 
 
 class Answer(NamedTuple):

@@ -148,6 +148,7 @@ def test_a_controller_that_does_not_answer_is_told_of(installed, project, tmp_pa
     nobody, before = write_configuration(tmp_path), snapshot(project)
     process, output = run(project, nobody, "--profile", "slurm", "--forceall", *MINI, "metrics")
     assert process.returncode != 0
+    assert "SLURM's controller does not answer; it is waited for, 90 s at most" in output
     assert (
         "executor slurm: `squeue` has no answer from SLURM's controller (slurm_load_jobs error: "
         "Unable to contact slurm controller (connect failure)); start this again once `sinfo` "

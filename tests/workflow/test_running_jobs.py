@@ -100,7 +100,7 @@ def test_slurm_jobs_are_ours_by_name_and_folder(graph, held, monkeypatch, tmp_pa
         ["6", "RUNNING", ours, "/elsewhere", "rule_sample"],
         ["7", "PENDING", "another", str(tmp_path), "rule_train"],
     ]
-    monkeypatch.setattr(module, "list_slurm_jobs", lambda user: listed)
+    monkeypatch.setattr(module, "list_slurm_jobs", lambda user, **_: listed)
     (found,) = find_running(graph, on_slurm=True)  # its lock is not listed again
     assert found.words == "SLURM job 5 (rule_sample_wildcards_t3_uncond, RUNNING)"
     other = Graph(load_plan({"results": str(tmp_path / "other")}))

@@ -9,9 +9,16 @@ import pytest
 
 from records.errors import UserError
 from tests.workflow.conftest import MINI, ROOT, snakemake
+from workflow import slurm as module
 from workflow.graph import make_kinds
 from workflow.settings import load_plan
-from workflow.slurm import check_cluster, find_partitions, list_partitions
+from workflow.slurm import (
+    cancel_slurm_jobs,
+    check_cluster,
+    find_partitions,
+    list_partitions,
+    list_slurm_jobs,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +118,32 @@ def test_a_controller_that_does_not_answer_is_told_of(commands):
     make_command(commands, "sinfo", "exec sleep 60")
     with pytest.raises(UserError, match=re.escape(said.format("nothing in 0.2 s"))):
         list_partitions(patience_s=0.2)
+
+
+@pytest.mark.parametrize(
+    ("command", "ask"),
+    [
+        ("sinfo", lambda wait_s: list_partitions(wait_s=wait_s)),
+        ("squeue", lambda wait_s: list_slurm_jobs("me", wait_s=wait_s)),
+        ("scancel", lambda wait_s: cancel_slurm_jobs(["5"])),
+    ],
+)
+def test_a_start_waits_for_a_controller_that_is_away(command, ask, commands, monkeypatch, capsys):
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    away = "echo 'error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+    make_command(
+        commands,
+        command,
+        f"[ -e {commands}/2 ] && exit; [ -e {commands}/1 ] && : > "
+        f"{commands}/2; : > {commands}/1; {away}",
+    )
+    assert not ask(60.0)
+    said = "SLURM's controller does not answer; it is waited for, {} s at most\n"
+    assert capsys.readouterr().err == said.format(90 if command == "scancel" else 60)
+    make_command(commands, command, "echo 'error: Access denied' >&2; exit 1")
+    with pytest.raises(UserError, match="Access denied"):
+        ask(60.0)
+    assert capsys.readouterr().err == ""
 
 
 def test_no_slurm_is_told_of_before_anything_else(commands, project, tmp_path):
