@@ -138,6 +138,8 @@ class RuleParts:
             return
         self.resources["gpu"] = lambda wildcards: gpu * count(wildcards)[0]
         if plan.machine.count_nodes(plan.machine.processes_per_training) == 1:
+            if gpu:  # else SLURM may give it GPUs of several
+                self.resources["nodes"] = 1
             return
         # On several nodes SLURM counts GPUs by node, and starts one task on each.
         self.resources |= {

@@ -69,6 +69,29 @@ def test_launchers():
     assert several[-4:] == [f"--rdzv-endpoint={socket.gethostname()}:20007", *words]
 
 
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ({}, {"gpu": 1}),
+        ({"processes_per_training": 8}, {"gpu": 8, "nodes": 1}),
+        ({"processes_per_training": 8, "device": "cpu"}, {"gpu": 0}),
+        (
+            {"processes_per_training": 16, "processes_per_node": 8},
+            {"gpu": 0, "gres": "gpu:8", "nodes": 2, "tasks": 2, "mpi": "srun", "tasks_per_gpu": 0},
+        ),
+    ],
+)
+def test_the_gpus_of_a_training_are_on_as_many_nodes_as_were_asked_for(told, asked):
+    resources = make_rules(load_plan({**PAPER, **told}), pages=False)["train"].resources
+    wildcards = Namespace(model="imagenet_256", mark="final")
+    found = {
+        name: value(wildcards) if callable(value) else value
+        for name, value in resources.items()
+        if name not in ("mem_mb", "runtime")
+    }
+    assert found == asked
+
+
 def test_long_trainings_of_the_paper_are_cut_and_ask_for_no_more_than_the_walltime():
     plan = load_plan({**PAPER, "walltime_minutes": 1440, "processes_per_training": 16})
     whole = load_plan({**PAPER, "processes_per_training": 16})
