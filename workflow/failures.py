@@ -12,6 +12,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow.endings import find_last_error, read_last_attempt
 from workflow.rule_parts import find_command
+from workflow.slurm import REFUSED
 
 
 def shorten_failures(logger: logging.Logger) -> None:
@@ -46,8 +47,14 @@ def describe_failure(told: dict[str, Any]) -> str:
     """
     log, *more = [one.partition(" (")[0] for one in told["log"]] or [None]
     number = told["aux"].get("external_jobid", "")
-    said = "" if log is None else find_last_error(read_last_attempt(log, number))
     about = (told["rule_msg"] or "").partition("For further error details")[0]
+    said = ""
+    if about.startswith(REFUSED):  # it never ran, and its log is of attempts before
+        about, said = "", about
+    elif log is not None:
+        said = find_last_error(read_last_attempt(log, number))
+        if number and not said and more:  # SLURM's own log then has why it did not come so far
+            said = find_last_error(read_last_attempt(more[0]))
     lines = [
         f"Error in rule {told['rule_name']}, job {told['jobid']}:",
         f"    error: {said}" if said else None,

@@ -1,11 +1,13 @@
 """What a run on SLURM needs before its first job: a controller, and partitions that are there."""
 
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from records.errors import UserError
@@ -36,6 +38,22 @@ PENDING = {
     "ask for less",
     "QOS": "a limit of its QOS is reached; it starts when other jobs have ended, or ask for less",
 }
+# Why sbatch takes no job, where trying again does not help.
+NO_SUCH_NODE = (
+    "no node has as many GPUs and CPUs, or as much memory, as it asks for; lower "
+    "processes_per_node, or processes_per_training, in slurm/defaults.yaml, or name another "
+    "partition in slurm/config.yaml"
+)
+REFUSALS = {
+    "Requested node configuration is not available": NO_SUCH_NODE,
+    "Node count specification invalid": NO_SUCH_NODE,
+    "Invalid generic resource": NO_SUCH_NODE,
+    "Requested time limit is invalid": PENDING["PartitionTimeLimit"],
+    "Invalid feature specification": PENDING["BadConstraints"],
+    "Invalid account": PENDING["InvalidAccount"],
+    "Invalid qos": PENDING["InvalidQOS"],
+}
+REFUSED = "SLURM refuses the job: "
 CLUSTERS = ("slurm_cluster", "cluster", "clusters")  # resources that send a job to another cluster
 
 
@@ -92,6 +110,42 @@ def explain_pending(reason: str) -> str | None:
     return next(
         (words for key, words in PENDING.items() if reason.strip("( ").startswith(key)), None
     )
+
+
+def explain_refusal(message: str) -> str | None:
+    """Say in a sentence why SLURM takes no job and what to do; None where it may yet take it.
+
+    Args:
+        message: what its plugin for Snakemake says, with the words of sbatch in it.
+    """
+    _, _, said = message.partition("error message was '")
+    said = said.partition("'.\n")[0]
+    for words, advice in REFUSALS.items():
+        if words in said:
+            lines = [one.removeprefix("sbatch: error: ") for one in said.splitlines()]
+            return f"{REFUSED}{'; '.join(lines)}: {advice}"
+    return None
+
+
+def explain_no_start(log: Path | None, python: str) -> str:
+    """Say why a job never came to its command; nothing where it did, or nobody knows.
+
+    Args:
+        log: of SLURM itself; None where the job has none.
+        python: that starts the command.
+    """
+    if log is None:
+        return ""
+    try:
+        said = log.read_text(errors="replace")
+    except OSError:
+        said = None
+    share = f"put that and {os.getcwd()} where all nodes see them"
+    if said is None:
+        return f"It left no log, as where its node does not see {python}; {share}. "
+    if any(f"{python}: {words}" in said for words in ("not found", "No such file")):
+        return f"Its node does not see {python}; {share}. "
+    return ""
 
 
 def find_partitions(jobs: Iterable[Any]) -> dict[str, list[str]]:

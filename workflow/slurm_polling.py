@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from snakemake_executor_plugin_slurm import Executor
 from records.files import write_json
 from workflow.endings import FROM_OUTSIDE, SHELL, Ending, read_ending
 from workflow.rule_parts import RuleParts
-from workflow.slurm import UNREACHABLE, explain_pending
+from workflow.slurm import UNREACHABLE, explain_no_start, explain_pending, explain_refusal
 
 FINISHED, NO_MEMORY, TIME_UP = "COMPLETED", "OUT_OF_MEMORY", "TIMEOUT"
 # Not what the job did: such an attempt does not count.
@@ -213,8 +214,11 @@ class PatientExecutor(Executor):
             return
         if ending is not None and not ending.can_help:
             one.attempt = one.restart_times + 1  # the last one
-        logs = [str(log) for log in [job.aux.get("slurm_logfile")] if log]
-        self.report_job_error(job, msg=f"SLURM job {number} ended as {state}. ", aux_logs=logs)
+        log = job.aux.get("slurm_logfile")
+        words = f"SLURM job {number} ended as {state}. "
+        if ending is None and not is_free:
+            words += explain_no_start(log, sys.executable)
+        self.report_job_error(job, msg=words, aux_logs=[str(log)] if log else [])
 
     def get_account_arg(self, job: Any) -> Iterator[str]:
         """Ask no accounting database: without an account SLURM takes the user's own default."""
@@ -233,8 +237,10 @@ class PatientExecutor(Executor):
         if any(words in msg for words in UNREACHABLE):
             time.sleep(5.0)
             self.run_job(job_info.job)
-        else:
-            super()._report_job_error_threadsafe(job_info, msg)
+            return
+        if refusal := explain_refusal(msg):
+            job_info.job.attempt = job_info.job.restart_times + 1  # the last one
+        super()._report_job_error_threadsafe(job_info, refusal or msg)
 
 
 def be_patient(plugin: Any, rules: Mapping[str, RuleParts], job_name: str) -> None:

@@ -25,6 +25,7 @@ from tests.workflow.conftest import (
 from workflow.endings import make_ending, read_ending
 from workflow.failures import describe_failure
 from workflow.rule_parts import find_command, run
+from workflow.slurm import REFUSED
 
 TARGET = "results/mini/data/imagenet_256.zip"
 
@@ -205,7 +206,14 @@ def test_a_failed_job_is_told_in_a_few_lines(tmp_path):
     for number, is_of_this_job in (("17", True), ("7", False)):
         one = {**told, "aux": {"external_jobid": number}}
         assert ("error: no way" in describe_failure(one)) == is_of_this_job
-    bare = {**told, "rule_msg": None, "log": [], "shellcmd": None}
+    own = tmp_path / "7.log"
+    own.write_text("slurm_script: 4: python: not found\n")
+    told |= {"log": [f"{log} (x)", f"{own} (x)"], "aux": {"external_jobid": "7"}}
+    assert "    error: slurm_script: 4: python: not found" in describe_failure(told)
+    refused = {**told, "rule_msg": f"{REFUSED}no such node", "aux": {}, "log": [str(log)]}
+    _, second, third, *_ = describe_failure(refused).splitlines()
+    assert second == "    error: SLURM refuses the job: no such node" and third == f"    log: {log}"
+    bare = {**told, "aux": {}, "rule_msg": None, "log": [], "shellcmd": None}
     assert describe_failure(SimpleNamespace(**bare).__dict__) == "Error in rule train, job 3:"
 
 

@@ -15,6 +15,8 @@ from workflow.settings import load_plan
 from workflow.slurm import (
     cancel_slurm_jobs,
     check_cluster,
+    explain_no_start,
+    explain_refusal,
     find_partitions,
     list_partitions,
     list_slurm_jobs,
@@ -144,6 +146,36 @@ def test_a_start_waits_for_a_controller_that_is_away(command, ask, commands, mon
     with pytest.raises(UserError, match="Access denied"):
         ask(60.0)
     assert capsys.readouterr().err == ""
+
+
+def test_what_sbatch_refuses_for_good_is_told_in_a_sentence():
+    said = (
+        "SLURM sbatch failed. The error message was 'sbatch: error: CPU count per node can not be "
+        "satisfied\nsbatch: error: Batch job submission failed: {}'.\n"
+        "    sbatch call:\n        sbatch --parsable --wrap='Invalid account'\n"
+    )
+    told = explain_refusal(said.format("Requested node configuration is not available"))
+    assert told == (
+        "SLURM refuses the job: CPU count per node can not be satisfied; Batch job submission "
+        "failed: Requested node configuration is not available: no node has as many GPUs and CPUs, "
+        "or as much memory, as it asks for; lower processes_per_node, or processes_per_training, "
+        "in slurm/defaults.yaml, or name another partition in slurm/config.yaml"
+    )
+    assert explain_refusal(said.format("Job violates accounting/QOS policy")) is None
+    assert explain_refusal("") is None
+
+
+@pytest.mark.parametrize("words", ["{}: not found", "execve(): {}: No such file or directory"])
+def test_a_node_without_the_environment_is_told_of(words, tmp_path):
+    log, python = tmp_path / "7.log", "/opt/env/bin/python"
+    share = f"put that and {os.getcwd()} where all nodes see them. "
+    assert explain_no_start(log, python) == (
+        f"It left no log, as where its node does not see {python}; {share}"
+    )
+    log.write_text(f"slurm_script: 4: {words.format(python)}\n")
+    assert explain_no_start(log, python) == f"Its node does not see {python}; {share}"
+    log.write_text("Building DAG of jobs...\n")
+    assert explain_no_start(log, python) == explain_no_start(None, python) == ""
 
 
 def test_no_slurm_is_told_of_before_anything_else(commands, project, tmp_path):
