@@ -1,17 +1,20 @@
 """Locks that keep two processes from working on the same thing."""
 
+import errno
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from records.errors import Busy
+from records.errors import Busy, UserError
 from records.events import CLUSTER_JOB
 from records.files import explain_os_error
 
 PAUSE_S = 0.2  # between two tries
+NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def exclusive_lock(path: str | Path, what: str, *, wait_s: float = 0.0) -> Itera
 
     Raises:
         Busy: another process holds the lock; its host, its number and its SLURM job are shown.
-        UserError: the lock file cannot be written (`records.errors`).
+        UserError: the lock file cannot be written (`records.errors`), or not be locked.
     """
     path = Path(path)
     try:
@@ -35,7 +38,7 @@ def exclusive_lock(path: str | Path, what: str, *, wait_s: float = 0.0) -> Itera
         raise explain_os_error(error, path) or error from error
     try:
         end = time.monotonic() + wait_s
-        while not _try_lock(handle):
+        while not _try_lock(handle, path):
             if time.monotonic() < end:
                 time.sleep(PAUSE_S)
                 continue
@@ -56,12 +59,29 @@ def exclusive_lock(path: str | Path, what: str, *, wait_s: float = 0.0) -> Itera
         os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
+def _try_lock(handle: int, path: str | Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise UserError(
+            f"{path}: this file system has no locks ({error.strerror}), as Lustre mounted without "
+            "flock; ask for `-o flock`, or put results elsewhere (--config results=FOLDER)"
+        ) from None
     return True
+
+
+def check_locks(folder: str | Path) -> None:
+    """Demand a folder in which files can be locked.
+
+    Raises:
+        UserError: its file system has no locks.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".lock.") as file:
+        _try_lock(file.fileno(), folder)
 
 
 def find_holder(path: str | Path) -> str | None:

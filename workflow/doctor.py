@@ -1,7 +1,5 @@
 """`python -m workflow doctor`: whether a run can go through here, before it costs anything."""
 
-import errno
-import fcntl
 import importlib.metadata
 import os
 import shutil
@@ -14,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from records.errors import UserError
 from records.files import check_folder
+from records.locks import check_locks
 from workflow.availability import list_artefacts
 from workflow.forecast import make_forecast
 from workflow.forecast_text import format_bytes
@@ -22,7 +21,6 @@ from workflow.layout import ROOT
 from workflow.plan import Plan
 
 SLOW_S, SKEW_S = 0.5, 2.0
-NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
 
 class Finding(NamedTuple):
@@ -100,18 +98,10 @@ def examine_clock(folder: str) -> Finding:
 
 def examine_locks(folder: str) -> Finding:
     """Try a lock, by which a training keeps a second one out of its state."""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor.") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            return Finding(
-                "locks",
-                False,
-                f"this file system has none ({error.strerror}), as Lustre mounted without flock; "
-                "ask for `-o flock`, or put results elsewhere (--config results=FOLDER)",
-            )
+    try:
+        check_locks(folder)
+    except UserError as error:
+        return Finding("locks", False, str(error))
     return Finding("locks", True, f"flock works in {folder}")
 
 

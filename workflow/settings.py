@@ -8,6 +8,7 @@ from typing import Any
 
 from records.errors import UserError
 from records.files import check_folder, demand_folder
+from records.locks import check_locks
 from records.options import DEVICE, DEVICES
 from specs.overrides import load_overrides
 from specs.strict import validated
@@ -98,7 +99,7 @@ def check_run_folders(plan: Plan) -> None:
     """Demand that a run can write its results, and Snakemake's solver its problem.
 
     Raises:
-        UserError: one of the folders cannot be written to, or its disk is full.
+        UserError: one of the folders cannot be written to, its disk is full, or it has no locks.
     """
     for folder, name, choose in (
         (plan.layout.root, "results folder", "--config results=FOLDER"),
@@ -108,6 +109,7 @@ def check_run_folders(plan: Plan) -> None:
             check_folder(folder)
         except UserError as error:
             raise UserError(f"{name} {error}, or choose another with {choose}") from None
+    check_locks(plan.layout.root)
 
 
 def describe_run(plan: Plan) -> str:

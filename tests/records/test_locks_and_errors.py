@@ -1,5 +1,7 @@
 """Locks, errors and provenance."""
 
+import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import pytest
 import scipy
 
 from records.errors import UserError, main_guard
-from records.locks import exclusive_lock
+from records.locks import check_locks, exclusive_lock
 from records.provenance import environment
 
 
@@ -16,7 +18,7 @@ def test_lock_is_refused_to_another_process_and_freed_by_its_death(tmp_path):
     path = tmp_path / "run.lock"
     hold = (
         "import sys, time\n"
-        "from records.locks import exclusive_lock\n"
+        "from records.locks import check_locks, exclusive_lock\n"
         f"with exclusive_lock({str(path)!r}, 'model a'):\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )
@@ -30,6 +32,22 @@ def test_lock_is_refused_to_another_process_and_freed_by_its_death(tmp_path):
         holder.kill()
     with exclusive_lock(path, "model a"):
         pass
+
+
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch):
+    check_locks(tmp_path)
+
+    def refuse(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    words = r"no locks \(Function not implemented\), as Lustre mounted without flock; ask for `-o "
+    told = pytest.raises(UserError, match=f"lock: this file system has {words}")
+    with told, exclusive_lock(tmp_path / "lock", "model a"):
+        pass
+    with pytest.raises(UserError, match=words):
+        check_locks(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_main_guard_prints_one_line(capsys):
