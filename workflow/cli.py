@@ -200,7 +200,7 @@ def see_doctor(args: argparse.Namespace) -> int:
     plan = load_plan({**settings, **given})
     findings = chain(
         examine_machine(plan, args.targets),
-        examine_cluster(plan, profile) if args.profile else (),
+        examine_cluster(plan, profile, args.targets) if args.profile else (),
     )
     is_well = True
     for finding in findings:

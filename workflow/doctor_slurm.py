@@ -7,23 +7,30 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from records.errors import UserError
 from workflow.doctor import SKEW_S, Finding
 from workflow.forecast import compute_resources, count_processes
-from workflow.graph import Graph
+from workflow.graph import Graph, make_kinds
+from workflow.job import Key, Kind
 from workflow.layout import find_shipped
-from workflow.plan import Plan
-from workflow.slurm import list_partitions
+from workflow.plan import FIGURES, Plan
+from workflow.slurm import Partitions, list_partitions
+from workflow.targets import find_jobs
 
 NODE_PATIENCE_S = 60.0
+TRAININGS = ("train", "segment")
+LOCAL = ("fetch_pt", "fetch_npz", "table", FIGURES, "index")  # jobs where Snakemake runs
+OPTIONS = {
+    "slurm_partition": "--partition", "slurm_account": "--account", "constraint": "--constraint",
+}  # fmt: skip
 # Runs on a node: tries the lock that is held here, and tells what would differ there.
 PROBE = """
 import fcntl, json, sys, time
@@ -70,33 +77,78 @@ def load_profile(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         ) from None
 
 
-def examine_cluster(plan: Plan, profile: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look at SLURM: controller, partition, the largest job, a node.
+class Asked(NamedTuple):
+    """What jobs ask SLURM for alike, and these jobs.
+
+    Attributes:
+        partition: its name, or several; None for the default one.
+        options: of sbatch and srun.
+        keys: of the jobs.
+        suffix: of the names of lines about these jobs, where not all ask for the same.
+    """
+
+    partition: str | None
+    options: list[str]
+    keys: list[Key]
+    suffix: str
+
+
+def examine_cluster(
+    plan: Plan, profile: Mapping[str, Any], targets: Sequence[str]
+) -> Iterator[Finding]:
+    """Look at SLURM: controller, and for each partition time, GPUs, the largest job, a node.
 
     Args:
         plan: of the scale and source, with the machine settings of the profile.
         profile: of `load_profile`.
+        targets: what shall be made, as `python -m workflow plan` takes it.
     """
-    asked: dict[str, Any] = profile.get("default-resources") or {}
     try:
         partitions = list_partitions()
     except UserError as error:
         yield Finding("controller", False, str(error).removeprefix("executor slurm: "))
         return
-    yield Finding("controller", True, f"answers; partitions {', '.join(partitions)}")
-    partition = asked.get("slurm_partition")
-    if partition is not None and partition not in partitions:
-        words = f"{partition} is none of {', '.join(partitions)}; name one in slurm/config.yaml"
+    there = ", ".join(partitions.minutes)
+    yield Finding("controller", True, f"answers; partitions {there}")
+    groups = _group_jobs(plan, profile, targets)
+    asked = [name for one in groups for name in str(one.partition or "").split(",") if name]
+    if lacking := [name for name in asked if name not in partitions.minutes]:
+        words = f"{', '.join(lacking)} is none of {there}; name one in slurm/config.yaml"
         yield Finding("partition", False, words)
         return
-    where = [f"--partition={partition}"] if partition else []
     yield _examine_accounting(profile)
-    yield _examine_time(plan, where)
-    yield from _examine_gpus(plan, where)
-    where += [f"--account={asked['slurm_account']}"] if asked.get("slurm_account") else []
-    where += [f"--constraint={asked['constraint']}"] if asked.get("constraint") else []
-    yield _examine_largest(plan, where)
-    yield from _examine_node(plan, where)
+    for one in groups:
+        for finding in _examine_jobs(plan, one, partitions):
+            yield finding._replace(name=finding.name + one.suffix)
+
+
+def _examine_jobs(plan: Plan, asked: Asked, partitions: Partitions) -> Iterator[Finding]:
+    yield _examine_time(plan, asked, partitions)
+    yield from _examine_gpus(plan, asked, partitions)
+    yield _examine_largest(plan, asked)
+    yield from _examine_node(plan, asked.options)
+
+
+def _group_jobs(plan: Plan, profile: Mapping[str, Any], targets: Sequence[str]) -> list[Asked]:
+    """Put the jobs of some targets together that ask for the same partition and so on."""
+    try:
+        keys: Iterable[Key] = find_jobs(plan, targets)
+    except UserError:  # another line says that a target is unknown
+        keys = Graph(plan).jobs
+    default, by_rule = (profile.get(f"{one}-resources") or {} for one in ("default", "set"))
+    groups: dict[tuple[Any, ...], list[Key]] = {}
+    for key in keys:
+        if key[0] not in LOCAL and len(key) > 1:  # those without a name are small
+            asked = {**default, **(by_rule.get(key[0]) or {})}
+            groups.setdefault(tuple(asked.get(name) for name in OPTIONS), []).append(key)
+    found = []
+    for told, alike in groups.items():
+        given = zip(OPTIONS.values(), told, strict=True)
+        options = [f"{option}={value}" for option, value in given if value]
+        words = f"jobs with {' '.join(options)}" if options else "other jobs"
+        suffix = f" of {words}" if len(groups) > 1 else ""
+        found.append(Asked(told[0], options, alike, suffix))
+    return found
 
 
 def _run(*command: str, patience_s: float = 20.0) -> tuple[int, str]:
@@ -132,76 +184,84 @@ def _examine_accounting(profile: Mapping[str, Any]) -> Finding:
     return Finding("accounting", True, f"{kept}; {words}")
 
 
-def parse_minutes(text: str) -> float:
-    """Return the minutes of SLURM's time, such as 1-00:00:00, 30:00 or infinite."""
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
-        return float("inf")
-    days, _, rest = text.rpartition("-")
-    parts = [int(part) for part in rest.split(":")]
-    if days:
-        hours, minutes, seconds = [*parts, 0, 0][:3]
-    else:
-        hours, minutes, seconds = ([0, *parts, 0] if len(parts) == 1 else [0, 0, *parts])[-3:]
-    return 1440 * int(days or 0) + 60 * hours + minutes + seconds / 60
-
-
-def _examine_time(plan: Plan, where: list[str]) -> Finding:
+def _examine_time(plan: Plan, asked: Asked, partitions: Partitions) -> Finding:
     """Compare the walltime that jobs ask for with the partition's longest."""
-    _, said = _run("sinfo", "--noheader", *where, "--format=%l")
-    longest = max((parse_minutes(line) for line in said.split()), default=float("inf"))
-    asked = plan.machine.walltime_minutes
-    if asked is None:
+    longest = partitions.find_limit(asked.partition)
+    walltime = plan.machine.walltime_minutes
+    if walltime is None:
         words = "no walltime_minutes, so that long trainings are one job; see slurm/defaults.yaml"
         return Finding("walltime", longest == float("inf"), words)
-    if asked > longest:
+    if not any(key[0] in TRAININGS for key in asked.keys):  # others last no longer than forecast
+        walltime = _find_runtime(plan, asked)
+    if walltime > longest:
         return Finding(
             "walltime",
             False,
-            f"walltime_minutes {asked} is more than the partition's {longest:.0f}; lower it in "
+            f"walltime_minutes {walltime} is more than the partition's {longest:.0f}; lower it in "
             "slurm/defaults.yaml",
         )
-    return Finding("walltime", True, f"{asked} minutes, which the partition allows")
+    return Finding("walltime", True, f"{walltime} minutes, which the partition allows")
 
 
-def _examine_gpus(plan: Plan, where: list[str]) -> Iterator[Finding]:
-    """Compare GPUs of a node with those that a training asks of one."""
-    if not plan.device.startswith("cuda"):
+def _find_runtime(plan: Plan, asked: Asked) -> int:
+    return max(compute_resources(plan, *key)["runtime"] for key in asked.keys)
+
+
+def _count_gpus(plan: Plan, kinds: Mapping[str, Kind], key: Key) -> tuple[int, int]:
+    """Return how many GPUs of a node a job asks for, and how many nodes."""
+    if not plan.device.startswith("cuda") or not kinds[key[0]].on_device:
+        return 0, 1
+    processes = count_processes(plan, key[1]) if key[0] in TRAININGS else 1
+    num_nodes = plan.machine.count_nodes(processes)
+    return processes // num_nodes, num_nodes
+
+
+def _examine_gpus(plan: Plan, asked: Asked, partitions: Partitions) -> Iterator[Finding]:
+    """Compare GPUs of a node with those that a job asks of one."""
+    kinds = make_kinds(plan)
+    key = max(asked.keys, key=lambda one: (_count_gpus(plan, kinds, one), one[0] in TRAININGS))
+    needed, _ = _count_gpus(plan, kinds, key)
+    if not needed:
         return
+    partition = asked.partition or partitions.default
+    where = [f"--partition={partition}"] if partition else []
     _, said = _run("sinfo", "--noheader", *where, "--format=%G")
     counts = [int(number) for number in re.findall(r"gpu(?::[^:,(\s]+)?:(\d+)", said)]
     most = max(counts, default=0)
-    needed = plan.machine.processes_per_node or plan.machine.processes_per_training
-    words = f"nodes have up to {most}, a training asks for {needed} on one"
+    what = "a training" if key[0] in TRAININGS else f"a job of {key[0]}"
+    words = f"nodes have up to {most}, {what} asks for {needed} on one"
     if needed > most:
-        words += "; lower processes_per_node or processes_per_training in slurm/defaults.yaml"
+        words += (
+            "; lower processes_per_node or processes_per_training in slurm/defaults.yaml, or name "
+            "another partition in slurm/config.yaml"
+        )
     yield Finding("GPUs", needed <= most, words)
 
 
-def _examine_largest(plan: Plan, where: list[str]) -> Finding:
+def _examine_largest(plan: Plan, asked: Asked) -> Finding:
     """Ask SLURM whether it would take the job that wants most memory, and the longest time."""
-    named = [key for key in Graph(plan).jobs if len(key) > 1]  # the largest are
-    sizes = {key: compute_resources(plan, *key) for key in named}
-    key = max(sizes, key=lambda one: sizes[one]["mem_mb"])
-    runtime = max(size["runtime"] for size in sizes.values())
-    command = ["sbatch", "--test-only", *where, f"--mem={sizes[key]['mem_mb']}"]
+    sizes = {key: compute_resources(plan, *key)["mem_mb"] for key in asked.keys}
+    key = max(sizes, key=lambda one: sizes[one])
+    runtime = _find_runtime(plan, asked)
+    num_gpus, num_nodes = _count_gpus(plan, make_kinds(plan), key)
+    command = ["sbatch", "--test-only", *asked.options, f"--mem={sizes[key]}"]
     command += [f"--time={runtime}", f"--cpus-per-task={plan.scale.compute.threads}"]
-    if plan.device.startswith("cuda"):
-        processes = count_processes(plan, key[1]) if key[0] in ("train", "segment") else 1
-        command.append(f"--gres=gpu:{min(processes, plan.machine.processes_per_node or processes)}")
+    command += [f"--gres=gpu:{num_gpus}"] if num_gpus else []
+    command += [f"--nodes={num_nodes}", f"--ntasks={num_nodes}"] if num_nodes > 1 else []
     status, said = _run(*command, "--wrap=true")
-    name = f"{key[0]} {' '.join(key[1:])}: {sizes[key]['mem_mb']} MB, {runtime} minutes"
+    name = f"{' '.join(key)}: {sizes[key]} MB, {runtime} minutes"
     if status:
         said = said.splitlines()[-1] if said else "no reason given"
         return Finding("largest job", False, f"{name}: {said}; see slurm/config.yaml")
     return Finding("largest job", True, f"{name}: SLURM would take it")
 
 
-def _examine_node(plan: Plan, where: list[str]) -> Iterator[Finding]:
+def _examine_node(plan: Plan, options: list[str]) -> Iterator[Finding]:
     """Run a probe on a node: locks and clock across machines, and the packages there."""
     with tempfile.NamedTemporaryFile(dir=plan.layout.root, prefix=".doctor.") as file:
         with suppress(OSError):  # no locks here, which is another line
             fcntl.flock(file, fcntl.LOCK_EX)
-        command = ["srun", "--ntasks=1", "--time=5", "--immediate=30", *where]
+        command = ["srun", "--ntasks=1", "--time=5", "--immediate=30", *options]
         path = os.path.abspath(file.name)
         status, said = _run(*command, sys.executable, "-c", PROBE, path, patience_s=NODE_PATIENCE_S)
     if status:

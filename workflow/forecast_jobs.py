@@ -15,10 +15,9 @@ from workflow.availability import list_artefacts
 from workflow.figures import make_between_spec, make_denoising_spec
 from workflow.forecast_facts import Speed, load_published
 from workflow.grading_jobs import CEILING_IMAGES
-from workflow.graph import Graph
 from workflow.job import Key
 from workflow.plan import Plan
-from workflow.targets import find_files, find_tables
+from workflow.targets import find_jobs
 
 FLOAT32_BYTES = 4
 # Weights, average and two moments of AdamW; while a state is written the one before it is there.
@@ -80,14 +79,10 @@ def make_jobs(plan: Plan, counts: Counts, speed: Speed, targets: list[str]) -> d
     Raises:
         UserError: an unknown target, or a precision that the device lacks.
     """
-    wanted = find_tables(plan, targets)
-    if any(target.removeprefix("reproduce_") == "all" for target in targets):
-        wanted = ["reproduce_all"]
-    files = [file for target in wanted for file in find_files(plan, target)]
-    jobs = {}
-    for key, needs in Graph(plan).find_needs(files).items():
-        jobs[key] = make_work(plan, counts, speed, key, needs)
-    return jobs
+    return {
+        key: make_work(plan, counts, speed, key, needs)
+        for key, needs in find_jobs(plan, targets).items()
+    }
 
 
 def make_work(

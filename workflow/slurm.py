@@ -1,6 +1,8 @@
 """What a run on SLURM needs before its first job: a controller, and partitions that are there."""
 
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from records.errors import UserError
 
@@ -57,6 +59,27 @@ REFUSED = "SLURM refuses the job: "
 CLUSTERS = ("slurm_cluster", "cluster", "clusters")  # resources that send a job to another cluster
 
 
+class Partitions(NamedTuple):
+    """The partitions of a cluster.
+
+    Attributes:
+        minutes: how long a job may last at most, by name.
+        default: the one of jobs that name none; None where they have to.
+    """
+
+    minutes: dict[str, float]
+    default: str | None
+
+    def find_limit(self, asked: str | None) -> float:
+        """Return how many minutes a job may last.
+
+        Args:
+            asked: a partition, several with commas between them, of which SLURM takes one, or None.
+        """
+        names = str(asked or self.default or "").split(",")
+        return max((self.minutes[one] for one in names if one in self.minutes), default=math.inf)
+
+
 def check_cluster(jobs: Iterable[Any]) -> None:
     """Demand that SLURM can take jobs, before the first of them is submitted.
 
@@ -64,12 +87,14 @@ def check_cluster(jobs: Iterable[Any]) -> None:
         jobs: Snakemake's jobs that are to run; those that run where Snakemake runs ask for nothing.
 
     Raises:
-        UserError: no SLURM here, a controller that does not answer, or a partition that is not
-            there.
+        UserError: no SLURM here, a controller that does not answer, a partition that is not there,
+            or one whose jobs may not last as long.
     """
     submitted = [job for job in jobs if not job.is_local]
     if submitted:
-        check_partitions(find_partitions(submitted), list_partitions(wait_s=AWAY_S))
+        partitions = list_partitions(wait_s=AWAY_S)
+        check_partitions(find_partitions(submitted), list(partitions.minutes))
+        check_times(submitted, partitions)
 
 
 def list_slurm_jobs(
@@ -163,7 +188,7 @@ def find_partitions(jobs: Iterable[Any]) -> dict[str, list[str]]:
     return {partition: sorted(rules) for partition, rules in asked.items()}
 
 
-def list_partitions(*, patience_s: float = PATIENCE_S, wait_s: float = 0.0) -> list[str]:
+def list_partitions(*, patience_s: float = PATIENCE_S, wait_s: float = 0.0) -> Partitions:
     """Ask SLURM's controller for its partitions.
 
     Args:
@@ -178,7 +203,12 @@ def list_partitions(*, patience_s: float = PATIENCE_S, wait_s: float = 0.0) -> l
             "executor slurm: SLURM's command sbatch is not on this machine; start this on a login "
             "node of your cluster"
         )
-    return _ask(["sinfo", "--all", "--noheader", "--format=%R"], patience_s, wait_s).split()
+    said = _ask(["sinfo", "--all", "--noheader", "--format=%P|%l"], patience_s, wait_s)
+    lines = [line.rpartition("|") for line in said.split()]
+    return Partitions(
+        minutes={name.removesuffix("*"): parse_minutes(limit) for name, _, limit in lines},
+        default=next((name[:-1] for name, _, _ in lines if name.endswith("*")), None),
+    )
 
 
 def _ask(command: Sequence[str], patience_s: float, wait_s: float) -> str:
@@ -209,6 +239,19 @@ def _no_answer(command: str, said: str) -> UserError:
     )
 
 
+def parse_minutes(text: str) -> float:
+    """Return the minutes of SLURM's time, such as 1-00:00:00, 30:00 or infinite."""
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
+        return float("inf")
+    days, _, rest = text.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if days:
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+    else:
+        hours, minutes, seconds = ([0, *parts, 0] if len(parts) == 1 else [0, 0, *parts])[-3:]
+    return 1440 * int(days or 0) + 60 * hours + minutes + seconds / 60
+
+
 def check_partitions(asked: dict[str, list[str]], existing: list[str]) -> None:
     """Demand that every partition exists which jobs ask for.
 
@@ -225,4 +268,29 @@ def check_partitions(asked: dict[str, list[str]], existing: list[str]) -> None:
                 f"slurm_partition: got {partition!r} (rules {', '.join(rules)}); needed: one of "
                 f"{', '.join(existing)}; name it in slurm/config.yaml or where the command line "
                 "says slurm_partition"
+            )
+
+
+def check_times(jobs: Iterable[Any], partitions: Partitions) -> None:
+    """Demand that no job asks for more time than its partition allows; it would wait for ever.
+
+    Args:
+        jobs: as of `check_cluster`; those of another cluster, or with a QOS, which may allow more,
+            are left to SLURM.
+        partitions: those of the cluster.
+
+    Raises:
+        UserError: one that does.
+    """
+    for job in jobs:
+        minutes, partition = job.resources.get("runtime"), job.resources.get("slurm_partition")
+        if not isinstance(minutes, int) or any(
+            job.resources.get(one) for one in (*CLUSTERS, "qos")
+        ):
+            continue
+        if minutes > (limit := partitions.find_limit(partition)):
+            raise UserError(
+                f"partition {partition or partitions.default}: allows {limit:.0f} minutes, and "
+                f"rule {job.rule.name} asks for {minutes}; lower walltime_minutes in "
+                "slurm/defaults.yaml, or name another partition in slurm/config.yaml"
             )

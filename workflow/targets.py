@@ -9,6 +9,7 @@ from records.errors import UserError
 from workflow.availability import explain_empty_table
 from workflow.figures import figure_inputs
 from workflow.graph import Graph
+from workflow.job import Key
 from workflow.plan import FIGURES, Plan, find_pages
 from workflow.table_spec import table_inputs
 
@@ -105,3 +106,20 @@ def find_tables(plan: Plan, targets: Sequence[str]) -> list[str]:
             raise UserError(explain_empty_table(plan, names[short]))
         found |= dict.fromkeys(plan.shown_tables if short == "all" else [names[short]])
     return list(found)
+
+
+def find_jobs(plan: Plan, targets: Sequence[str]) -> dict[Key, list[Key]]:
+    """Return the jobs behind some targets, each after those that it needs, with their keys.
+
+    Args:
+        plan: the plan.
+        targets: as of `find_tables`.
+
+    Raises:
+        UserError: see `find_tables`.
+    """
+    wanted = find_tables(plan, targets)
+    if any(target.removeprefix("reproduce_") == "all" for target in targets):
+        wanted = ["reproduce_all"]
+    files = [file for target in wanted for file in find_files(plan, target)]
+    return Graph(plan).find_needs(files)

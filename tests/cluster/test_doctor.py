@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.cluster.conftest import make_environment
-from tests.cluster.two_nodes import two_nodes
+from tests.cluster.two_nodes import ask, two_nodes
 from tests.workflow.conftest import copy_project
 
 pytestmark = pytest.mark.slow
@@ -66,6 +66,33 @@ def test_a_walltime_above_the_partitions_is_told(project, cluster):
     choose(project, slurm_partition="short")
     said = see(project, cluster, code=1)
     assert "walltime_minutes 1440 is more than the partition's 600" in said["FIX   walltime"]
+
+
+def test_the_default_partition_counts_where_none_is_named(project, cluster):
+    ask(cluster, "scontrol", "update", "PartitionName=main", "MaxTime=600")
+    try:
+        said = see(project, cluster, code=1)
+    finally:
+        ask(cluster, "scontrol", "update", "PartitionName=main", "MaxTime=UNLIMITED")
+    assert "walltime_minutes 1440 is more than the partition's 600" in said["FIX   walltime"]
+
+
+def test_rules_with_a_partition_of_their_own_are_looked_at(project, cluster):
+    path = project / "slurm/config.yaml"
+    text = path.read_text()
+    for partition, code in (("short", 0), ("nope", 1)):
+        one = f"set-resources:\n  evaluate: {{slurm_partition: {partition}}}\n"
+        path.write_text(text.replace("set-resources:\n", one))
+        said = see(project, cluster, "reproduce_table3", code=code)
+        if code:
+            assert said["FIX   partition"].startswith("nope is none of main, other, short")
+            continue
+        with_it, others = "of jobs with --partition=short", "of other jobs"
+        assert said[f"ok    largest job {with_it}"].startswith("evaluate t3_")
+        assert " t1_" not in said[f"ok    largest job {others}"]
+        assert said[f"ok    walltime {with_it}"].startswith("60 minutes, which")
+        assert said[f"ok    walltime {others}"].startswith("1440 minutes, which")
+    path.write_text(text)
 
 
 def test_what_no_node_has_is_slurms_own_word(project, cluster):

@@ -11,7 +11,7 @@ import pytest
 from tests.workflow.conftest import ROOT
 from workflow import doctor
 from workflow.cli import main
-from workflow.doctor_slurm import load_profile, parse_minutes
+from workflow.doctor_slurm import load_profile
 
 
 @pytest.fixture
@@ -113,20 +113,3 @@ def test_a_profile_that_is_none_is_told(project, capsys, name, content, words):
         (project / name / "config.yaml").write_text(content)
     assert main(["doctor", "--profile", name]) == 2
     assert words in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("text", "minutes"),
-    [
-        ("30", 30),
-        ("30:00", 30),
-        ("1:30:00", 90),
-        ("1-00:00:00", 1440),
-        ("2-12", 3600),
-        ("1-01:30", 1530),
-        ("infinite", float("inf")),
-        ("n/a", float("inf")),
-    ],
-)
-def test_slurms_times_are_read(text, minutes):
-    assert parse_minutes(text) == minutes

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from math import inf
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from workflow import slurm as module
 from workflow.graph import make_kinds
 from workflow.settings import load_plan
 from workflow.slurm import (
+    Partitions,
     cancel_slurm_jobs,
     check_cluster,
     explain_no_start,
@@ -20,6 +22,7 @@ from workflow.slurm import (
     find_partitions,
     list_partitions,
     list_slurm_jobs,
+    parse_minutes,
 )
 
 
@@ -83,8 +86,9 @@ def make_job(rule, *, is_local=False, **resources):
 
 
 def test_partitions_are_those_that_sinfo_names(commands):
-    make_command(commands, "sinfo", '[ "$*" = "--all --noheader --format=%R" ] && echo "cpu\ngpu"')
-    assert list_partitions() == ["cpu", "gpu"]
+    say = '[ "$*" = "--all --noheader --format=%P|%l" ] && echo "cpu*|30:00\ngpu|infinite"'
+    make_command(commands, "sinfo", say)
+    assert list_partitions() == Partitions({"cpu": 30, "gpu": inf}, "cpu")
     check_cluster([make_job("train", slurm_partition="gpu"), make_job("evaluate")])
     with pytest.raises(UserError) as caught:
         check_cluster(
@@ -101,12 +105,34 @@ def test_partitions_are_those_that_sinfo_names(commands):
 
 
 def test_partitions_of_local_jobs_and_of_other_clusters_are_not_looked_for(commands):
-    make_command(commands, "sinfo", "echo cpu")
+    make_command(commands, "sinfo", "echo 'cpu|infinite'")
     check_cluster([make_job("table", is_local=True, slurm_partition="nope")])
     other = make_job("train", slurm_partition="nope", slurm_cluster="elsewhere")
     assert find_partitions([other]) == {}
     assert find_partitions([make_job("train", slurm_partition="<TBD>")]) == {}
     assert find_partitions([make_job("train", slurm_partition=7)]) == {"7": ["train"]}
+
+
+def test_more_time_than_a_partition_allows_is_refused(commands):
+    make_command(commands, "sinfo", "echo 'cpu*|30:00\ngpu|1-00:00:00'")
+    for told in (
+        {"runtime": 30},
+        {"runtime": 60, "slurm_partition": "cpu,gpu"},
+        {"runtime": 60, "qos": "long"},
+        {"runtime": 60, "slurm_cluster": "elsewhere"},
+        {"runtime": "<TBD>"},
+    ):
+        check_cluster([make_job("train", **told)])
+    check_cluster([make_job("table", is_local=True, runtime=60)])
+    for told, name, limit in (({}, "cpu", 30), ({"slurm_partition": "gpu"}, "gpu", 1440)):
+        with pytest.raises(UserError) as caught:
+            check_cluster([make_job("train", runtime=2000, **told)])
+        assert str(caught.value) == (
+            f"partition {name}: allows {limit} minutes, and rule train asks for 2000; lower "
+            "walltime_minutes in slurm/defaults.yaml, or name another partition in "
+            "slurm/config.yaml"
+        )
+    assert Partitions({"cpu": 30}, None).find_limit(None) == inf
 
 
 def test_a_controller_that_does_not_answer_is_told_of(commands):
@@ -125,7 +151,7 @@ def test_a_controller_that_does_not_answer_is_told_of(commands):
 @pytest.mark.parametrize(
     ("command", "ask"),
     [
-        ("sinfo", lambda wait_s: list_partitions(wait_s=wait_s)),
+        ("sinfo", lambda wait_s: list_partitions(wait_s=wait_s).minutes),
         ("squeue", lambda wait_s: list_slurm_jobs("me", wait_s=wait_s)),
         ("scancel", lambda wait_s: cancel_slurm_jobs(["5"])),
     ],
@@ -193,3 +219,20 @@ def test_no_slurm_is_told_of_before_anything_else(commands, project, tmp_path):
     assert process.returncode != 0
     assert "sbatch is not on this machine; start this on a login node of your cluster" in output
     assert "Traceback" not in output and not list(results.rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("30", 30),
+        ("30:00", 30),
+        ("1:30:00", 90),
+        ("1-00:00:00", 1440),
+        ("2-12", 3600),
+        ("1-01:30", 1530),
+        ("infinite", float("inf")),
+        ("n/a", float("inf")),
+    ],
+)
+def test_slurms_times_are_read(text, minutes):
+    assert parse_minutes(text) == minutes
