@@ -36,6 +36,9 @@ PENDING = {
     "InvalidQOS": "SLURM does not know its QOS; look at slurm-qos in slurm/config.yaml",
     "DependencyNeverSatisfied": "a job that it waits for has failed; cancel it with scancel",
     "JobHeld": "it is held; type `scontrol release` with its number, or ask who administers SLURM",
+    "launch failed requeued held": "its node could not start it; type `scontrol release` with its "
+    "number, and tell who administers SLURM of the node",
+    "job requeued in held state": "it is held; type `scontrol release` with its number",
     "Assoc": "a limit of your account is reached; it starts when your other jobs have ended, or "
     "ask for less",
     "QOS": "a limit of its QOS is reached; it starts when other jobs have ended, or ask for less",

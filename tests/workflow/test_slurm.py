@@ -18,6 +18,7 @@ from workflow.slurm import (
     cancel_slurm_jobs,
     check_cluster,
     explain_no_start,
+    explain_pending,
     explain_refusal,
     find_partitions,
     list_partitions,
@@ -172,6 +173,25 @@ def test_a_start_waits_for_a_controller_that_is_away(command, ask, commands, mon
     with pytest.raises(UserError, match="Access denied"):
         ask(60.0)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("(ReqNodeNotAvail, UnavailableNodes:n1)", "are down, drained or reserved"),
+        ("AssocMaxJobsLimit", "a limit of your account is reached"),
+        ("QOSMaxJobsPerUserLimit", "a limit of its QOS is reached"),
+        ("JobHeldUser", "scontrol release"),
+        ("launch failed requeued held", "its node could not start it"),
+        ("(job requeued in held state)", "scontrol release"),
+        ("Resources", None),
+        ("Priority", None),
+        ("None", None),
+    ],
+)
+def test_a_job_that_waits_for_what_does_not_come_is_explained(reason, words):
+    said = explain_pending(reason)
+    assert (said is None) == (words is None) and (words is None or words in said)
 
 
 def test_what_sbatch_refuses_for_good_is_told_in_a_sentence():
