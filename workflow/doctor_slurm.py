@@ -246,7 +246,7 @@ def _examine_largest(plan: Plan, asked: Asked) -> Finding:
     num_gpus, num_nodes = _count_gpus(plan, make_kinds(plan), key)
     command = ["sbatch", "--test-only", *asked.options, f"--mem={sizes[key]}"]
     command += [f"--time={runtime}", f"--cpus-per-task={plan.scale.compute.threads}"]
-    command += [f"--gres=gpu:{num_gpus}"] if num_gpus else []
+    command += [f"--gres={plan.machine.name_gpus(num_gpus)}"] if num_gpus else []
     command += [f"--nodes={num_nodes}", f"--ntasks={num_nodes}"] if num_nodes > 1 else []
     status, said = _run(*command, "--wrap=true")
     name = f"{' '.join(key)}: {sizes[key]} MB, {runtime} minutes"

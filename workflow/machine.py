@@ -44,6 +44,8 @@ class Machine(Strict):
             at a time. None for one job a batch.
         gpu_memory_gb: of each GPU; trainings put as many images through a network at a time as
             that holds.
+        gpu_type: of which kind GPUs have to be, as SLURM names it in `sinfo --format=%G`; None for
+            any.
         processes_per_training: over which a training is spread, each with a GPU of its own where
             it trains on GPUs; that of a smaller batch takes as many as divide it.
         processes_per_node: how many of them one machine takes; None for all.
@@ -54,6 +56,7 @@ class Machine(Strict):
     walltime_minutes: Annotated[int, Field(ge=20)] | None = None
     shard_minutes: Annotated[float, Field(gt=0)] | None = None
     gpu_memory_gb: Annotated[float, Field(gt=0)] = TABLE_GB
+    gpu_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] | None = None
     processes_per_training: Count = 1
     processes_per_node: Count | None = None
     running_jobs: Literal["wait", "cancel"] = "wait"
@@ -109,6 +112,10 @@ class Machine(Strict):
             images_per_shard=max(batch_size, int(at_a_time)),
             parts=tuple(pairwise([*sorted(ends), num_images])),
         )
+
+    def name_gpus(self, number: int) -> str:
+        """Return what SLURM's --gres takes for some GPUs of a node."""
+        return ":".join(filter(None, ["gpu", self.gpu_type, str(number)]))
 
     def fit_microbatch(self, images: int) -> int:
         """Return how many images a GPU holds, given how many one of 32 GB does."""

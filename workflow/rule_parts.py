@@ -55,11 +55,17 @@ class RuleParts:
             "mem_mb": lambda wildcards: self._ask_for("mem_mb", wildcards),
             "runtime": lambda wildcards: self._ask_for("runtime", wildcards),
         }
+        if (gpu_type := graph.plan.machine.gpu_type) and self.resources["gpu"]:
+            self.resources["gpu_model"] = gpu_type
         if rule in ("train", "segment"):
             self._spread_training()
         if rule == "sample":  # parts that others have drawn are put together without a GPU
             gpu, cuts = self.resources["gpu"], graph.plan.cuts
             self.resources["gpu"] = lambda wildcards: 0 if wildcards.sample in cuts else gpu
+            if "gpu_model" in self.resources:
+                self.resources["gpu_model"] = lambda wildcards: (
+                    "" if wildcards.sample in cuts else gpu_type
+                )
         for function in filter(callable, (*self.params.values(), *self.resources.values())):
             # Snakemake looks for them several times a job, a tenth of the time of a dry run.
             names: Any = inspect.signature(function).parameters
@@ -150,7 +156,10 @@ class RuleParts:
         }
         if gpu:
             self.resources["gpu"] = 0
-            self.resources["gres"] = lambda wildcards: f"gpu:{count_per_node(wildcards)}"
+            self.resources.pop("gpu_model", None)
+            self.resources["gres"] = lambda wildcards: plan.machine.name_gpus(
+                count_per_node(wildcards)
+            )
 
     def _find(self, wildcards: Any) -> Key:
         return (self.rule, *(getattr(wildcards, name) for name in self.wildcards))

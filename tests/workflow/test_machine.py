@@ -46,6 +46,7 @@ def test_a_smaller_batch_takes_as_many_processes_as_divide_it():
         ({"walltime_minutes": "day"}, r"--config: walltime_minutes"),
         ({"shard_minutes": 0}, r"--config: shard_minutes: .*greater than 0"),
         ({"processes_per_training": 0}, r"--config: processes_per_training"),
+        ({"gpu_type": "a100:2"}, r"--config: gpu_type"),
         ({"processes_per_training": 8, "processes_per_node": 3}, r"8 is no multiple of .* 3"),
     ],
 )
@@ -74,10 +75,15 @@ def test_launchers():
     [
         ({}, {"gpu": 1}),
         ({"processes_per_training": 8}, {"gpu": 8, "nodes": 1}),
-        ({"processes_per_training": 8, "device": "cpu"}, {"gpu": 0}),
+        ({"processes_per_training": 8, "device": "cpu", "gpu_type": "a100"}, {"gpu": 0}),
+        ({"gpu_type": "a100"}, {"gpu": 1, "gpu_model": "a100"}),
         (
             {"processes_per_training": 16, "processes_per_node": 8},
             {"gpu": 0, "gres": "gpu:8", "nodes": 2, "tasks": 2, "mpi": "srun", "tasks_per_gpu": 0},
+        ),
+        (
+            {"processes_per_training": 4, "processes_per_node": 2, "gpu_type": "a100"},
+            dict(gpu=0, gres="gpu:a100:2", nodes=2, tasks=2, mpi="srun", tasks_per_gpu=0),
         ),
     ],
 )
@@ -120,7 +126,7 @@ def test_large_batches_are_cut_by_time_and_equally():
 
 
 def test_parts_of_a_batch_ask_for_a_gpu_each_and_who_joins_them_for_none():
-    plan = load_plan({**PAPER, "walltime_minutes": 1440, "shard_minutes": 120})
+    plan = load_plan({**PAPER, "walltime_minutes": 1440, "shard_minutes": 120, "gpu_type": "a100"})
     rules = make_rules(plan)
     name = "t4_512_adm"
     (cut, whole) = plan.cuts[name], load_plan({**PAPER, "walltime_minutes": 1440})
@@ -129,6 +135,8 @@ def test_parts_of_a_batch_ask_for_a_gpu_each_and_who_joins_them_for_none():
     assert [key[1:] for key in rules["shard"].graph.jobs if key[:2] == ("shard", name)] == parts
     wildcards = Namespace(sample=name, part=parts[0][1])
     assert rules["sample"].resources["gpu"](wildcards) == 0 and rules["shard"].resources["gpu"] == 1
+    assert rules["sample"].resources["gpu_model"](wildcards) == ""
+    assert rules["shard"].resources["gpu_model"] == "a100"
     assert rules["sample"].resources["runtime"](wildcards) == 60
     asked = compute_resources(plan, "shard", *parts[0])
     assert asked["runtime"] <= 1440 and asked["mem_mb"] == pytest.approx(
