@@ -1,11 +1,12 @@
 """Signals that ask a run to stop: it saves its state first."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from records.errors import UserError
+from records.errors import INTERRUPTED, UserError
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -46,3 +47,29 @@ def catch_stop_signals(*more: signal.Signals) -> Iterator[list[str]]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def end_at_ctrl_c(words: str) -> Iterator[None]:
+    """Let Ctrl-C end the process with a line, whatever handles it elsewhere.
+
+    Within asyncio the first one only cancels what is awaited next, and a wait that blocks goes on.
+
+    Args:
+        words: what the line says besides.
+
+    Raises:
+        SystemExit: Ctrl-C came.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"error: stopped by Ctrl-C; {words}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.jobs import Job
 
 from records.errors import UserError
+from records.interrupts import end_at_ctrl_c
 from workflow.finished_work import mend
 from workflow.persistence import FilesFirst
 from workflow.rule_parts import RuleParts
@@ -98,7 +99,8 @@ def ask_files_first(workflow: Any, rules: Mapping[str, RuleParts]) -> None:
                 on_slurm = self.executor_plugin.name == "slurm"
                 if not records.is_held(graph.makers):  # else the locks end this in a moment
                     try:
-                        await_running(graph, on_slurm=on_slurm)
+                        with end_at_ctrl_c("no job was started"):
+                            await_running(graph, on_slurm=on_slurm)
                     except UserError as error:
                         raise WorkflowError(str(error)) from None
                 mend(graph)

@@ -1,5 +1,6 @@
 """What outlives a run that was killed is neither lost nor made twice; what is stopped goes on."""
 
+import getpass
 import os
 import signal
 import subprocess
@@ -170,6 +171,20 @@ def test_a_restart_waits_for_the_job_that_runs(where, folder, cluster, undisturb
     assert f"1 jobs of an earlier run still run and are waited for: {what}" in output
     assert "Nothing to be done" in output and count_starts(folder, "sample-t3_uncond") == 1
     assert (folder / BATCH).read_bytes() == undisturbed
+
+
+def test_ctrl_c_ends_a_restart_that_waits(folder, cluster):
+    kill_while_sampling(folder, cluster, *SLURM)
+    second = start(folder, cluster, *SLURM, *CONFIG, "--", BATCH)
+    log = folder / "killed.log"
+    wait_for(lambda: "are waited for" in log.read_text(), "the first is waited for", seconds=60)
+    os.killpg(second.pid, signal.SIGINT)
+    assert second.wait(timeout=10) == 130
+    said = log.read_text()
+    assert said.endswith("error: stopped by Ctrl-C; no job was started\n")
+    assert "Traceback" not in said
+    ask(cluster, "scancel", "--user", getpass.getuser())
+    wait_for(lambda: not ask(cluster, "squeue", "--noheader"), "jobs have ended", seconds=60)
 
 
 def test_a_restart_cancels_what_runs_where_asked(folder, cluster, undisturbed):
