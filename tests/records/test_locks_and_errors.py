@@ -18,7 +18,7 @@ def test_lock_is_refused_to_another_process_and_freed_by_its_death(tmp_path):
     path = tmp_path / "run.lock"
     hold = (
         "import sys, time\n"
-        "from records.locks import check_locks, exclusive_lock\n"
+        "from records.locks import exclusive_lock\n"
         f"with exclusive_lock({str(path)!r}, 'model a'):\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )
