@@ -161,14 +161,18 @@ def write_figures(
     out_dir: str | Path,
     events: EventLog | None = None,
     runs_path: str | Path | None = None,
+    index_tables: Sequence[str] = (),
 ) -> None:
     """Draw all figures and write their page, and the points of each as CSV.
+
+    A first page that is there is rendered again: it gets its link to the figures.
 
     Args:
         spec_path: specification of the figures; its paths are relative to the current folder.
         out_dir: where figures.html goes, and the folder figures/ with the points.
         events: where to record that; None records nothing.
         runs_path: specification of the pages of its models and sample sets; None for none.
+        index_tables: the evaluated tables of the first page.
 
     Raises:
         UserError: a broken specification.
@@ -198,6 +202,19 @@ def write_figures(
         if runs:
             write_run_pages(runs, folder)
         write_manifest(folder / "figures.html", make_manifest(**about, inputs={}), usage)
+        if index_tables:
+            _link_figures(index_tables, folder)
+
+
+def _link_figures(table_paths: Sequence[str], folder: Path) -> None:
+    """Render a first page that is there again; where it cannot be, it stays as it was."""
+    costs = folder / "costs.json"
+    if not all(Path(path).exists() for path in (folder / "index.html", *table_paths)):
+        return
+    try:
+        write_index(table_paths, folder, costs if costs.exists() else None)
+    except UserError as error:
+        print(f"warning: {folder / 'index.html'} is as it was: {error}", file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -212,6 +229,13 @@ def make_parser() -> argparse.ArgumentParser:
     figures = commands.add_parser("figures", help="write the page of all figures")
     figures.add_argument("--spec", required=True, help="specification of the figures (JSON)")
     figures.add_argument("--out-dir", required=True, help="folder of the tables' pages")
+    figures.add_argument(
+        "--index-tables",
+        nargs="*",
+        default=(),
+        metavar="TABLE.json",
+        help="those of the first page, which gets a link to the figures if it is there",
+    )
     index = commands.add_parser("index", help="write index.html over evaluated tables")
     index.add_argument("tables", nargs="+", metavar="TABLE.json", help="files written by `table`")
     index.add_argument("--out-dir", required=True, help="folder of the tables' pages")
@@ -253,7 +277,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.command == "table":
         write_table(args.spec, args.out_dir, open_events(args), args.runs)
     elif args.command == "figures":
-        write_figures(args.spec, args.out_dir, open_events(args), args.runs)
+        events = open_events(args)
+        write_figures(args.spec, args.out_dir, events, args.runs, args.index_tables)
     elif args.command == "numbers":
         print(f"{args.out}: {write_numbers(args.reports, args.out)} lines")
     elif args.command == "site":

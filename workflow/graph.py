@@ -262,16 +262,20 @@ def _make_figures(plan: Plan) -> Job:
     return Job(
         gathers=figure_inputs(plan),
         identity={"spec": lambda: make_figure_page(plan).digest, **_identify_pages(plan)},
-        options=record_events(plan, FIGURES),
+        options=[*record_events(plan, FIGURES), "--index-tables", *_list_tables(plan)],
     )
 
 
 def _make_index(plan: Plan) -> Job:
     """Write the first page, and what the jobs cost."""
-    pages = {"tables": [plan.layout.page(one, "json") for one in plan.shown_tables]}
+    pages = {"tables": _list_tables(plan)}
     figures = os.path.exists(plan.layout.page(FIGURES))  # it has a link when there is such a page
     identity = {"figures": figures, **_identify_pages(plan)}
     return Job(identity, gathers=pages, options=record_events(plan, "index"))
+
+
+def _list_tables(plan: Plan) -> list[str]:
+    return [plan.layout.page(one, "json") for one in plan.shown_tables]
 
 
 def _identify_pages(plan: Plan) -> dict[str, Any]:

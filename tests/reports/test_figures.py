@@ -164,6 +164,24 @@ def test_tables_that_are_rendered_meanwhile_are_linked(project):
         assert re.findall(r'href="(\w+)\.html"', page) == links
 
 
+def test_a_first_page_gets_its_link_or_stays_as_it_was(project, capsys):
+    spec, report = project.write_spec(figure_content(project)), project.folder / "report"
+    report.mkdir()
+    index, table = report / "index.html", report / "table.json"
+    for content, words in ((None, ""), ("{}", f"warning: {index} is as it was: {table}: not an")):
+        for is_there in (False, True):
+            index.unlink(missing_ok=True)
+            if is_there:
+                index.write_text("as it was")
+            if content:
+                table.write_text(content)
+            write_figures(spec, report, index_tables=[str(table)])
+            assert (report / "figures.html").exists() and index.exists() == is_there
+            said, expected = capsys.readouterr().err, words if is_there else ""
+            assert said.startswith(expected) and bool(said) == bool(expected)
+            assert not is_there or index.read_text() == "as it was"
+
+
 @pytest.mark.parametrize(
     "panel",
     [

@@ -110,6 +110,9 @@ def test_figures_are_made_of_a_finished_run(finished, tmp_path):
     assert [line.split(",")[6] for line in points[1:]] == ["measured"] * 3
     page = (report / "figures.html").read_text()
     assert page.count("<img ") == 1 + 3 + 4 and "drawn yet" not in page
+    first = finished / "results" / "mini" / "report" / "index.html"
+    assert 'href="figures.html"' not in first.read_text()
+    assert 'href="figures.html"' in (report / "index.html").read_text()
     assert job_counts(snakemake(folder, "--dry-run", "--quiet", "rules", *config)) == {}
 
 
