@@ -214,7 +214,7 @@ def test_a_second_run_is_refused_while_the_first_lives(folder, cluster):
 
 
 def test_a_training_whose_time_is_up_goes_on_by_itself(folder, cluster):
-    """Also the last one, which no segment follows."""
+    """Also the last one, which no segment follows: of three steps two take more than its second."""
     machine = folder / "workflow" / "machine.py"
     text = machine.read_text()
     machine.write_text(
@@ -226,7 +226,7 @@ def test_a_training_whose_time_is_up_goes_on_by_itself(folder, cluster):
     step = "                result = train_step("
     text = loop.read_text()
     assert step in text
-    loop.write_text(text.replace(step, f"                time.sleep(0.4)\n{step}"))
+    loop.write_text(text.replace(step, f"                time.sleep(0.6)\n{step}"))
     scale = (folder / "mini.yaml").read_text()
     assert "final: 2" in scale
     (folder / "mini.yaml").write_text(scale.replace("final: 2", "final: 3"))
