@@ -35,10 +35,8 @@ def test_a_busy_process_is_told_from_an_idle_one():
 
     busy = watch(0.2, burn)[-1][1]
     idle = watch(0.2, lambda told: wait_for(told, 3))[-1][1]
-    busy_percent, idle_percent = (
-        values["process_cpu_utilization_percentage"] for values in (busy, idle)
-    )
-    assert busy_percent > 2 * idle_percent + 5  # other programs may have most of the cores
+    assert busy["process_cpu_utilization_percentage"] > 30
+    assert idle["process_cpu_utilization_percentage"] < 15
     assert 0 < busy["cpu_utilization_percentage"] <= 100
 
 
